@@ -1,0 +1,1 @@
+"""Architecture search for tiny CIFAR-10 networks under hard limits."""

@@ -1,0 +1,162 @@
+"""Plan -> one row per layer and totals: exact integers, no torch.
+
+Receptive fields follow Araujo, Norris and Sim (2019, "Computing receptive fields of convolutional
+neural networks"): r_out = r_in + (k - 1) * d * j_in and j_out = j_in * s, over both ways of a sum.
+"""
+
+from msgspec import Struct
+
+from cifar_arch.layers import (
+    IMAGE_CHANNELS,
+    IMAGE_SIZE,
+    Conv,
+    GlobalPool,
+    Layer,
+    Linear,
+    Norm,
+    Plan,
+    Sum,
+    named,
+)
+
+
+class Row(Struct, frozen=True, kw_only=True, gc=False):
+    """One layer. Shapes without the batch; fields and jumps in input pixels, seen after the layer."""
+
+    name: str
+    kind: str
+    in_shape: tuple[int, ...]  # (C, H, W) or (C,)
+    out_shape: tuple[int, ...]
+    kernel: int | None = None
+    stride: int | None = None
+    dilation: int | None = None
+    padding: int | None = None
+    groups: int | None = None
+    params: int = 0  # trainable numbers
+    macs: int = 0  # multiply-adds of convolutions and linear layers, bias ignored
+    receptive_field: int
+    jump: int  # distance between two neighbouring units
+
+
+class Analysis(Struct, frozen=True, kw_only=True):
+    """Totals of a network and its rows."""
+
+    params: int
+    macs: int
+    receptive_field: int  # of one unit of the last feature map, before global pooling
+    receptive_field_with_pooling: int
+    separable: int  # depthwise convolutions followed by a 1x1
+    dilated: int
+    downsamplers: int  # 3x3 convolutions that halve the map, by stride or by dilation
+    foreign_downsamplers: tuple[str, ...]  # rows that thin out the map in another way
+    fully_connected: bool
+    layers: tuple[Row, ...]
+
+
+def analyse(plan: Plan, size: int = IMAGE_SIZE) -> Analysis:
+    """Rows and totals of a plan on images of `size` x `size` pixels."""
+    walk = _Walk(size)
+    for section in plan:
+        walk.read(section.layers, section.name)
+    rows = walk.rows
+    convs = [row for row in rows if row.kind == "conv"]
+    halving = [row for row in convs if _halves(row)]
+    return Analysis(
+        params=sum(row.params for row in rows),
+        macs=sum(row.macs for row in rows),
+        receptive_field=walk.last_field,
+        receptive_field_with_pooling=walk.field,
+        separable=sum(map(_separable, convs, convs[1:])),
+        dilated=sum(row.dilation != 1 and row.kernel != 1 for row in convs),
+        downsamplers=len(halving),
+        foreign_downsamplers=tuple(
+            row.name for row in convs if row.stride != 1 and row not in halving
+        ),
+        fully_connected=any(row.kind == "linear" for row in rows),
+        layers=tuple(rows),
+    )
+
+
+def _halves(row: Row) -> bool:
+    if row.kernel != 3:
+        return False
+    before, after = row.in_shape[1], row.out_shape[1]
+    return row.stride == 2 or (row.dilation != 1 and row.padding == 0 and before == 2 * after)
+
+
+def _separable(row: Row, following: Row) -> bool:
+    depthwise = row.groups == row.in_shape[0] > 1 and row.kernel != 1
+    return depthwise and following.kernel == 1 and following.groups == 1
+
+
+class _Walk:
+    """The state of a walk over the layers, one row appended for each."""
+
+    def __init__(self, size: int):
+        self.rows: list[Row] = []
+        self.shape: tuple[int, ...] = (IMAGE_CHANNELS, size, size)
+        self.field = 1
+        self.last_field = 1
+        self.jump = 1
+
+    def read(self, layers: tuple[Layer, ...], section: str) -> None:
+        for name, layer in named(layers):
+            self._layer(layer, f"{section}.{name}")
+
+    def _layer(self, layer: Layer, name: str) -> None:
+        match layer:
+            case Conv():
+                self._conv(layer, name)
+            case Sum():
+                before, field = self.shape, self.field
+                self.read(layer.body, name)
+                self.field = max(field, self.field)
+                self._row(name, layer.kind, before, self.shape)
+            case Norm():
+                self._row(name, layer.kind, self.shape, self.shape, params=2 * layer.channels)
+            case GlobalPool():
+                self.last_field = self.field
+                channels, size, _ = self.shape
+                self.field += (size - 1) * self.jump
+                self._row(name, layer.kind, self.shape, (channels,), kernel=size)
+            case Linear():
+                weights = layer.in_features * layer.out_features
+                counts = {"params": weights + layer.out_features, "macs": weights}
+                self._row(name, layer.kind, self.shape, (layer.out_features,), **counts)
+            case _:  # activations and dropout count nothing
+                self._row(name, layer.kind, self.shape, self.shape)
+
+    def _conv(self, conv: Conv, name: str) -> None:
+        out = conv.out_size(self.shape[1])
+        weights = conv.out_channels * (conv.in_channels // conv.groups) * conv.kernel**2
+        self.field += (conv.kernel - 1) * conv.dilation * self.jump
+        self.jump *= conv.stride
+        self._row(
+            name,
+            conv.kind,
+            self.shape,
+            (conv.out_channels, out, out),
+            kernel=conv.kernel,
+            stride=conv.stride,
+            dilation=conv.dilation,
+            padding=conv.padding,
+            groups=conv.groups,
+            params=weights + (conv.out_channels if conv.bias else 0),
+            macs=weights * out * out,
+        )
+
+    def _row(
+        self, name: str, kind: str, before: tuple[int, ...], after: tuple[int, ...], **fields: int
+    ) -> None:
+        self.shape = after
+        self.rows.append(
+            Row(
+                name=name,
+                kind=kind,
+                in_shape=before,
+                out_shape=after,
+                receptive_field=self.field,
+                jump=self.jump,
+                **fields,
+            )
+        )

@@ -1,0 +1,132 @@
+"""The @hydra.main function, and what becomes of errors: a sentence, an exit status, a log.
+
+It stands in a module of its own so that launchers pickle it by name under `python -m`.
+"""
+
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from cifar_arch import experiment
+from cifar_arch.compose import COMPOSITION_ERRORS, CONF, plain, sentence
+from cifar_arch.experiment import Rejected
+from cifar_arch.runfolder import RunFolder, Status
+from cifar_arch.schema import ConfigError
+
+log = logging.getLogger(__name__)
+
+
+@hydra.main(
+    config_path=str(CONF), config_name="config", execution_whitelist=("cifar_arch.*", "logging.*")
+)
+def hydra_main(config: DictConfig) -> float | None:
+    """One job: returns its validation accuracy, for sweepers."""
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        value: float | None = experiment.run(plain(config), folder).get("val_accuracy")
+        return value
+    _run(plain(config), folder)
+    return None
+
+
+def main() -> None:
+    """Entry of `python -m cifar_arch.run` and of `cifar-arch`; ends with the exit status."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come back here instead of being printed
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        resumed = [a for a in sys.argv[1:] if a.partition("=")[0].lstrip("+") == "training.resume"]
+        if resumed and resumed[0].partition("=")[2] not in ("", "null"):
+            _resume(resumed[0].partition("=")[2], [a for a in sys.argv[1:] if a not in resumed])
+        else:
+            hydra_main()
+    except (ConfigError, OSError, *COMPOSITION_ERRORS, KeyboardInterrupt) as error:
+        sys.exit(_explain(error))
+
+
+def _resume(folder: str, others: list[str]) -> None:
+    """Goes on in `folder` with the config that is saved there."""
+    run = RunFolder(folder)
+    if others:
+        raise ConfigError(
+            f"training.resume goes on with the run's own config, got {' '.join(others)} as well; "
+            f"type training.resume={folder} alone"
+        )
+    if not run.config.is_file():
+        raise ConfigError(f"training.resume: {folder!r} is no run folder (it has no .hydra/config.yaml)")
+    if run.summary.is_file() and run.read_json(run.summary)["status"] == Status.COMPLETED:
+        print(f"{folder} is complete; type python -m cifar_arch.evaluate {folder}")
+        return
+    config = OmegaConf.load(run.config)
+    assert isinstance(config, DictConfig)
+    file = logging.FileHandler(run.log)
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    console = logging.StreamHandler(sys.stdout)
+    console.setLevel(logging.INFO)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[console, file])
+    logging.getLogger("cifar_arch").setLevel(logging.DEBUG)
+    _run(plain(config), run.path)
+
+
+def _run(config: dict[str, Any], folder: Path) -> None:
+    """One experiment at the command line: a sentence and an exit status instead of a traceback."""
+    try:
+        summary = experiment.run(config, folder)
+    except BaseException as error:
+        log.debug("the run ended here", exc_info=True)
+        status = _explain(error)
+        if RunFolder(folder).checkpoint.is_file():
+            print(f"type python -m cifar_arch.run training.resume={_shown(folder)} to go on", file=sys.stderr)
+        sys.exit(status)
+    _print_results(summary, folder)
+
+
+def _explain(error: BaseException) -> int:
+    """Prints one sentence for an error and returns the exit status that goes with it."""
+    match error:
+        case Rejected():
+            lines, status = [f"outside its limits: {line}" for line in str(error).splitlines()], 1
+        case ConfigError():
+            lines, status = [str(error)], 2
+        case KeyboardInterrupt():
+            lines, status = ["interrupted"], 130
+        case error if isinstance(error, COMPOSITION_ERRORS):
+            lines, status = [sentence(error)], 2
+        case OSError():
+            lines, status = [f"cannot read or write {error.filename or 'a file'}: {error.strerror}"], 1
+        case _:
+            lines, status = [f"{type(error).__name__}: {error} (the traceback is in run.log)"], 1
+    print("\n".join(lines), file=sys.stderr)
+    return status
+
+
+def _print_results(summary: dict[str, Any], folder: Path) -> None:
+    def percent(name: str) -> str:
+        value = summary.get(name)
+        return "not read" if value is None else f"{value:.2%}"
+
+    reached = {True: "reaches", False: "misses", None: "is not held against"}[summary["reaches_target"]]
+    target = summary["target_accuracy"]
+    print(
+        f"validation accuracy {percent('val_accuracy')}, test accuracy {percent('test_accuracy')}"
+        + (f" ({reached} the target of {target:.0%})" if target and summary.get("test_accuracy") else "")
+        + f"\n{summary['params']:,} parameters, receptive field {summary['receptive_field']} px, "
+        f"{summary['seconds']:.0f} s on {summary['device']}"
+    )
+    if summary.get("note"):
+        print(summary["note"])
+    shown = _shown(folder)
+    print(f"\ncurves and pictures: {shown}/plots\nagain from the weights: python -m cifar_arch.evaluate {shown}")
+
+
+def _shown(folder: Path) -> str:
+    """The folder as a person would type it here."""
+    folder = folder.resolve()
+    return str(folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder)

@@ -1,0 +1,80 @@
+"""python -m cifar_arch.check [overrides] [--json]: static analysis and verdict, without torch."""
+
+import argparse
+import json
+import sys
+
+from cifar_arch.analysis import Analysis, Row
+from cifar_arch.compose import compose
+from cifar_arch.experiment import Experiment
+from cifar_arch.feasibility import Verdict, judge
+from cifar_arch.schema import ConfigError
+
+
+def main() -> None:
+    """Exits with 0 within the limits, 1 outside, 2 for a config that makes no sense."""
+    parser = argparse.ArgumentParser(prog="python -m cifar_arch.check", description=__doc__)
+    parser.add_argument("overrides", nargs="*", help="as for run: width=24 c3=dilated limits=eva6_hard")
+    parser.add_argument("--json", action="store_true", help="machine-readable")
+    parser.add_argument("--config-dir", help="a folder whose configs are found before ours")
+    arguments = parser.parse_intermixed_args()
+    try:
+        experiment = Experiment.from_dict(compose(arguments.overrides, arguments.config_dir))
+        verdict = judge(experiment.model, experiment.limits, experiment.augment.active())
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    print(json.dumps(verdict.to_dict(), indent=2) if arguments.json else text(verdict))
+    sys.exit(0 if verdict.ok else 1)
+
+
+def text(verdict: Verdict) -> str:
+    """The layer table, the totals and the verdict, for a terminal."""
+    a = verdict.analysis
+    lines = [*table(a), "", totals(a), f"width {verdict.architecture.width}", ""]
+    lines += [f"outside its limits: {violation.message}" for violation in verdict.violations]
+    return "\n".join(lines if not verdict.ok else [*lines, "within its limits"])
+
+
+def totals(a: Analysis) -> str:
+    return (
+        f"{a.params:,} parameters, {a.macs / 1e6:.2f} million multiply-adds, "
+        f"receptive field {a.receptive_field} px ({a.receptive_field_with_pooling} px with pooling)\n"
+        f"{a.separable} depthwise-separable, {a.dilated} dilated layers, {a.downsamplers} downsamplers"
+    )
+
+
+def table(a: Analysis) -> list[str]:
+    """A line for each layer that computes or moves something; norms and activations join theirs."""
+    heading = ("layer", "output", "kernel", "params", "MACs", "field", "jump")
+    rows = [heading, *(_cells(row) for row in a.layers if row.kind not in ("activation", "dropout"))]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(heading))]
+    return [
+        "  ".join(
+            cell.ljust(width) if column < 3 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    kernel = ""
+    if row.kind == "conv":
+        kernel = f"{row.kernel}x{row.kernel}"
+        kernel += f" stride {row.stride}" if row.stride != 1 else ""
+        kernel += f" dilation {row.dilation}" if row.dilation != 1 else ""
+        kernel += " depthwise" if row.groups == row.in_shape[0] > 1 else ""
+    return (
+        row.name,
+        "x".join(map(str, row.out_shape)),
+        kernel,
+        f"{row.params:,}" if row.params else "",
+        f"{row.macs:,}" if row.macs else "",
+        str(row.receptive_field),
+        str(row.jump),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+"""Pictures in memory: CIFAR-10 or the embedded set, split by class, and the loader of augmented batches."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+
+import numpy as np
+from msgspec import Meta
+
+from cifar_arch import shapes
+from cifar_arch.augment import Augment, Colour, Pipeline
+from cifar_arch.schema import ConfigError, Strict
+
+if TYPE_CHECKING:
+    import torch
+
+CIFAR10_CLASSES = (
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+)
+SHAPES_SIZES = {"train": 6000, "test": 1000}
+
+
+class DataConfig(Strict, frozen=True, kw_only=True):
+    name: Literal["cifar10", "shapes"] = "cifar10"
+    root: str = "data"  # folder that holds, or will hold, cifar-10-batches-py
+    validation: Annotated[int, Meta(ge=0)] = 5000  # training images set aside, as many of each class
+    split_seed: Annotated[int, Meta(ge=0)] = 0
+    workers: Annotated[int, Meta(ge=0)] | Literal["auto"] = "auto"  # processes that augment
+
+
+class Split(NamedTuple):
+    """Images (N, 32, 32, 3) uint8 with labels (N,) int64."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+
+class Pictures(NamedTuple):
+    """A data set, split; `mean` and `std` (0 to 255, per channel) come from `train` alone."""
+
+    name: str
+    classes: tuple[str, ...]
+    train: Split
+    validation: Split
+    test: Split
+    mean: Colour
+    std: Colour
+
+
+def load(config: DataConfig) -> Pictures:
+    """The data set of a config. Raises ConfigError where it is missing or damaged."""
+    if config.name == "cifar10":
+        classes = CIFAR10_CLASSES
+        whole, test = _cifar10(Path(config.root), True), _cifar10(Path(config.root), False)
+    else:
+        classes = shapes.CLASSES
+        whole, test = (Split(*shapes.draw(n, seed)) for seed, n in enumerate(SHAPES_SIZES.values()))
+    if config.validation > len(whole.labels) - len(classes):
+        raise ConfigError(
+            f"data.validation: has to leave one training image a class, "
+            f"at most {len(whole.labels) - len(classes)} of {len(whole.labels)}, got {config.validation}"
+        )
+    chosen = _stratified(whole.labels, config.validation, config.split_seed)
+    train = Split(whole.images[~chosen], whole.labels[~chosen])
+    validation = Split(whole.images[chosen], whole.labels[chosen])
+    mean, std = _colour_statistics(train.images)
+    return Pictures(config.name, classes, train, validation, test, mean, std)
+
+
+def _stratified(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """A mask (N,) of `count` images, drawn class by class so that each is as frequent as in all."""
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(labels))
+    # Each image's place among its own class, as a share of the class: the smallest are taken.
+    place = np.empty(len(labels))
+    for label in np.unique(labels):
+        members = order[labels[order] == label]
+        place[members] = (np.arange(len(members)) + 0.5) / len(members)
+    mask = np.zeros(len(labels), bool)
+    mask[np.argsort(place, kind="stable")[:count]] = True
+    return mask
+
+
+def _colour_statistics(images: np.ndarray) -> tuple[Colour, Colour]:
+    """Mean and standard deviation per channel, exact: from counts of the 256 levels."""
+    levels = np.arange(256)
+    means, stds = [], []
+    for channel in range(3):
+        share = np.bincount(images[..., channel].ravel(), minlength=256) / images[..., channel].size
+        mean = float(share @ levels)
+        means.append(mean)
+        stds.append(float(np.sqrt(share @ (levels - mean) ** 2)))
+    return (means[0], means[1], means[2]), (stds[0], stds[1], stds[2])
+
+
+def _cifar10(root: Path, train: bool) -> Split:
+    from torchvision.datasets import CIFAR10
+
+    _provide_cifar10(root)
+    data = CIFAR10(str(root), train=train, download=False)
+    return Split(data.data, np.asarray(data.targets, np.int64))
+
+
+def _provide_cifar10(root: Path) -> None:
+    """Makes sure that the files are there and intact; downloads them where none is."""
+    from filelock import FileLock
+    from torchvision.datasets import CIFAR10
+    from torchvision.datasets.utils import check_integrity
+
+    folder = root / CIFAR10.base_folder
+    if not folder.exists():
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            with FileLock(root / ".cifar10.lock"):  # workers of one sweep must not download twice
+                if not folder.exists():
+                    CIFAR10(str(root), download=True)
+        except Exception as error:  # the network, the disk, permissions: all mean "bring the data"
+            raise ConfigError(
+                f"data.root: no CIFAR-10 in {str(root)!r} and it could not be downloaded ({error}); "
+                "put cifar-10-batches-py there, name its parent with data.root=FOLDER, "
+                "or train on the embedded pictures with data=shapes"
+            ) from error
+    for file, md5 in [*CIFAR10.train_list, *CIFAR10.test_list]:
+        if not check_integrity(str(folder / file), md5):
+            state = "damaged (its checksum differs)" if (folder / file).exists() else "missing"
+            raise ConfigError(
+                f"data.root: {str(folder / file)!r} is {state}; "
+                f"remove {str(folder)!r} and run again to download it anew"
+            )
+
+
+class Loader:
+    """Endless epochs of shuffled, augmented batches, equal for any number of worker processes.
+
+    The order is drawn from (seed, epoch), the augmentation of an image from (seed, epoch, index).
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        augment: Augment,
+        mean: Colour,
+        *,
+        batch_size: int,
+        seed: int,
+        workers: int = 0,
+    ):
+        from torch.utils.data import DataLoader
+
+        self.order = _EpochOrder(len(split.labels), batch_size, seed)
+        self.loader = DataLoader(
+            _Augmented(split, augment, mean, seed),  # type: ignore[arg-type]
+            sampler=self.order,
+            batch_size=None,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            prefetch_factor=4 if workers else None,
+        )
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def epoch(self, number: int) -> Iterator[tuple["torch.Tensor", "torch.Tensor"]]:
+        """Batches of images (N, 3, 32, 32) uint8, channels last in memory, and labels (N,) int64."""
+        self.order.number = number
+        return iter(self.loader)
+
+
+class _EpochOrder:
+    """Shuffled batches of (epoch, index); an incomplete last batch is left out."""
+
+    def __init__(self, count: int, batch_size: int, seed: int):
+        if batch_size > count:
+            raise ConfigError(
+                f"training.batch_size: at most the {count} training images, got {batch_size}"
+            )
+        self.count, self.batch_size, self.seed, self.number = count, batch_size, seed, 0
+
+    def __len__(self) -> int:
+        return self.count // self.batch_size
+
+    def __iter__(self) -> Iterator[tuple[int, list[int]]]:
+        order = np.random.default_rng((self.seed, self.number)).permutation(self.count)
+        for start in range(0, len(self) * self.batch_size, self.batch_size):
+            yield self.number, order[start : start + self.batch_size].tolist()
+
+
+class _Augmented:
+    """The data set that a DataLoader sees: a key is (epoch, indices), an item is a whole batch."""
+
+    def __init__(self, split: Split, augment: Augment, mean: Colour, seed: int):
+        self.split = split
+        self.pipeline = Pipeline(augment, mean, seed)
+
+    def __getitem__(self, key: tuple[int, list[int]]) -> tuple["torch.Tensor", "torch.Tensor"]:
+        import torch
+
+        epoch, indices = key
+        images = np.stack([self.pipeline(self.split.images[i], epoch, i) for i in indices])
+        labels = torch.from_numpy(self.split.labels[indices])
+        return torch.from_numpy(images).permute(0, 3, 1, 2), labels
+

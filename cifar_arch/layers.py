@@ -1,0 +1,99 @@
+"""Primitive layers as frozen data: what a plan is made of. No torch, no formulas but a map's size."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Literal
+
+from msgspec import Struct
+
+# The pictures that every network here reads, and what it tells apart.
+IMAGE_CHANNELS = 3
+IMAGE_SIZE = 32  # pixels
+CLASSES = 10
+
+ActivationName = Literal["relu", "leaky_relu", "silu", "gelu", "hardswish"]
+
+
+class Layer(Struct, frozen=True, kw_only=True, tag=str.lower):
+    """Base of the primitive layers; the lower-case class name is the layer's kind."""
+
+    @property
+    def kind(self) -> str:
+        return type(self).__name__.lower()
+
+
+class Conv(Layer, frozen=True, kw_only=True):
+    """A square 2-D convolution."""
+
+    in_channels: int
+    out_channels: int
+    kernel: int = 3
+    stride: int = 1
+    padding: int = 0
+    dilation: int = 1
+    groups: int = 1
+    bias: bool = False
+
+    def out_size(self, size: int) -> int:
+        """Side of the output map in pixels; below 1 when the map collapses."""
+        return (size + 2 * self.padding - self.dilation * (self.kernel - 1) - 1) // self.stride + 1
+
+
+class Norm(Layer, frozen=True, kw_only=True):
+    """Batch normalisation with a learned scale and shift per channel."""
+
+    channels: int
+
+
+class Activation(Layer, frozen=True, kw_only=True):
+    function: ActivationName
+
+
+class Dropout(Layer, frozen=True, kw_only=True):
+    """Zeroes single activations with probability `p` while training."""
+
+    p: float
+
+
+class Sum(Layer, frozen=True, kw_only=True):
+    """A residual sum: the input plus what `body` makes of it."""
+
+    body: tuple[Layer, ...]
+
+
+class GlobalPool(Layer, frozen=True, kw_only=True):
+    """The mean over the whole map: (N, C, H, W) -> (N, C)."""
+
+
+class Linear(Layer, frozen=True, kw_only=True):
+    """A fully connected layer with bias."""
+
+    in_features: int
+    out_features: int
+
+
+class Section(Struct, frozen=True, kw_only=True):
+    """The layers of one block, transition or head, under the name that users know it by."""
+
+    name: str
+    layers: tuple[Layer, ...]
+
+
+Plan = tuple[Section, ...]
+
+
+def named(layers: Iterable[Layer]) -> Iterator[tuple[str, Layer]]:
+    """Each layer with a name that is unique among them: conv1, norm1, activation1, conv2, ..."""
+    seen: Counter[str] = Counter()
+    for layer in layers:
+        seen[layer.kind] += 1
+        yield f"{layer.kind}{seen[layer.kind]}", layer
+
+
+def convolutions(layers: Iterable[Layer]) -> Iterator[Conv]:
+    """Every convolution in the order of computation, those inside sums too."""
+    for layer in layers:
+        if isinstance(layer, Conv):
+            yield layer
+        elif isinstance(layer, Sum):
+            yield from convolutions(layer.body)

@@ -1,0 +1,92 @@
+"""The rules of the game: limits, and every violation of them as a sentence."""
+
+from collections.abc import Collection, Iterator
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from cifar_arch.analysis import Analysis
+from cifar_arch.schema import Strict
+
+Count = Annotated[int, Meta(ge=0)]
+
+
+class Limits(Strict, frozen=True, kw_only=True):
+    """What a network has to keep; None switches a rule off. All but the target hold before training."""
+
+    params_below: Annotated[int, Meta(ge=1)] | None = None
+    receptive_field_above: Count | None = None  # pixels, before global pooling
+    separable_at_least: Count = 0
+    dilated_at_least: Count = 0
+    downsamplers: Count | None = None  # exactly so many 3x3 ones, and no other
+    fully_connected: bool = True  # whether a fully connected layer is allowed
+    augment: tuple[str, ...] = ()  # transforms that have to be on
+    target_accuracy: Annotated[float, Meta(gt=0, le=1)] | None = None  # of the test set
+
+
+class Violation(Struct, frozen=True, kw_only=True):
+    rule: str
+    limit: int | str
+    actual: int | str
+    message: str  # one sentence
+
+
+def violations(
+    analysis: Analysis, limits: Limits, augment: Collection[str] | None = None
+) -> tuple[Violation, ...]:
+    """All broken rules; `augment` names the transforms that are on (None: not looked at)."""
+    return tuple(_broken(analysis, limits, augment))
+
+
+def _broken(a: Analysis, limits: Limits, augment: Collection[str] | None) -> Iterator[Violation]:
+    if limits.params_below is not None and a.params >= limits.params_below:
+        yield _violation(
+            "params",
+            f"fewer than {limits.params_below:,} trainable parameters are allowed, got {a.params:,}",
+            limits.params_below,
+            a.params,
+        )
+    above = limits.receptive_field_above
+    if above is not None and a.receptive_field <= above:
+        yield _violation(
+            "receptive_field",
+            f"the receptive field has to be more than {above} px, got {a.receptive_field} px",
+            above,
+            a.receptive_field,
+        )
+    for rule, least, actual in (
+        ("separable", limits.separable_at_least, a.separable),
+        ("dilated", limits.dilated_at_least, a.dilated),
+    ):
+        if actual < least:
+            layers = "depthwise-separable" if rule == "separable" else "dilated"
+            message = f"at least {least} {layers} layer(s) are required, got {actual}"
+            yield _violation(rule, message, least, actual)
+    yield from _downsampling(a, limits)
+    if a.fully_connected and not limits.fully_connected:
+        message = "no fully connected layer is allowed after global average pooling, got one"
+        yield _violation("head", message, 0, 1)
+    missing = [name for name in limits.augment if augment is not None and name not in augment]
+    if missing and augment is not None:
+        message = (
+            f"the augmentation has to hold {', '.join(limits.augment)}: {', '.join(missing)} is off"
+        )
+        yield _violation(
+            "augment", message, ", ".join(limits.augment), ", ".join(augment) or "none"
+        )
+
+
+def _downsampling(a: Analysis, limits: Limits) -> Iterator[Violation]:
+    wanted, foreign = limits.downsamplers, a.foreign_downsamplers
+    if wanted is None or (a.downsamplers == wanted and not foreign):
+        return
+    message = (
+        f"exactly {wanted} 3x3 downsamplers, strided or dilated, are required, got {a.downsamplers}"
+    )
+    if foreign:
+        message += f" and others at {', '.join(foreign)}"
+    yield _violation("downsampling", message, wanted, a.downsamplers + len(foreign))
+
+
+def _violation(rule: str, message: str, limit: int | str, actual: int | str) -> Violation:
+    return Violation(rule=rule, message=message, limit=limit, actual=actual)

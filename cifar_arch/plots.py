@@ -1,0 +1,82 @@
+"""Arrays and tables -> matplotlib figures. No torch."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+GRID = 40  # pictures on a sheet
+
+
+def curves(history: Sequence[Any], target: float | None = None) -> Figure:
+    """Loss and accuracy by epoch, from rows with the fields of `training.Epoch`."""
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    loss, accuracy = figure.subplots(1, 2)
+    epochs = [row.epoch for row in history]
+    for kind, label in (("train", "training, augmented"), ("val", "validation")):
+        for axes, quantity, scale in ((loss, "loss", 1), (accuracy, "accuracy", 100)):
+            values = [getattr(row, f"{kind}_{quantity}") for row in history]
+            if None not in values:
+                axes.plot(epochs, [v * scale for v in values], marker=".", label=label)
+    loss.set(xlabel="epoch", ylabel="cross entropy (nats)", title="Loss")
+    accuracy.set(xlabel="epoch", ylabel="accuracy (%)", title="Accuracy")
+    if target:
+        accuracy.axhline(100 * target, color="grey", linestyle="--", label=f"target {target:.0%}")
+    for axes in (loss, accuracy):
+        axes.grid(alpha=0.3)
+        axes.legend()
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    return figure
+
+
+def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: Sequence[str]) -> Figure:
+    """Share of each true class (row) that was taken for each class (column), in percent."""
+    counts = confusion_counts(labels, predicted, len(classes))
+    share = 100 * counts / counts.sum(1, keepdims=True).clip(1)
+    figure = Figure(figsize=(7, 6), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
+    axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
+    axes.set_yticks(range(len(classes)), classes)
+    axes.set(xlabel="predicted", ylabel="true", title="Confusion matrix (% of the true class)")
+    for row, column in np.ndindex(share.shape):
+        value = share[row, column]
+        colour = "white" if value > 50 else "black"
+        axes.text(column, row, f"{value:.0f}", ha="center", va="center", color=colour, fontsize=8)
+    figure.colorbar(image, ax=axes, shrink=0.8)
+    return figure
+
+
+def confusion_counts(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Counts (classes, classes): row true, column predicted."""
+    return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
+
+
+def misclassified(
+    images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]
+) -> Figure:
+    """The wrong predictions that the network was surest of, with both classes and its confidence."""
+    predicted = probabilities.argmax(1)
+    wrong = np.flatnonzero(predicted != labels)
+    surest = wrong[np.argsort(-probabilities[wrong, predicted[wrong]], kind="stable")][:GRID]
+    titles = [
+        f"{classes[labels[i]]}\nas {classes[predicted[i]]} {probabilities[i, predicted[i]]:.0%}"
+        for i in surest
+    ]
+    heading = f"Misclassified: {len(wrong):,} of {len(labels):,}, the surest first (true, as predicted)"
+    return sheet(images[surest], titles, heading)
+
+
+def sheet(images: np.ndarray, titles: Sequence[str], heading: str, columns: int = 8) -> Figure:
+    """A grid of (N, 32, 32, 3) uint8 pictures, each under its title."""
+    rows = max(1, -(-len(images) // columns))
+    figure = Figure(figsize=(1.35 * columns, 1.75 * rows + 0.5), layout="constrained")
+    figure.suptitle(heading)
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid:
+        axes.axis("off")
+    for axes, image, title in zip(grid, images, titles, strict=False):
+        axes.imshow(image)
+        axes.set_title(title, fontsize=8)
+    return figure

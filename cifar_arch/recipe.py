@@ -1,0 +1,28 @@
+"""How a network is trained, as checked data. No torch, so that `check` and the sweeper can read it."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from cifar_arch.schema import Strict
+
+Positive = Annotated[int, Meta(ge=1)]
+Share = Annotated[float, Meta(ge=0, lt=1)]
+
+
+class Recipe(Strict, frozen=True, kw_only=True):
+    epochs: Positive = 15
+    batch_size: Positive = 128
+    optimizer: Literal["sgd", "adamw"] = "sgd"  # sgd with Nesterov momentum
+    lr: Annotated[float, Meta(gt=0)] = 0.25  # the highest of the schedule
+    momentum: Share = 0.9
+    cycle_momentum: tuple[Share, Share] | None = None  # (low, high), against the rate; onecycle only
+    weight_decay: Annotated[float, Meta(ge=0)] = 5e-4  # of weights; norms and biases have none
+    schedule: Literal["onecycle", "cosine"] = "onecycle"
+    warmup: Share = 0.3  # share of the steps in which the rate rises
+    label_smoothing: Share = 0.1
+    ema: Share = 0.998  # decay of the averaged weights per step; 0 switches them off
+    clip: Annotated[float, Meta(gt=0)] | None = None  # largest norm of the gradient
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    resume: str | None = None  # a run folder to go on in
+    tensorboard: bool = False  # event files too; needs the extra of that name

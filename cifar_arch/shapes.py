@@ -1,0 +1,143 @@
+"""The embedded picture set: ten kinds of drawn figures, 32x32 in colour, the same on every machine.
+
+Figures vary in place, size, angle and colour over a shaded, noisy ground with a stray line and a
+blot, so that a tiny network needs several epochs to tell them apart.
+"""
+
+import numpy as np
+
+CLASSES = (
+    "disc",
+    "ring",
+    "square",
+    "frame",
+    "triangle",
+    "cross",
+    "star",
+    "bar",
+    "crescent",
+    "pair",
+)
+SIZE = 32  # pixels
+
+Array = np.ndarray
+
+_PIXELS = (np.mgrid[0:SIZE, 0:SIZE] - (SIZE - 1) / 2).astype(np.float32)  # rows, columns
+
+
+def draw(count: int, seed: int) -> tuple[Array, Array]:
+    """`count` images (N, 32, 32, 3) uint8 and labels (N,) int64; every class equally often."""
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.arange(count) % len(CLASSES))
+    x, y = _figure_coordinates(rng, count)
+    inside = np.zeros((count, SIZE, SIZE), np.float32)
+    for label, figure in enumerate(_FIGURES):
+        chosen = labels == label
+        inside[chosen] = figure(x[chosen], y[chosen])
+    ground, ink = _colours(rng, count)
+    shade = 1 + _uniform(rng, -0.4, 0.4, (count, 1, 1)) * _PIXELS[0] / SIZE * 2
+    image = ground[:, None, None, :] * shade[..., None]
+    image = _mix(image, _stray(rng, count), _uniform(rng, 0, 255, (count, 3)))
+    image = _mix(image, _soft(inside), ink)
+    image += rng.standard_normal(image.shape, np.float32) * _uniform(rng, 4, 28, (count, 1, 1, 1))
+    return image.clip(0, 255).round().astype(np.uint8), labels.astype(np.int64)
+
+
+def _uniform(
+    rng: np.random.Generator, low: float, high: float, shape: tuple[int, ...] | int
+) -> Array:
+    return rng.uniform(low, high, shape).astype(np.float32)
+
+
+def _figure_coordinates(rng: np.random.Generator, count: int) -> tuple[Array, Array]:
+    """Pixel centres (N, 32, 32) in units of each figure's own radius, moved and turned."""
+    row, column = _PIXELS
+    place = _uniform(rng, -7, 7, (2, count, 1, 1))
+    radius = _uniform(rng, 5.5, 11, (count, 1, 1))
+    angle = _uniform(rng, 0, 2 * np.pi, (count, 1, 1))
+    dx, dy = (column - place[0]) / radius, (row - place[1]) / radius
+    return dx * np.cos(angle) + dy * np.sin(angle), dy * np.cos(angle) - dx * np.sin(angle)
+
+
+def _colours(rng: np.random.Generator, count: int) -> tuple[Array, Array]:
+    """Ground and ink (N, 3), at least 70 grey levels apart in one channel."""
+    ground = _uniform(rng, 20, 235, (count, 3))
+    ink = _uniform(rng, 0, 255, (count, 3))
+    channel = rng.integers(0, 3, count)
+    chosen = np.arange(count), channel
+    away = np.where(ground[chosen] < 128, 1, -1) * _uniform(rng, 70, 110, count)
+    ink[chosen] = ground[chosen] + away
+    return ground, ink
+
+
+def _stray(rng: np.random.Generator, count: int) -> Array:
+    """Coverage (N, 32, 32) of a line and a blot that belong to no figure."""
+    row, column = _PIXELS
+    angle = _uniform(rng, 0, np.pi, (count, 1, 1))
+    distance = row * np.cos(angle) + column * np.sin(angle) - _uniform(rng, -14, 14, (count, 1, 1))
+    line = 0.8 - abs(distance)
+    blot = _uniform(rng, 1, 3, (count, 1, 1)) - np.hypot(
+        row - _uniform(rng, -14, 14, (count, 1, 1)), column - _uniform(rng, -14, 14, (count, 1, 1))
+    )
+    return _soft(np.maximum(line, blot) / 4)
+
+
+def _soft(inside: Array) -> Array:
+    """Signed depth below an edge, in figure radii -> coverage of 0 to 1 with a soft edge."""
+    return (0.5 + 4 * inside).clip(0, 1)
+
+
+def _mix(image: Array, coverage: Array, colour: Array) -> Array:
+    weight = coverage[..., None]
+    mixed: Array = image * (1 - weight) + colour[:, None, None, :] * weight
+    return mixed
+
+
+def _disc(x: Array, y: Array) -> Array:
+    return 1 - np.hypot(x, y)
+
+
+def _box(x: Array, y: Array, width: float, height: float) -> Array:
+    return np.minimum(width - abs(x), height - abs(y))
+
+
+def _ring(x: Array, y: Array) -> Array:
+    return 0.3 - abs(np.hypot(x, y) - 0.75)
+
+
+def _square(x: Array, y: Array) -> Array:
+    return _box(x, y, 0.85, 0.85)
+
+
+def _frame(x: Array, y: Array) -> Array:
+    return 0.25 - abs(_box(x, y, 0.7, 0.7))
+
+
+def _triangle(x: Array, y: Array) -> Array:
+    sides = [
+        0.5 - (x * np.cos(a) + y * np.sin(a)) for a in (np.pi / 2, 7 * np.pi / 6, 11 * np.pi / 6)
+    ]
+    return np.minimum(np.minimum(sides[0], sides[1]), sides[2])
+
+
+def _cross(x: Array, y: Array) -> Array:
+    return np.maximum(_box(x, y, 1, 0.3), _box(x, y, 0.3, 1))
+
+
+def _star(x: Array, y: Array) -> Array:
+    return 0.62 + 0.38 * np.cos(5 * np.arctan2(y, x)) - np.hypot(x, y)
+
+
+def _bar(x: Array, y: Array) -> Array:
+    return _box(x, y, 1.1, 0.4)
+
+
+def _crescent(x: Array, y: Array) -> Array:
+    return np.minimum(_disc(x, y), np.hypot(x - 0.55, y) - 0.8)
+
+
+def _pair(x: Array, y: Array) -> Array:
+    return np.maximum(0.5 - np.hypot(x - 0.6, y), 0.5 - np.hypot(x + 0.6, y))
+
+
+_FIGURES = (_disc, _ring, _square, _frame, _triangle, _cross, _star, _bar, _crescent, _pair)

@@ -1,0 +1,144 @@
+"""What the user writes about a network, checked, and expanded into its plan."""
+
+import hashlib
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from cifar_arch.blocks import AnyBlock, Block, Custom
+from cifar_arch.downsample import AnyDownsampler
+from cifar_arch.layers import (
+    CLASSES,
+    IMAGE_CHANNELS,
+    IMAGE_SIZE,
+    ActivationName,
+    Conv,
+    GlobalPool,
+    Layer,
+    Linear,
+    Plan,
+    Section,
+    convolutions,
+)
+from cifar_arch.schema import ConfigError, Strict, checked
+
+Width = Annotated[int, Meta(ge=1, le=4096)]
+Depth = Annotated[int, Meta(ge=1, le=32)]
+Multiplier = Annotated[float, Meta(gt=0, le=64)]
+# A fixed-length tuple would say it better, but msgspec 0.22 crashes on int | tuple[int, int, int, int].
+FourDepths = Annotated[tuple[Depth, ...], Meta(min_length=4, max_length=4)]
+
+
+class Architecture(Strict, frozen=True, kw_only=True):
+    """Stages C1 to C4 with a transition T1 to T3 between two of them, then the output O.
+
+    Stage n has `width * multipliers[n]` channels, rounded, and repeats its block `depth[n]` times.
+    A custom block has channels of its own and ignores both.
+    """
+
+    c1: AnyBlock
+    c2: AnyBlock
+    c3: AnyBlock
+    c4: AnyBlock
+    t1: AnyDownsampler
+    t2: AnyDownsampler
+    t3: AnyDownsampler
+    width: Width | Literal["auto"] | None = None  # channels of C1
+    multipliers: tuple[Multiplier, Multiplier, Multiplier, Multiplier] = (1.0, 1.0, 1.0, 1.0)
+    depth: Depth | FourDepths = 1
+    activation: ActivationName = "relu"
+    # linear: pool, then a fully connected layer; conv: 1x1 onto the classes, then pool;
+    # none: pool alone, for a C4 that ends in the classes
+    head: Literal["linear", "conv", "none"] = "linear"
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any], where: str = "model") -> "Architecture":
+        """The architecture in plain `data`; ConfigError names the wrong field under `where`."""
+        return checked(cls, data, where)
+
+    def __post_init__(self) -> None:
+        written_out = all(isinstance(block, Custom) for block in self.blocks())
+        if written_out and self.width is not None:
+            raise ValueError(
+                "a width has no effect on a network written out layer by layer, "
+                f"got {self.width!r}; leave model.width null"
+            )
+        if not written_out and self.width is None:
+            raise ValueError("width is null; give model.width a number of channels or auto")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data that `from_dict` takes."""
+        data: dict[str, Any] = msgspec.to_builtins(self)
+        return data
+
+    def blocks(self) -> tuple[Block | AnyDownsampler, ...]:
+        """The seven variants in the order of computation."""
+        return self.c1, self.t1, self.c2, self.t2, self.c3, self.t3, self.c4
+
+    def key(self) -> str:
+        """Equal for networks with equal layers, however they were written."""
+        return hashlib.sha256(msgspec.json.encode(self.plan())).hexdigest()[:16]
+
+    def plan(self) -> Plan:
+        """The primitive layers in sections c1.1, c1.2, ..., t1, ..., c4.1, ..., o.
+
+        Raises ConfigError where a map collapses or a variant cannot work on what it is given.
+        """
+        if self.width == "auto":
+            raise ConfigError("model.width: auto has to be solved for limits before it is planned")
+        depths = (self.depth,) * 4 if isinstance(self.depth, int) else self.depth
+        wanted = [max(1, round((self.width or 1) * m)) for m in self.multipliers]
+        plan = _Planner(self.activation)
+        for index, (stage, depth) in enumerate(zip(self.blocks()[::2], depths, strict=True)):
+            if index:
+                plan.add(f"t{index}", self.blocks()[2 * index - 1], wanted[index])
+            for repeat in range(1 if isinstance(stage, Custom) else depth):
+                plan.add(f"c{index + 1}.{repeat + 1}", stage, wanted[index])
+        return plan.finish(self.head)
+
+
+class _Planner:
+    """Strings variants together and keeps track of what each is given."""
+
+    def __init__(self, activation: ActivationName):
+        self.activation = activation
+        self.channels = IMAGE_CHANNELS
+        self.size = IMAGE_SIZE
+        self.sections: list[Section] = []
+
+    def add(self, name: str, variant: Any, wanted: int) -> None:
+        field = f"model.{name.partition('.')[0]}"
+        given = (self.channels, wanted, self.activation)
+        try:
+            if isinstance(variant, Block):
+                layers = variant.expand(*given)
+            else:
+                layers = variant.expand(self.channels, wanted, self.size, self.activation)
+        except ConfigError as error:
+            raise ConfigError(f"{field}: {error}") from None
+        for conv in convolutions(layers):
+            size = conv.out_size(self.size)
+            if size < 1:
+                raise ConfigError(
+                    f"{field}: the {conv.kernel}x{conv.kernel} convolution with stride {conv.stride}, "
+                    f"dilation {conv.dilation} and padding {conv.padding} collapses the "
+                    f"{self.size}x{self.size} map; allowed are those that leave at least 1x1"
+                )
+            self.size = size
+            self.channels = conv.out_channels
+        self.sections.append(Section(name=name, layers=layers))
+
+    def finish(self, head: str) -> Plan:
+        layers: tuple[Layer, ...] = (GlobalPool(),)
+        if head == "linear":
+            layers += (Linear(in_features=self.channels, out_features=CLASSES),)
+        elif head == "conv":
+            conv = Conv(in_channels=self.channels, out_channels=CLASSES, kernel=1, bias=True)
+            layers = (conv, *layers)
+        elif self.channels != CLASSES:
+            raise ConfigError(
+                f"model.head: none needs a C4 that ends in {CLASSES} channels, got {self.channels}; "
+                "use linear or conv"
+            )
+        return (*self.sections, Section(name="o", layers=layers))

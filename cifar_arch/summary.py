@@ -1,0 +1,50 @@
+"""What summary.json says about a run besides its results: config, versions, commit. No torch."""
+
+import importlib.metadata
+import platform
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("torch", "torchvision", "albumentations", "hydra-core", "optuna", "numpy")
+_SECRET = re.compile(r"password|token|secret|api_?key", re.IGNORECASE)
+
+
+def provenance(config: dict[str, Any]) -> dict[str, Any]:
+    """The flattened config without secrets, the versions and the commit that made a run."""
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {
+        "seed": config.get("seed"),
+        "versions": {"python": platform.python_version(), **versions},
+        "git_commit": git_commit(),
+        "config": dict(flatten(config)),
+    }
+
+
+def flatten(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(full key, value) of every leaf; passwords and tokens replaced by ***."""
+    for name, value in config.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, dict):
+            yield from flatten(value, f"{key}.")
+        else:
+            yield key, _masked(name, value)
+
+
+def _masked(name: str, value: Any) -> Any:
+    if value is not None and _SECRET.search(name):
+        return "***"
+    if isinstance(value, str):  # the password of an address such as postgresql://user:password@host
+        return re.sub(r"(://[^:/@\s]+):[^@\s]+@", r"\1:***@", value)
+    return value
+
+
+def git_commit() -> str | None:
+    """The commit of the checkout that this code runs from; None where it was installed."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
