@@ -69,9 +69,7 @@ def analyse(plan: Plan, size: int = IMAGE_SIZE) -> Analysis:
         separable=sum(map(_separable, convs, convs[1:])),
         dilated=sum(row.dilation != 1 and row.kernel != 1 for row in convs),
         downsamplers=len(halving),
-        foreign_downsamplers=tuple(
-            row.name for row in convs if row.stride != 1 and row not in halving
-        ),
+        foreign_downsamplers=tuple(row.name for row in convs if row.stride != 1 and row not in halving),
         fully_connected=any(row.kind == "linear" for row in rows),
         layers=tuple(rows),
     )

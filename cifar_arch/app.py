@@ -31,8 +31,7 @@ def hydra_main(config: DictConfig) -> float | None:
     """One job: returns its validation accuracy, for sweepers."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     if HydraConfig.get().mode == RunMode.MULTIRUN:
-        value: float | None = experiment.run(plain(config), folder).get("val_accuracy")
-        return value
+        return experiment.run(plain(config), folder).get("val_accuracy")
     _run(plain(config), folder)
     return None
 
@@ -83,7 +82,10 @@ def _run(config: dict[str, Any], folder: Path) -> None:
         log.debug("the run ended here", exc_info=True)
         status = _explain(error)
         if RunFolder(folder).checkpoint.is_file():
-            print(f"type python -m cifar_arch.run training.resume={_shown(folder)} to go on", file=sys.stderr)
+            print(
+                f"type python -m cifar_arch.run training.resume={_shown(folder)} to go on",
+                file=sys.stderr,
+            )
         sys.exit(status)
     _print_results(summary, folder)
 
@@ -123,7 +125,9 @@ def _print_results(summary: dict[str, Any], folder: Path) -> None:
     if summary.get("note"):
         print(summary["note"])
     shown = _shown(folder)
-    print(f"\ncurves and pictures: {shown}/plots\nagain from the weights: python -m cifar_arch.evaluate {shown}")
+    print(
+        f"\ncurves and pictures: {shown}/plots\nagain from the weights: python -m cifar_arch.evaluate {shown}"
+    )
 
 
 def _shown(folder: Path) -> str:

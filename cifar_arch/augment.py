@@ -157,5 +157,4 @@ class Pipeline:
         self.state["state"]["counter"][:] = (index, 0, 0, 0)
         self.philox.state = self.state
         self.python_random.seed((self.seed << 64) + (epoch << 32) + index)
-        augmented: np.ndarray = self.compose(image=image)["image"]
-        return augmented
+        return self.compose(image=image)["image"]

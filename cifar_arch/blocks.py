@@ -103,9 +103,7 @@ class Custom(Block, frozen=True, kw_only=True):
 
     def expand(self, in_channels: int, out_channels: int, act: ActivationName) -> tuple[Layer, ...]:
         layers: list[Layer] = []
-        channels = (
-            in_channels  # `out_channels` is the architecture's wish: a custom block has its own
-        )
+        channels = in_channels  # `out_channels` is the architecture's wish: a custom block has its own
         for conv in self.convs:
             out = conv.out or channels
             if conv.depthwise and out != channels:

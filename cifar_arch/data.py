@@ -1,4 +1,4 @@
-"""Pictures in memory: CIFAR-10 or the embedded set, split by class, and the loader of augmented batches."""
+"""Pictures in memory: CIFAR-10 or the embedded set, split by class; the loader of augmented batches."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -157,7 +157,7 @@ class Loader:
         from torch.utils.data import DataLoader
 
         self.order = _EpochOrder(len(split.labels), batch_size, seed)
-        self.loader = DataLoader(
+        self.loader: DataLoader[tuple[torch.Tensor, torch.Tensor]] = DataLoader(
             _Augmented(split, augment, mean, seed),  # type: ignore[arg-type]
             sampler=self.order,
             batch_size=None,
@@ -208,4 +208,3 @@ class _Augmented:
         images = np.stack([self.pipeline(self.split.images[i], epoch, i) for i in indices])
         labels = torch.from_numpy(self.split.labels[indices])
         return torch.from_numpy(images).permute(0, 3, 1, 2), labels
-

@@ -87,8 +87,7 @@ def run(
         _draw(folder, experiment, pictures, trained, probabilities)
         return summary
     except BaseException as error:
-        status = {Rejected: Status.REJECTED, Pruned: Status.PRUNED}.get(type(error), Status.FAILED)
-        summary |= {"status": status, "reason": _reason(error)}
+        summary |= {"status": _status(error), "reason": _reason(error)}
         raise
     finally:
         summary["seconds"] = round(time.perf_counter() - start, 3)
@@ -241,6 +240,16 @@ def _draw(
         folder.save_figure("confusion_matrix", matrix)
         wrong = plots.misclassified(*split, probabilities, pictures.classes)
         folder.save_figure("misclassified", wrong)
+
+
+def _status(error: BaseException) -> Status:
+    match error:
+        case Rejected():
+            return Status.REJECTED
+        case Pruned():
+            return Status.PRUNED
+        case _:
+            return Status.FAILED
 
 
 def _reason(error: BaseException) -> str:

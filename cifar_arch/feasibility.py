@@ -1,4 +1,4 @@
-"""Architecture + limits -> verdict: solves `width=auto`, and knows the smallest repair of a violation."""
+"""Architecture + limits -> verdict: solves `width=auto`, knows the smallest repair of a violation."""
 
 from collections.abc import Collection, Iterator
 from typing import Any
@@ -7,7 +7,7 @@ from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
 from cifar_arch.analysis import Analysis, analyse
-from cifar_arch.blocks import BLOCKS, Block, Custom, Unit
+from cifar_arch.blocks import BLOCKS, Block, Unit
 from cifar_arch.downsample import DOWNSAMPLERS
 from cifar_arch.limits import Limits, Violation, violations
 from cifar_arch.schema import ConfigError
@@ -58,9 +58,7 @@ def judge(
     analysis = analyse(architecture.plan())
     broken = violations(analysis, limits, augment)
     if repairs:
-        broken = tuple(
-            _with_repair(violation, architecture, limits, broken) for violation in broken
-        )
+        broken = tuple(_with_repair(violation, architecture, limits, broken) for violation in broken)
     return Verdict(architecture=architecture, analysis=analysis, violations=broken)
 
 
@@ -142,12 +140,9 @@ def _forms(block: Block) -> Iterator[tuple[str, Block]]:
     """The forms of conf/block that keep `block`'s residual sum or its absence."""
     residual = isinstance(block, Unit) and block.residual
     for kind, variant in BLOCKS.items():
-        if variant is not Custom:
-            yield (
-                (f"{kind}_residual", variant(layers=2, residual=True))
-                if residual
-                else (  # type: ignore[call-arg]
-                    kind,
-                    variant(),
-                )
-            )
+        if not issubclass(variant, Unit):
+            continue
+        if residual:
+            yield f"{kind}_residual", variant(layers=2, residual=True)
+        else:
+            yield kind, variant()

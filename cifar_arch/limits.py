@@ -71,9 +71,7 @@ def _broken(a: Analysis, limits: Limits, augment: Collection[str] | None) -> Ite
         message = (
             f"the augmentation has to hold {', '.join(limits.augment)}: {', '.join(missing)} is off"
         )
-        yield _violation(
-            "augment", message, ", ".join(limits.augment), ", ".join(augment) or "none"
-        )
+        yield _violation("augment", message, ", ".join(limits.augment), ", ".join(augment) or "none")
 
 
 def _downsampling(a: Analysis, limits: Limits) -> Iterator[Violation]:

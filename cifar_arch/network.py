@@ -52,8 +52,7 @@ class Normalised(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.network((x.to(self.mean.dtype) - self.mean) / self.std)
-        return logits
+        return self.network((x.to(self.mean.dtype) - self.mean) / self.std)
 
 
 def build(plan: Plan) -> nn.Sequential:

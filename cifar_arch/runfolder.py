@@ -52,8 +52,7 @@ class RunFolder:
             figure.savefig(temporary, format="png", dpi=120)
 
     def read_json(self, path: Path) -> dict[str, Any]:
-        data: dict[str, Any] = json.loads(path.read_text())
-        return data
+        return json.loads(path.read_text())
 
 
 @contextmanager

@@ -19,8 +19,9 @@ class Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 def checked(kind: type[T], data: object, where: str) -> T:
-    """An instance of `kind` filled from plain `data`; `where` is the config key that held it ("" for a whole config).
+    """An instance of `kind` filled from plain `data`; `where` is the key that held it.
 
+    A whole config has the key "".
     Raises ConfigError with the full key of the first wrong field.
     """
     try:

@@ -43,9 +43,7 @@ def draw(count: int, seed: int) -> tuple[Array, Array]:
     return image.clip(0, 255).round().astype(np.uint8), labels.astype(np.int64)
 
 
-def _uniform(
-    rng: np.random.Generator, low: float, high: float, shape: tuple[int, ...] | int
-) -> Array:
+def _uniform(rng: np.random.Generator, low: float, high: float, shape: tuple[int, ...] | int) -> Array:
     return rng.uniform(low, high, shape).astype(np.float32)
 
 
@@ -89,8 +87,7 @@ def _soft(inside: Array) -> Array:
 
 def _mix(image: Array, coverage: Array, colour: Array) -> Array:
     weight = coverage[..., None]
-    mixed: Array = image * (1 - weight) + colour[:, None, None, :] * weight
-    return mixed
+    return image * (1 - weight) + colour[:, None, None, :] * weight
 
 
 def _disc(x: Array, y: Array) -> Array:
@@ -114,9 +111,7 @@ def _frame(x: Array, y: Array) -> Array:
 
 
 def _triangle(x: Array, y: Array) -> Array:
-    sides = [
-        0.5 - (x * np.cos(a) + y * np.sin(a)) for a in (np.pi / 2, 7 * np.pi / 6, 11 * np.pi / 6)
-    ]
+    sides = [0.5 - (x * np.cos(a) + y * np.sin(a)) for a in (np.pi / 2, 7 * np.pi / 6, 11 * np.pi / 6)]
     return np.minimum(np.minimum(sides[0], sides[1]), sides[2])
 
 

@@ -69,8 +69,7 @@ class Architecture(Strict, frozen=True, kw_only=True):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that `from_dict` takes."""
-        data: dict[str, Any] = msgspec.to_builtins(self)
-        return data
+        return msgspec.to_builtins(self)
 
     def blocks(self) -> tuple[Block | AnyDownsampler, ...]:
         """The seven variants in the order of computation."""

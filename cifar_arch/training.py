@@ -74,10 +74,9 @@ def train(
     raises ends the training. Raises TrainingDiverged on a loss that is not finite.
     """
     device = pick_device(recipe.device)
-    random_seed(seed)
     model = Normalised(network, pictures.mean, pictures.std).to(device)
     if device.type != "mps":
-        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = model.to(memory_format=torch.channels_last)
     loader = Loader(
         pictures.train,
         augment or Augment(),
@@ -97,7 +96,7 @@ def train(
             val_loss, val_accuracy = score(state.best(), pictures.validation)
             row = Epoch(
                 epoch=number,
-                lr=state.schedule.get_last_lr()[0],
+                lr=float(state.schedule.get_last_lr()[0]),
                 train_loss=loss,
                 train_accuracy=accuracy,
                 val_loss=val_loss,
@@ -124,7 +123,7 @@ def _train_epoch(
     bar: "tqdm[Any]",
 ) -> tuple[float, float]:
     """Mean loss and accuracy over the epoch's batches."""
-    random_seed(hash((seed, number)))  # so that a resumed run draws the same dropout
+    random_seed(seed * 1_000_003 + number)  # so that a resumed run draws the same dropout
     model = state.model.train()
     total_loss = torch.zeros((), device=device)
     total_right = torch.zeros((), device=device)
@@ -135,7 +134,7 @@ def _train_epoch(
             logits = model(images)
             loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
         state.optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         if recipe.clip:
             nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
         state.optimizer.step()
