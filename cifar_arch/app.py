@@ -126,7 +126,8 @@ def _print_results(summary: dict[str, Any], folder: Path) -> None:
         print(summary["note"])
     shown = _shown(folder)
     print(
-        f"\ncurves and pictures: {shown}/plots\nagain from the weights: python -m cifar_arch.evaluate {shown}"
+        f"\ncurves and pictures: {shown}/plots\n"
+        f"again from the weights: python -m cifar_arch.evaluate {shown}"
     )
 
 

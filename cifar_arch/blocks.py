@@ -108,7 +108,7 @@ class Custom(Block, frozen=True, kw_only=True):
             out = conv.out or channels
             if conv.depthwise and out != channels:
                 raise ConfigError(
-                    f"out: a depthwise convolution keeps its {channels} channels, got {out}; leave it out"
+                    f"a depthwise convolution keeps its {channels} channels, got out={out}; leave it out"
                 )
             padding = conv.dilation * (conv.kernel // 2) if conv.padding is None else conv.padding
             layers.append(
