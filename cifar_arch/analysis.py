@@ -9,7 +9,9 @@ from msgspec import Struct
 from cifar_arch.layers import (
     IMAGE_CHANNELS,
     IMAGE_SIZE,
+    Activation,
     Conv,
+    Dropout,
     GlobalPool,
     Layer,
     Linear,
@@ -60,7 +62,8 @@ def analyse(plan: Plan, size: int = IMAGE_SIZE) -> Analysis:
         walk.read(section.layers, section.name)
     rows = walk.rows
     convs = [row for row in rows if row.kind == "conv"]
-    halving = [row for row in convs if _halves(row)]
+    thinning = [row for row in convs if _thins(row)]
+    foreign = [row for row in thinning if not _downsamples(row)]
     return Analysis(
         params=sum(row.params for row in rows),
         macs=sum(row.macs for row in rows),
@@ -68,18 +71,21 @@ def analyse(plan: Plan, size: int = IMAGE_SIZE) -> Analysis:
         receptive_field_with_pooling=walk.field,
         separable=sum(map(_separable, convs, convs[1:])),
         dilated=sum(row.dilation != 1 and row.kernel != 1 for row in convs),
-        downsamplers=len(halving),
-        foreign_downsamplers=tuple(row.name for row in convs if row.stride != 1 and row not in halving),
+        downsamplers=len(thinning) - len(foreign),
+        foreign_downsamplers=tuple(row.name for row in foreign),
         fully_connected=any(row.kind == "linear" for row in rows),
         layers=tuple(rows),
     )
 
 
-def _halves(row: Row) -> bool:
-    if row.kernel != 3:
-        return False
-    before, after = row.in_shape[1], row.out_shape[1]
-    return row.stride == 2 or (row.dilation != 1 and row.padding == 0 and before == 2 * after)
+def _thins(row: Row) -> bool:
+    return row.stride != 1 or 2 * row.out_shape[1] <= row.in_shape[1]
+
+
+def _downsamples(row: Row) -> bool:
+    """Whether a row that thins out the map is one of the two downsamplers that the rules know."""
+    dilated = row.stride == 1 and row.padding == 0 and 2 * row.out_shape[1] == row.in_shape[1]
+    return row.kernel == 3 and (row.stride == 2 or dilated)
 
 
 def _separable(row: Row, following: Row) -> bool:
@@ -105,13 +111,15 @@ class _Walk:
         match layer:
             case Conv():
                 self._conv(layer, name)
+            case Norm():
+                self._row(name, layer.kind, self.shape, self.shape, params=2 * layer.channels)
+            case Activation() | Dropout():  # they count nothing
+                self._row(name, layer.kind, self.shape, self.shape)
             case Sum():
                 before, field = self.shape, self.field
                 self.read(layer.body, name)
                 self.field = max(field, self.field)
                 self._row(name, layer.kind, before, self.shape)
-            case Norm():
-                self._row(name, layer.kind, self.shape, self.shape, params=2 * layer.channels)
             case GlobalPool():
                 self.last_field = self.field
                 channels, size, _ = self.shape
@@ -121,8 +129,8 @@ class _Walk:
                 weights = layer.in_features * layer.out_features
                 counts = {"params": weights + layer.out_features, "macs": weights}
                 self._row(name, layer.kind, self.shape, (layer.out_features,), **counts)
-            case _:  # activations and dropout count nothing
-                self._row(name, layer.kind, self.shape, self.shape)
+            case _:
+                raise TypeError(f"no analysis for {layer!r}")
 
     def _conv(self, conv: Conv, name: str) -> None:
         out = conv.out_size(self.shape[1])

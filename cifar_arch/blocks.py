@@ -88,7 +88,7 @@ class CustomConv(Strict, frozen=True, kw_only=True):
     out: Positive | None = None  # None: as many channels as come in
     kernel: Positive = 3
     stride: Positive = 1
-    padding: NonNegative | None = None  # None: as much as keeps the map's size at stride 1
+    padding: NonNegative | None = None  # None: what keeps the map's size at stride 1, or 1 px less
     dilation: Positive = 1
     depthwise: bool = False
     bias: bool = False
@@ -110,7 +110,7 @@ class Custom(Block, frozen=True, kw_only=True):
                 raise ConfigError(
                     f"a depthwise convolution keeps its {channels} channels, got out={out}; leave it out"
                 )
-            padding = conv.dilation * (conv.kernel // 2) if conv.padding is None else conv.padding
+            padding = conv.dilation * (conv.kernel - 1) // 2 if conv.padding is None else conv.padding
             layers.append(
                 Conv(
                     in_channels=channels,

@@ -7,13 +7,19 @@ from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
 from cifar_arch.analysis import Analysis, analyse
-from cifar_arch.blocks import BLOCKS, Block, Unit
+from cifar_arch.blocks import BLOCKS, Custom, Unit
 from cifar_arch.downsample import DOWNSAMPLERS
 from cifar_arch.limits import Limits, Violation, violations
 from cifar_arch.schema import ConfigError
-from cifar_arch.spec import Architecture
+from cifar_arch.spec import DEEPEST, WIDEST, Architecture
 
-WIDEST = 4096  # channels; no search for a width goes beyond
+# What conf/block offers, by name.
+FORMS: dict[str, Unit] = {
+    kind + suffix: variant(layers=2 if residual else 1, residual=residual)
+    for kind, variant in BLOCKS.items()
+    if issubclass(variant, Unit)
+    for suffix, residual in (("", False), ("_residual", True))
+}
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -58,7 +64,11 @@ def judge(
     analysis = analyse(architecture.plan())
     broken = violations(analysis, limits, augment)
     if repairs:
-        broken = tuple(_with_repair(violation, architecture, limits, broken) for violation in broken)
+        rules = {violation.rule for violation in broken}
+        advice = (_repair(v.rule, architecture, limits, augment or (), rules) for v in broken)
+        broken = tuple(
+            replace(v, message=f"{v.message}; {text}") for v, text in zip(broken, advice, strict=True)
+        )
     return Verdict(architecture=architecture, analysis=analysis, violations=broken)
 
 
@@ -70,7 +80,7 @@ def _widest(architecture: Architecture, limits: Limits) -> int:
         )
     low, high = 1, 2  # parameters never fall with the width: `low` fits or is 1
     while high <= WIDEST and _params(architecture, high) < limits.params_below:
-        low, high = high, 2 * high
+        low, high = high, min(2 * high, WIDEST + 1)
     while high - low > 1:
         middle = (low + high) // 2
         fits = _params(architecture, middle) < limits.params_below
@@ -82,67 +92,72 @@ def _params(architecture: Architecture, width: int) -> int:
     return analyse(replace(architecture, width=width).plan()).params
 
 
-def _with_repair(
-    violation: Violation,
+def _repair(
+    rule: str,
     architecture: Architecture,
     limits: Limits,
-    broken: tuple[Violation, ...],
-) -> Violation:
-    if violation.rule == "augment":
-        off = violation.message.rpartition(": ")[2].removesuffix(" is off").split(", ")
-        advice = " ".join(f"augment.{name}.p=0.25" for name in off) + " fits"
-    else:
-        advice = _repair(violation.rule, architecture, limits, {v.rule for v in broken})
-    return replace(violation, message=f"{violation.message}; {advice}")
-
-
-def _repair(rule: str, architecture: Architecture, limits: Limits, broken: set[str]) -> str:
-    """The first single change that mends `rule` and breaks no other one."""
-    for change, neighbour in _neighbours(architecture, limits, rule):
-        try:
-            left = {v.rule for v in violations(analyse(neighbour.plan()), limits)}
-        except ConfigError:
-            continue
-        if rule not in left and left <= broken:
+    augment: Collection[str],
+    broken: set[str],
+) -> str:
+    """What mends `rule` and breaks no other one: one change, or one and a narrower width."""
+    if rule == "augment":
+        off = (name for name in limits.augment if name not in augment)
+        return " ".join(f"augment.{name}.p=0.25" for name in off) + " fits"
+    neighbours = list(_neighbours(architecture))
+    narrower = _narrower(architecture, limits)
+    if rule == "params" and narrower:
+        neighbours.insert(0, (f"width={narrower.width}", narrower))
+    for change, neighbour in neighbours:
+        if _mends(rule, neighbour, limits, broken):
             return f"{change} fits"
-    return "no single change mends it: start from model=c1c2c3c4"
+    for change, neighbour in neighbours:
+        narrower = _narrower(neighbour, limits)
+        if narrower and _mends(rule, narrower, limits, broken):
+            return f"{change} width={narrower.width} fits"
+    return "no single change mends it: start from model=c1c2c3c4 width=auto"
 
 
-def _neighbours(
-    architecture: Architecture, limits: Limits, rule: str
-) -> Iterator[tuple[str, Architecture]]:
-    """Architectures one change away, smallest change first, each with what to type for it."""
-    width = architecture.width
-    if rule == "params" and isinstance(width, int) and limits.params_below is not None:
-        narrower = _widest(architecture, limits)
-        if narrower < width:
-            yield f"width={narrower}", replace(architecture, width=narrower)
+def _mends(rule: str, neighbour: Architecture, limits: Limits, broken: set[str]) -> bool:
+    try:
+        left = {violation.rule for violation in violations(analyse(neighbour.plan()), limits)}
+    except ConfigError:
+        return False
+    return rule not in left and left <= broken
+
+
+def _narrower(architecture: Architecture, limits: Limits) -> Architecture | None:
+    """The same with the widest width that keeps the limit on parameters, where that is a change."""
+    if limits.params_below is None or not isinstance(architecture.width, int):
+        return None
+    try:
+        width = _widest(architecture, limits)
+    except ConfigError:  # at another width it is no network, with head=none say
+        return None
+    return replace(architecture, width=width) if width < architecture.width else None
+
+
+def _neighbours(architecture: Architecture) -> Iterator[tuple[str, Architecture]]:
+    """Architectures one change away, smallest change first, each with what to type for it.
+
+    Parts written out or with fields set by hand stay: choosing another option there would not
+    take those fields away.
+    """
     for name in ("t1", "t2", "t3"):
         for kind, downsampler in DOWNSAMPLERS.items():
-            if kind != "custom":
+            if kind != "custom" and not isinstance(getattr(architecture, name), Custom):
                 yield f"{name}={kind}", replace(architecture, **{name: downsampler()})
     for name in ("c4", "c3", "c2", "c1"):
-        for form, block in _forms(getattr(architecture, name)):
-            yield f"{name}={form}", replace(architecture, **{name: block})
+        block = getattr(architecture, name)
+        if block in FORMS.values():
+            for form in sorted(FORMS, key=lambda form: FORMS[form].residual != block.residual):
+                yield f"{name}={form}", replace(architecture, **{name: FORMS[form]})
     depth = architecture.depth
     depths = (depth,) * 4 if isinstance(depth, int) else depth
     for index in (3, 2, 1, 0):
         for step in (1, -1):
             changed = (*depths[:index], depths[index] + step, *depths[index + 1 :])
-            if min(changed) > 0:
+            if 1 <= changed[index] <= DEEPEST:
                 text = str(list(changed)).replace(" ", "")
                 yield f"depth={text}", replace(architecture, depth=changed)
     for head in ("conv", "linear", "none"):
         yield f"model.head={head}", replace(architecture, head=head)
-
-
-def _forms(block: Block) -> Iterator[tuple[str, Block]]:
-    """The forms of conf/block that keep `block`'s residual sum or its absence."""
-    residual = isinstance(block, Unit) and block.residual
-    for kind, variant in BLOCKS.items():
-        if not issubclass(variant, Unit):
-            continue
-        if residual:
-            yield f"{kind}_residual", variant(layers=2, residual=True)
-        else:
-            yield kind, variant()

@@ -1,8 +1,7 @@
 """Primitive layers as frozen data: what a plan is made of. No torch, no formulas but a map's size."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from msgspec import Struct
 
@@ -17,9 +16,11 @@ ActivationName = Literal["relu", "leaky_relu", "silu", "gelu", "hardswish"]
 class Layer(Struct, frozen=True, kw_only=True, tag=str.lower):
     """Base of the primitive layers; the lower-case class name is the layer's kind."""
 
-    @property
-    def kind(self) -> str:
-        return type(self).__name__.lower()
+    kind: ClassVar[str]
+
+    def __init_subclass__(cls, **options: Any):
+        super().__init_subclass__(**options)
+        cls.kind = cls.__name__.lower()
 
 
 class Conv(Layer, frozen=True, kw_only=True):
@@ -84,10 +85,11 @@ Plan = tuple[Section, ...]
 
 def named(layers: Iterable[Layer]) -> Iterator[tuple[str, Layer]]:
     """Each layer with a name that is unique among them: conv1, norm1, activation1, conv2, ..."""
-    seen: Counter[str] = Counter()
+    seen: dict[str, int] = {}
     for layer in layers:
-        seen[layer.kind] += 1
-        yield f"{layer.kind}{seen[layer.kind]}", layer
+        kind = layer.kind
+        seen[kind] = count = seen.get(kind, 0) + 1
+        yield f"{kind}{count}", layer
 
 
 def convolutions(layers: Iterable[Layer]) -> Iterator[Conv]:

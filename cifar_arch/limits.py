@@ -1,7 +1,7 @@
 """The rules of the game: limits, and every violation of them as a sentence."""
 
 from collections.abc import Collection, Iterator
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -9,6 +9,14 @@ from cifar_arch.analysis import Analysis
 from cifar_arch.schema import Strict
 
 Count = Annotated[int, Meta(ge=0)]
+TransformName = Literal[
+    "pad_crop",
+    "horizontal_flip",
+    "shift_scale_rotate",
+    "colour_jitter",
+    "grayscale",
+    "coarse_dropout",
+]
 
 
 class Limits(Strict, frozen=True, kw_only=True):
@@ -20,7 +28,7 @@ class Limits(Strict, frozen=True, kw_only=True):
     dilated_at_least: Count = 0
     downsamplers: Count | None = None  # exactly so many 3x3 ones, and no other
     fully_connected: bool = True  # whether a fully connected layer is allowed
-    augment: tuple[str, ...] = ()  # transforms that have to be on
+    augment: tuple[TransformName, ...] = ()  # transforms that have to be on
     target_accuracy: Annotated[float, Meta(gt=0, le=1)] | None = None  # of the test set
 
 
@@ -59,8 +67,9 @@ def _broken(a: Analysis, limits: Limits, augment: Collection[str] | None) -> Ite
         ("dilated", limits.dilated_at_least, a.dilated),
     ):
         if actual < least:
-            layers = "depthwise-separable" if rule == "separable" else "dilated"
-            message = f"at least {least} {layers} layer(s) are required, got {actual}"
+            layers = "depthwise-separable layer" if rule == "separable" else "dilated layer"
+            layers += " is" if least == 1 else "s are"
+            message = f"at least {least} {layers} required, got {actual}"
             yield _violation(rule, message, least, actual)
     yield from _downsampling(a, limits)
     if a.fully_connected and not limits.fully_connected:
@@ -79,7 +88,7 @@ def _downsampling(a: Analysis, limits: Limits) -> Iterator[Violation]:
     if wanted is None or (a.downsamplers == wanted and not foreign):
         return
     message = (
-        f"exactly {wanted} 3x3 downsamplers, strided or dilated, are required, got {a.downsamplers}"
+        f"exactly {wanted} downsamplers, 3x3 and strided or dilated, are required, got {a.downsamplers}"
     )
     if foreign:
         message += f" and others at {', '.join(foreign)}"

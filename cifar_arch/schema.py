@@ -27,6 +27,8 @@ def checked(kind: type[T], data: object, where: str) -> T:
     try:
         return msgspec.convert(data, kind)
     except msgspec.ValidationError as error:
+        if isinstance(error.__cause__, ConfigError):  # of a __post_init__: a whole sentence already
+            raise error.__cause__ from None
         raise ConfigError(_sentence(str(error), kind, data, where)) from None
 
 
@@ -38,12 +40,22 @@ def _sentence(message: str, kind: type, data: object, where: str) -> str:
     value, info = _follow(kind, data, steps)
     if unknown := re.match(r"Object contains unknown field `(.*)`", problem):
         name = unknown.group(1)
-        return f"{key}.{name}: unknown field; choose from {', '.join(_fields(info))}"
+        names = ", ".join(f.encode_name for f in _declared(info))
+        return f"{key}.{name}: unknown field; choose from {names}".removeprefix(".")
     if missing := re.match(r"Object missing required field `(.*)`", problem):
-        return f"{key}.{missing.group(1)}: missing; give it a value"
-    if problem.startswith(("Expected", "Invalid")):
-        return f"{key}: expected {' or '.join(_allowed(info))}, got {value!r}"
-    return f"{key}: {problem}"  # the sentence of a check of ours, in a __post_init__
+        name = missing.group(1)
+        declared = next((f for f in _declared(info) if f.encode_name == name), None)
+        choices = " or ".join(_allowed(declared.type)) if declared else ", ".join(_tags(info))
+        return f"{key}.{name}: missing; give it {choices}".removeprefix(".")
+    if problem.startswith("Invalid value"):  # the tag of a union; of a literal it is an "enum value"
+        return f"{key}: unknown kind {_shown(value)}; choose from {', '.join(_tags(info))}"
+    return f"{key}: expected {' or '.join(_allowed(info))}, got {_shown(value)}"
+
+
+def _shown(value: Any) -> str:
+    """A value as YAML spells it."""
+    names = {None: "null", True: "true", False: "false"}
+    return names[value] if value is None or isinstance(value, bool) else repr(value)
 
 
 def _follow(kind: type, data: Any, steps: list[tuple[str, str]]) -> tuple[Any, inspect.Type]:
@@ -53,9 +65,8 @@ def _follow(kind: type, data: Any, steps: list[tuple[str, str]]) -> tuple[Any, i
         struct = _struct(info, data)
         if index:
             data, info = data[int(index)], _item(info, int(index))
-        elif struct and name in _fields(struct):
-            data = data.get(name)
-            info = next(field.type for field in struct.fields if field.encode_name == name)
+        elif field := next((f for f in _declared(struct) if f.encode_name == name), None):
+            data, info = data.get(name), field.type
         elif isinstance(data, dict):  # the tag of a union: its values are the union's tags
             data = data.get(name)
     return data, _struct(info, data) or info
@@ -89,38 +100,45 @@ def _item(info: inspect.Type, index: int) -> inspect.Type:
     return info
 
 
-def _fields(info: inspect.Type) -> list[str]:
-    return [f.encode_name for f in info.fields] if isinstance(info, inspect.StructType) else []
+def _tags(info: inspect.Type) -> list[str]:
+    structs = (member for member in _unwrap(info) if isinstance(member, inspect.StructType))
+    return [str(struct.tag) for struct in structs if struct.tag is not None]
+
+
+def _declared(info: inspect.Type | None) -> tuple[inspect.Field, ...]:
+    return info.fields if isinstance(info, inspect.StructType) else ()
 
 
 def _allowed(info: inspect.Type) -> Iterator[str]:
-    """What a field takes, in words: one phrase for each member of a union."""
+    """What a field takes, in words: one phrase for each member of a union, one for all tagged ones."""
+    if tags := _tags(info):
+        yield f"fields with kind: {', '.join(tags)}"
     for member in _unwrap(info):
         match member:
             case inspect.LiteralType():
-                yield ", ".join(map(str, member.values))
+                names = ", ".join(map(str, member.values))
+                yield f"one of {names}" if len(member.values) > 1 else names
             case inspect.StructType() if member.tag is not None:
-                yield str(member.tag)
+                pass
             case inspect.StructType():
-                yield f"fields among {', '.join(_fields(member))}"
-            case inspect.IntType() | inspect.FloatType():
-                yield " ".join(
-                    ["an integer" if isinstance(member, inspect.IntType) else "a number"]
-                    + [f"{sign} {bound:g}" for sign, bound in _bounds(member)]
-                )
+                yield f"fields among {', '.join(f.encode_name for f in member.fields)}"
+            case inspect.IntType():
+                yield " ".join(["an integer", *_bounds(member)])
+            case inspect.FloatType():
+                yield " ".join(["a number", *_bounds(member)])
             case inspect.TupleType():
                 yield f"a list of {len(member.item_types)}"
             case inspect.VarTupleType() | inspect.ListType():
-                yield f"a list of {member.min_length or 'any number'}"
+                low, high = member.min_length, member.max_length
+                yield f"a list of {low}" if low == high and low else f"a list of {low or 0} or more"
             case inspect.BoolType():
-                yield "true, false"
+                yield "true or false"
             case inspect.NoneType():
                 yield "null"
             case _:
                 yield "text"
 
 
-def _bounds(info: inspect.IntType | inspect.FloatType) -> Iterator[tuple[str, float]]:
-    for sign, bound in ((">=", info.ge), (">", info.gt), ("<=", info.le), ("<", info.lt)):
-        if bound is not None:
-            yield sign, bound
+def _bounds(info: inspect.IntType | inspect.FloatType) -> list[str]:
+    pairs = (("at least", info.ge), ("above", info.gt), ("at most", info.le), ("below", info.lt))
+    return [" and ".join(f"{sign} {bound}" for sign, bound in pairs if bound is not None)]

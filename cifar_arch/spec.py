@@ -23,8 +23,10 @@ from cifar_arch.layers import (
 )
 from cifar_arch.schema import ConfigError, Strict, checked
 
-Width = Annotated[int, Meta(ge=1, le=4096)]
-Depth = Annotated[int, Meta(ge=1, le=32)]
+WIDEST = 4096  # channels; no search for a width goes beyond
+Width = Annotated[int, Meta(ge=1, le=WIDEST)]
+DEEPEST = 32  # blocks in a stage
+Depth = Annotated[int, Meta(ge=1, le=DEEPEST)]
 Multiplier = Annotated[float, Meta(gt=0, le=64)]
 # A fixed-length tuple would say it better, but msgspec 0.22 crashes on int | tuple[int, int, int, int].
 FourDepths = Annotated[tuple[Depth, ...], Meta(min_length=4, max_length=4)]
@@ -60,12 +62,12 @@ class Architecture(Strict, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         written_out = all(isinstance(block, Custom) for block in self.blocks())
         if written_out and self.width is not None:
-            raise ValueError(
-                "a width has no effect on a network written out layer by layer, "
-                f"got {self.width!r}; leave model.width null"
+            raise ConfigError(
+                "model.width: has no effect on a network written out layer by layer, "
+                f"got {self.width!r}; leave it null"
             )
         if not written_out and self.width is None:
-            raise ValueError("width is null; give model.width a number of channels or auto")
+            raise ConfigError("model.width: expected a number of channels or auto, got null")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that `from_dict` takes."""
@@ -77,7 +79,9 @@ class Architecture(Strict, frozen=True, kw_only=True):
 
     def key(self) -> str:
         """Equal for networks with equal layers, however they were written."""
-        return hashlib.sha256(msgspec.json.encode(self.plan())).hexdigest()[:16]
+        layers = [section.layers for section in self.plan()]
+        flat = tuple(layer for section in layers for layer in section)
+        return hashlib.sha256(msgspec.json.encode(flat)).hexdigest()[:16]
 
     def plan(self) -> Plan:
         """The primitive layers in sections c1.1, c1.2, ..., t1, ..., c4.1, ..., o.

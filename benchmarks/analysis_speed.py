@@ -1,0 +1,105 @@
+"""Architectures a second on one core, from a dict to the verdict, beside two other ways to count.
+
+nice python benchmarks/analysis_speed.py [--count N]
+
+The other two only count parameters: by building the module on the meta device, and by torchinfo.
+"""
+
+import argparse
+import itertools
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import torch
+import torchinfo
+
+from cifar_arch import feasibility
+from cifar_arch.feasibility import judge
+from cifar_arch.layers import IMAGE_CHANNELS, IMAGE_SIZE
+from cifar_arch.limits import Limits
+from cifar_arch.network import build
+from cifar_arch.spec import Architecture
+
+EVA6 = Limits(
+    params_below=200_000,
+    receptive_field_above=44,
+    separable_at_least=1,
+    dilated_at_least=1,
+    downsamplers=3,
+)
+
+
+def specs(seed: int = 0) -> Iterator[dict[str, Any]]:
+    """Endless random points of model=c1c2c3c4, as Hydra would compose them."""
+    rng = random.Random(seed)
+    forms = [{"kind": f.partition("_")[0], **_fields(f)} for f in feasibility.FORMS]
+    while True:
+        yield {
+            **{stage: rng.choice(forms) for stage in ("c1", "c2", "c3", "c4")},
+            **{t: {"kind": rng.choice(["strided", "dilated"])} for t in ("t1", "t2", "t3")},
+            "width": rng.randint(8, 40),
+            "multipliers": [1, rng.choice([1, 1.5]), 2, 3],
+            "depth": [rng.randint(1, 2) for _ in range(4)],
+            "head": rng.choice(["linear", "conv"]),
+        }
+
+
+def _fields(form: str) -> dict[str, Any]:
+    residual = form.endswith("_residual")
+    return {"layers": 2 if residual else 1, "residual": residual}
+
+
+def verdict(spec: dict[str, Any]) -> object:
+    return judge(Architecture.from_dict(spec), EVA6, repairs=False)
+
+
+def verdict_with_repairs(spec: dict[str, Any]) -> object:
+    return judge(Architecture.from_dict(spec), EVA6)
+
+
+def meta_device(spec: dict[str, Any]) -> object:
+    with torch.device("meta"):
+        network = build(Architecture.from_dict(spec).plan())
+    return sum(p.numel() for p in network.parameters())
+
+
+def by_torchinfo(spec: dict[str, Any]) -> object:
+    network = build(Architecture.from_dict(spec).plan())
+    image = (1, IMAGE_CHANNELS, IMAGE_SIZE, IMAGE_SIZE)
+    return torchinfo.summary(network, image, verbose=0).total_params
+
+
+def rate(work: Callable[[dict[str, Any]], object], items: Iterable[dict[str, Any]]) -> float:
+    """Items a second of processor time, so that other programs on the machine count little."""
+    items = list(items)
+    start = time.process_time()
+    for item in items:
+        work(item)
+    return len(items) / (time.process_time() - start)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=5000, help="architectures for the fastest way")
+    count = parser.parse_args().count
+    torch.set_num_threads(1)
+    ways = (
+        ("static, verdict", verdict, count),
+        ("static, verdict and repairs", verdict_with_repairs, count // 10),
+        ("module on the meta device", meta_device, count // 20),
+        ("torchinfo", by_torchinfo, count // 50),
+    )
+    rates = {}
+    for name, work, number in ways:
+        rate(work, itertools.islice(specs(1), 20))  # what is imported or cached at the first call
+        rates[name] = rate(work, itertools.islice(specs(), number))
+    fastest = rates[ways[0][0]]
+    print(f"{'way':28}  architectures/s  static is faster by")
+    for name, found in rates.items():
+        print(f"{name:28}  {found:15,.0f}  {fastest / found:18.1f}x")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""Random draws of the whole search space, and small architectures to start a case from."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import assume
+from hypothesis import strategies as st
+
+from cifar_arch.blocks import Block, Custom, CustomConv, Dilated, Plain, Separable
+from cifar_arch.downsample import Dilated as DilatedDownsampler
+from cifar_arch.downsample import Strided
+from cifar_arch.layers import CLASSES, Plan
+from cifar_arch.schema import ConfigError
+from cifar_arch.spec import Architecture
+
+CHANNELS = st.integers(1, 6)  # few: no number that is tested depends on there being many
+LAYERS, RESIDUAL = st.integers(1, 2), st.booleans()
+AFTER = st.lists(st.sampled_from(["norm", "activation", "dropout"]), max_size=3).map(tuple)
+
+
+def custom_convs(stride: st.SearchStrategy[int]) -> st.SearchStrategy[CustomConv]:
+    shape = {"kernel": st.integers(1, 5), "stride": stride, "dilation": st.integers(1, 2)}
+    padding = st.none() | st.integers(0, 2)
+    mixing = st.builds(
+        CustomConv, out=st.none() | CHANNELS, bias=st.booleans(), after=AFTER, padding=padding, **shape
+    )
+    depthwise = st.builds(
+        CustomConv, depthwise=st.just(True), bias=st.booleans(), after=AFTER, padding=padding, **shape
+    )
+    return mixing | depthwise
+
+
+def customs(stride: st.SearchStrategy[int]) -> st.SearchStrategy[Custom]:
+    convs = st.lists(custom_convs(stride), min_size=1, max_size=2).map(tuple)
+    return st.builds(Custom, convs=convs, dropout=st.sampled_from([0.0, 0.3]))
+
+
+BLOCK_DRAWS: st.SearchStrategy[Block] = st.one_of(
+    st.builds(Plain, layers=LAYERS, residual=RESIDUAL),
+    st.builds(Dilated, layers=LAYERS, residual=RESIDUAL, dilation=st.integers(2, 3)),
+    st.builds(Separable, layers=LAYERS, residual=RESIDUAL, dilation=st.integers(1, 2)),
+    customs(st.just(1)),
+)
+DOWNSAMPLER_DRAWS = st.one_of(
+    st.builds(Strided), st.builds(DilatedDownsampler), customs(st.integers(1, 2))
+)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    architecture: Architecture
+    plan: Plan
+
+
+@st.composite
+def drawn(draw: st.DrawFn) -> Drawn:
+    """An architecture of the search space that can be planned, with its plan."""
+    parts: dict[str, Any] = {name: draw(BLOCK_DRAWS) for name in ("c1", "c2", "c3", "c4")}
+    parts |= {name: draw(DOWNSAMPLER_DRAWS) for name in ("t1", "t2", "t3")}
+    head = draw(st.sampled_from(["linear", "conv", "none"]))
+    if head == "none":
+        parts["c4"] = Custom(convs=(draw(custom_convs(st.just(1))), CustomConv(out=CLASSES)))
+    written_out = all(isinstance(part, Custom) for part in parts.values())
+    multiplier = st.sampled_from([0.5, 1.0, 1.5, 2.0])
+    architecture = Architecture(
+        **parts,
+        width=None if written_out else draw(CHANNELS),
+        multipliers=draw(st.tuples(*[multiplier] * 4)),
+        depth=draw(st.integers(1, 2) | st.tuples(*[st.integers(1, 2)] * 4)),
+        activation=draw(st.sampled_from(["relu", "leaky_relu", "silu", "gelu", "hardswish"])),
+        head=head,
+    )
+    try:
+        return Drawn(architecture, architecture.plan())
+    except ConfigError:  # a map that collapses or cannot be halved
+        assume(False)
+        raise
+
+
+def architecture(**changes: Any) -> Architecture:
+    """A small network with one field or another changed; not written out, so that width counts."""
+    parts = dict.fromkeys(("c1", "c2", "c3", "c4"), Plain()) | dict.fromkeys(("t1", "t2", "t3"), Strided())
+    return Architecture(**{**parts, "width": 8, **changes})
+
+
+def convs(*written: dict[str, Any]) -> Custom:
+    """A custom block of convolutions given by their fields."""
+    return Custom(convs=tuple(CustomConv(**fields) for fields in written))

@@ -1,0 +1,170 @@
+"""The static numbers against the built thing: parameters, receptive field, multiply-adds, shapes."""
+
+from typing import Any
+
+import pytest
+import torch
+from architectures import Drawn, architecture, convs, drawn
+from hypothesis import HealthCheck, given, settings
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from cifar_arch.analysis import analyse
+from cifar_arch.blocks import BLOCKS, Custom, Dilated, Plain, Separable
+from cifar_arch.compose import CONF, compose
+from cifar_arch.downsample import DOWNSAMPLERS
+from cifar_arch.layers import IMAGE_SIZE, Activation, GlobalPool, Linear, Plan, Section
+from cifar_arch.network import ACTIVATIONS, Normalised, build
+from cifar_arch.spec import Architecture
+
+EVERY_CUSTOM = convs({"out": 4, "bias": True}, {"depthwise": True, "after": ["norm", "dropout"]})
+ENTRIES = {
+    **{f"c2={kind}": {"c2": block()} for kind, block in BLOCKS.items() if block is not Custom},
+    **{f"t2={kind}": {"t2": kind()} for kind in DOWNSAMPLERS.values() if kind is not Custom},
+    "c2=custom": {"c2": EVERY_CUSTOM},
+    "t2=custom": {"t2": convs({"out": 4, "stride": 2})},
+    "sums": {"c2": Plain(layers=2, residual=True), "c3": Dilated(layers=2, residual=True)},
+    "even kernels": {"c2": convs({"out": 3, "kernel": 4, "dilation": 2}, {"kernel": 2})},
+    "head=conv": {"head": "conv"},
+    "depths": {"depth": (2, 1, 3, 1), "c4": Separable(layers=2, dilation=2)},
+}
+MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
+PLANS = [
+    *(pytest.param(architecture(**changes).plan(), id=name) for name, changes in ENTRIES.items()),
+    *(
+        pytest.param(Architecture.from_dict(compose([f"model={name}"])["model"]).plan(), id=name)
+        for name in MODELS
+    ),
+]
+DRAWS = settings(
+    max_examples=200,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
+)
+
+
+def on_meta(plan: Plan) -> nn.Module:
+    with torch.device("meta"):
+        return build(plan).eval()
+
+
+def counted_params(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)
+
+
+def counted_macs(network: nn.Module) -> int:
+    image = torch.empty(1, 3, IMAGE_SIZE, IMAGE_SIZE, device="meta")
+    with FlopCounterMode(display=False) as counter:
+        network(image)
+    return counter.get_total_flops() // 2
+
+
+def gradient_extent(plan: Plan, expected: int, *, square: bool) -> int:
+    """Columns of pixels that a unit in the centre of the last map before pooling depends on.
+
+    All weights are positive, so that no gradient vanishes or cancels out. Kernels are square: a
+    strip as high as the real images tells as much as a square image that clips nothing either way.
+    """
+    trunk = [layer for section in plan for layer in section.layers]
+    trunk = [layer for layer in trunk if not isinstance(layer, GlobalPool | Linear)]
+    network = build((Section(name="trunk", layers=tuple(trunk)),)).double().eval()
+    for p in network.parameters():
+        p.requires_grad_(False).fill_(1 / p[0].numel() if p.ndim > 1 else 1)
+    width = max(IMAGE_SIZE, expected) + 4 * 32  # so that the field stays clear of the border
+    height = width if square else IMAGE_SIZE
+    image = torch.ones(1, 3, height, width, dtype=torch.float64, requires_grad=True)
+    last = network(image)  # (1, C, H, W)
+    last[0, 0, :, last.shape[3] // 2].sum().backward()
+    assert image.grad is not None
+    columns = image.grad[0].sum((0, 1)).nonzero()
+    assert 0 < columns.min() <= columns.max() < width - 1, "clipped by the border"
+    return int(columns.max() - columns.min()) + 1
+
+
+def counts_agree(plan: Plan) -> None:
+    a, network = analyse(plan), on_meta(plan)
+    assert a.params == counted_params(network)
+    assert a.macs == counted_macs(network)
+
+
+def field_agrees(plan: Plan, *, square: bool) -> None:
+    field = analyse(plan).receptive_field
+    assert gradient_extent(plan, field, square=square) == field
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_counts(plan: Plan) -> None:
+    counts_agree(plan)
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_receptive_field(plan: Plan) -> None:
+    field_agrees(plan, square=True)
+
+
+@DRAWS
+@given(drawn())
+def test_random_draws(draw: Drawn) -> None:
+    counts_agree(draw.plan)
+    field_agrees(draw.plan, square=False)
+
+
+def shapes_by_hooks(network: nn.Module) -> dict[str, tuple[int, ...]]:
+    """Output shape of every module, without the batch, by the name that its row has."""
+    found: dict[str, tuple[int, ...]] = {}
+
+    def note(name: str, output: torch.Tensor) -> None:
+        found[name.replace("_", ".").replace(".body.", ".")] = tuple(output.shape[1:])
+
+    for name, module in network.named_modules():
+        module.register_forward_hook(lambda _m, _i, output, name=name: note(name, output))
+    network(torch.empty(2, 3, IMAGE_SIZE, IMAGE_SIZE, device="meta"))
+    return found
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_shape_of_every_row(plan: Plan) -> None:
+    found = shapes_by_hooks(on_meta(plan))
+    for row in analyse(plan).layers:
+        section, _, layer = row.name.rpartition(".")
+        assert found[f"{section}.{layer}"] == row.out_shape, row.name
+
+
+def test_reference_network() -> None:
+    config = compose(["model=reference"])
+    a = analyse(Architecture.from_dict(config["model"]).plan())
+    totals = (a.params, a.receptive_field, a.receptive_field_with_pooling)
+    assert totals == (96_436, 75, 107)
+    assert (a.separable, a.dilated, a.downsamplers) == (2, 1, 3)
+    assert (a.foreign_downsamplers, a.fully_connected) == ((), False)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations(name: Any) -> None:
+    network = build((Section(name="c1", layers=(Activation(function=name),)),))
+    x = torch.tensor([-2.0, 0.5])
+    assert torch.equal(network(x), ACTIVATIONS[name]()(x))
+
+
+def test_a_sum_adds_its_input() -> None:
+    plan = architecture(c2=Plain(residual=True)).plan()
+    block = build(plan).get_submodule("c2_1.sum1").eval()
+    x = torch.rand(1, 8, 4, 4)
+    assert torch.equal(block(x), x + block.get_submodule("body")(x))
+
+
+def test_normalised_takes_pixels_of_any_type() -> None:
+    network = Normalised(nn.Identity(), (10, 20, 30), (2, 4, 5))
+    pixels = torch.tensor([12, 12, 40], dtype=torch.uint8).view(1, 3, 1, 1)
+    assert network(pixels).flatten().tolist() == [1, -2, 2]
+    assert set(network.state_dict()) == {"mean", "std"}
+
+
+def test_every_weight_gets_a_finite_gradient() -> None:
+    network = build(architecture(head="conv").plan())
+    network(torch.rand(4, 3, IMAGE_SIZE, IMAGE_SIZE)).square().sum().backward()
+    for p in network.parameters():
+        assert p.grad is not None
+        assert p.grad.isfinite().all()
