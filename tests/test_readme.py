@@ -1,0 +1,261 @@
+"""The documents stay true: commands run, outputs and file trees are as shown, links resolve."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from cifar_arch import check
+from cifar_arch.compose import compose
+from cifar_arch.experiment import Experiment
+from cifar_arch.feasibility import judge
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+DOCUMENTS = sorted(path.name for path in ROOT.glob("*.md"))
+CHECK, RUN = "python -m cifar_arch.check ", "python -m cifar_arch.run"
+# What makes a run short: few embedded pictures, once.
+SHORT = ("data=shapes", "data.validation=5700", "training.epochs=1")
+COMPLETION = 'eval "$(cifar-arch -sc install=bash)"'  # tests/test_package.py types it
+
+
+class Fence(NamedTuple):
+    section: str
+    language: str
+    body: str
+    follows: str  # the text between the fence before and this one
+
+
+def fences(text: str) -> list[Fence]:
+    found, section, end = [], "", 0
+    for match in re.finditer(
+        r"^## (?P<section>[^\n]*)$|^```(?P<lang>\w+)\n(?P<body>.*?)^```$", text, re.M | re.S
+    ):
+        if match["section"]:
+            section = match["section"]
+        else:
+            found.append(Fence(section, match["lang"], match["body"], text[end : match.start()].strip()))
+            end = match.end()
+    return found
+
+
+FENCES = fences(README)
+COMMANDS = [
+    (fence.section, line)
+    for fence in FENCES
+    if fence.language == "sh"
+    for line in fence.body.splitlines()
+]
+CHECKS = [line for section, line in COMMANDS if line.startswith(CHECK) and section != "Add a block"]
+RUNS = [line for section, line in COMMANDS if line.startswith(RUN) and section != "Add a block"]
+TRAININGS = [line for line in RUNS if "--help" not in line and "RUN" not in line]
+
+
+def section(name: str, language: str) -> list[str]:
+    return [fence.body for fence in FENCES if (fence.section, fence.language) == (name, language)]
+
+
+def overrides(command: str) -> list[str]:
+    return shlex.split(command)[3:]
+
+
+def typed(command: str, folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    """What `python -m ...` prints when a person types it in `folder`."""
+    words = [sys.executable, *shlex.split(command)[1:], *more]
+    return subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def same(shown: str, printed: str) -> bool:
+    """Whether `printed` is what is shown; a line of three dots stands for any lines."""
+    lines = [r"(?:.*\n)*" if line == "..." else re.escape(f"{line}\n") for line in shown.splitlines()]
+    return re.fullmatch("".join(lines), printed.strip() + "\n") is not None
+
+
+def test_quick_start_is_two_commands_that_ci_runs_too() -> None:
+    first, second = section("Quick start", "sh")[0].splitlines()
+    before, _, main = first.partition(" && uv run ")
+    assert before == "pip install uv"
+    assert main.startswith(RUN)
+    assert Experiment.from_dict(compose(overrides(main))).data.name == "shapes"
+    assert second in (ROOT / ".ci" / "run").read_text().splitlines()
+
+
+def test_every_command_is_of_a_kind_that_is_tested() -> None:
+    quick = section("Quick start", "sh")[0].splitlines()
+    tested = (*quick, *CHECKS, *TRAININGS, COMPLETION)
+    forms = (
+        rf"{RUN} (--help|training\.resume=RUN)|python -m cifar_arch\.evaluate RUN|uv sync( --extra \w+)+"
+    )
+    for part, line in COMMANDS:
+        assert line in tested or part == "Add a block" or re.fullmatch(forms, line), line
+
+
+def test_extras_exist() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    documents = "".join((ROOT / name).read_text() for name in DOCUMENTS)
+    assert set(re.findall(r"--extra[ =](\w+)", documents)) <= set(extras)
+
+
+@pytest.mark.parametrize("command", CHECKS)
+def test_checks_print_what_is_shown(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", shlex.split(command)[2:])
+    with pytest.raises(SystemExit):
+        check.main()
+    out, err = capsys.readouterr()
+    for fence, after in pairwise(FENCES):
+        if fence.body.strip() == command and after.language == "text" and not after.follows:
+            assert same(after.body, out + err), out + err
+            return
+    pytest.fail(f"README shows no output of {command}")
+
+
+@pytest.mark.parametrize("command", TRAININGS)
+def test_runs_compose_within_their_limits(command: str) -> None:
+    experiment = Experiment.from_dict(compose(overrides(command)))
+    assert judge(experiment.model, experiment.limits, experiment.augment.active()).ok
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [line for line in TRAININGS if line != RUN])  # that is `run_folder`
+def test_runs_train(command: str, tmp_path: Path) -> None:
+    done = typed(command, tmp_path, *SHORT)
+    assert done.returncode == 0, done.stderr
+    assert "validation accuracy" in done.stdout
+
+
+@pytest.mark.slow
+def test_help_is_printed(tmp_path: Path) -> None:
+    done = typed(f"{RUN} --help", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "width -> model.width" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run."""
+    place = tmp_path_factory.mktemp("readme")
+    done = typed(RUN, place, *SHORT)
+    assert done.returncode == 0, done.stderr
+    (summary,) = place.glob("outputs/runs/*/*/summary.json")
+    return summary.parent
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command", [line for _, line in COMMANDS if re.search(r"\bRUN$", line)], ids=lambda line: line[21:]
+)
+def test_commands_on_a_run_take_its_folder(command: str, run_folder: Path, tmp_path: Path) -> None:
+    done = typed(command.replace("RUN", str(run_folder)), tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_a_run_leaves_what_is_shown(run_folder: Path) -> None:
+    (shown,) = section("What a run leaves", "text")
+    named = {line.split()[0] for line in shown.splitlines()[1:]}
+    left = {str(path.relative_to(run_folder)) for path in run_folder.rglob("*") if path.is_file()}
+    assert named - left == set()
+    assert {name for name in left - named if not name.startswith(".hydra/")} == set()
+
+
+@pytest.mark.slow
+def test_the_python_example_runs(tmp_path: Path) -> None:
+    (example,) = section("From Python", "python")
+    (tmp_path / "example.py").write_text(example)
+    done = typed("python example.py", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^validation accuracy \d+\.\d%$", done.stdout, re.M)
+
+
+@pytest.fixture
+def extended(tmp_path: Path) -> Path:
+    """A copy of the package to which the block of README was added as README says."""
+    for part in ("cifar_arch", "conf"):
+        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
+    block, entry = section("Add a block", "python")
+    code = [line for line in block.splitlines() if line.strip() and not line.lstrip().startswith('"""')]
+    assert len(code) == 5  # with its docstring the six that are promised
+    blocks = tmp_path / "cifar_arch" / "blocks.py"
+    head, table, rest = blocks.read_text().partition("BLOCKS: dict[str, type[Block]] = {\n")
+    assert table
+    blocks.write_text(head + block + "\n\n" + table + entry + rest)
+    (options,) = section("Add a block", "yaml")
+    (tmp_path / "conf" / "block" / "bottleneck.yaml").write_text(options)
+    return tmp_path
+
+
+def test_a_block_in_six_lines_is_checked(extended: Path) -> None:
+    (command,) = [line for part, line in COMMANDS if part == "Add a block" and line.startswith(CHECK)]
+    done = typed(command, extended)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^c2\.1\.sum1\.conv4 +32x16x16 +3x3 ", done.stdout, re.M)
+
+
+@pytest.mark.slow
+def test_a_block_in_six_lines_trains(extended: Path) -> None:
+    (command,) = [line for part, line in COMMANDS if part == "Add a block" and line.startswith(RUN)]
+    done = typed(command, extended, *SHORT)
+    assert done.returncode == 0, done.stderr
+
+
+def tracked() -> set[str]:
+    if not (ROOT / ".git").exists():
+        pytest.skip("needs the git checkout")
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(listed.stdout.split())
+
+
+def test_the_file_tree_is_the_one_in_git() -> None:
+    (tree,) = section("The files", "text")
+    shown, folder = set(), ""
+    for line in tree.splitlines():
+        name, _, comment = line.strip().partition(" ")
+        assert comment.strip() or not line.startswith(" "), f"no comment on {line!r}"
+        if not line.startswith(" "):
+            folder = name
+        elif folder == "conf/" and name.endswith("/"):
+            shown |= {f"{folder}{name}{n}.yaml" for n in comment.strip().partition(":")[0].split(", ")}
+        else:
+            shown.add(folder + name)
+    ours = {name for name in tracked() if name.startswith(("cifar_arch/", "conf/"))}
+    assert (sorted(ours - shown), sorted(shown - ours)) == ([], []), "(not in README, not in git)"
+
+
+def slug(heading: str) -> str:
+    """The anchor of a heading, as code hosts make it."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_links_resolve(name: str) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", (ROOT / name).read_text()):
+        if re.match(r"\w+://", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = ROOT / path if path else ROOT / name
+        assert file.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", file.read_text(), re.M)
+            assert anchor in map(slug, headings), target
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_no_path_of_one_machine(name: str) -> None:
+    found = re.findall(r"(?<![\w.])/(?:home|root|tmp|work|Users)/\S*", (ROOT / name).read_text())
+    assert found == []
+
+
+def test_ci_is_executable_and_plain_bash() -> None:
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    subprocess.run(["bash", "-n", script], check=True)
