@@ -1,5 +1,7 @@
 """Pictures in memory: CIFAR-10 or the embedded set, split by class; the loader of augmented batches."""
 
+import contextlib
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
@@ -27,6 +29,7 @@ CIFAR10_CLASSES = (
     "truck",
 )
 SHAPES_SIZES = {"train": 6000, "test": 1000}
+DOWNLOAD_PATIENCE = 20.0  # seconds without an answer
 
 
 class DataConfig(Strict, frozen=True, kw_only=True):
@@ -60,7 +63,7 @@ def load(config: DataConfig) -> Pictures:
     """The data set of a config. Raises ConfigError where it is missing or damaged."""
     if config.name == "cifar10":
         classes = CIFAR10_CLASSES
-        whole, test = _cifar10(Path(config.root), True), _cifar10(Path(config.root), False)
+        whole, test = _cifar10(Path(config.root))
     else:
         classes = shapes.CLASSES
         whole, test = (Split(*shapes.draw(n, seed)) for seed, n in enumerate(SHAPES_SIZES.values()))
@@ -102,33 +105,49 @@ def _colour_statistics(images: np.ndarray) -> tuple[Colour, Colour]:
     return (means[0], means[1], means[2]), (stds[0], stds[1], stds[2])
 
 
-def _cifar10(root: Path, train: bool) -> Split:
+def _cifar10(root: Path) -> tuple[Split, Split]:
+    """The training and the test images, as they are published."""
     from torchvision.datasets import CIFAR10
 
-    _provide_cifar10(root)
-    data = CIFAR10(str(root), train=train, download=False)
-    return Split(data.data, np.asarray(data.targets, np.int64))
+    if not (root / CIFAR10.base_folder).exists():
+        _download(root)
+    _check(root / CIFAR10.base_folder)
+    parts = [CIFAR10(str(root), train=train) for train in (True, False)]
+    train, test = (Split(part.data, np.asarray(part.targets, np.int64)) for part in parts)
+    return train, test
 
 
-def _provide_cifar10(root: Path) -> None:
-    """Makes sure that the files are there and intact; downloads them where none is."""
+def _download(root: Path) -> None:
+    """Fetches CIFAR-10 into `root`, or leaves everything as it was and raises ConfigError."""
     from filelock import FileLock
+    from torchvision.datasets import CIFAR10
+
+    lock, archive = root / ".cifar10.lock", root / CIFAR10.filename
+    made = [path for path in (lock, archive, root, *root.parents) if not path.exists()]
+    waited = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(DOWNLOAD_PATIENCE)  # else a network that swallows packets hangs the run
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with FileLock(lock):  # workers of one sweep must not download twice
+            if not (root / CIFAR10.base_folder).exists():
+                CIFAR10(str(root), download=True)
+    except Exception as error:  # the network, the disk, permissions: all mean "bring the data"
+        for path in made:
+            with contextlib.suppress(OSError):
+                path.rmdir() if path.is_dir() else path.unlink()
+        raise ConfigError(
+            f"data.root: no CIFAR-10 in {str(root)!r} and it could not be downloaded ({error}); "
+            "put cifar-10-batches-py there, name its parent with data.root=FOLDER, "
+            "or train on the embedded pictures with data=shapes"
+        ) from error
+    finally:
+        socket.setdefaulttimeout(waited)
+
+
+def _check(folder: Path) -> None:
     from torchvision.datasets import CIFAR10
     from torchvision.datasets.utils import check_integrity
 
-    folder = root / CIFAR10.base_folder
-    if not folder.exists():
-        try:
-            root.mkdir(parents=True, exist_ok=True)
-            with FileLock(root / ".cifar10.lock"):  # workers of one sweep must not download twice
-                if not folder.exists():
-                    CIFAR10(str(root), download=True)
-        except Exception as error:  # the network, the disk, permissions: all mean "bring the data"
-            raise ConfigError(
-                f"data.root: no CIFAR-10 in {str(root)!r} and it could not be downloaded ({error}); "
-                "put cifar-10-batches-py there, name its parent with data.root=FOLDER, "
-                "or train on the embedded pictures with data=shapes"
-            ) from error
     for file, md5 in [*CIFAR10.train_list, *CIFAR10.test_list]:
         if not check_integrity(str(folder / file), md5):
             state = "damaged (its checksum differs)" if (folder / file).exists() else "missing"
@@ -154,6 +173,7 @@ class Loader:
         seed: int,
         workers: int = 0,
     ):
+        import torch
         from torch.utils.data import DataLoader
 
         self.order = _EpochOrder(len(split.labels), batch_size, seed)
@@ -164,6 +184,8 @@ class Loader:
             num_workers=workers,
             persistent_workers=workers > 0,
             prefetch_factor=4 if workers else None,
+            # Its own, or it draws from the generator of dropout: how often depends on the workers.
+            generator=torch.Generator(),
         )
 
     def __len__(self) -> int:
@@ -180,9 +202,7 @@ class _EpochOrder:
 
     def __init__(self, count: int, batch_size: int, seed: int):
         if batch_size > count:
-            raise ConfigError(
-                f"training.batch_size: at most the {count} training images, got {batch_size}"
-            )
+            raise ConfigError(f"training.batch_size: at most the {count} training images, got {batch_size}")
         self.count, self.batch_size, self.seed, self.number = count, batch_size, seed, 0
 
     def __len__(self) -> int:

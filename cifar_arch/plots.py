@@ -69,14 +69,21 @@ def misclassified(
 
 
 def sheet(images: np.ndarray, titles: Sequence[str], heading: str, columns: int = 8) -> Figure:
-    """A grid of (N, 32, 32, 3) uint8 pictures, each under its title."""
+    """A grid of (N, 32, 32, 3) uint8 pictures, each under its title of one or two lines."""
+    side, gap, top = 32, 4, 10  # pixels of a picture, between two, for the heading
+    above = 4 + 4 * (1 + max((title.count("\n") for title in titles), default=0))  # for a title
     rows = max(1, -(-len(images) // columns))
-    figure = Figure(figsize=(1.35 * columns, 1.75 * rows + 0.5), layout="constrained")
-    figure.suptitle(heading)
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes in grid:
-        axes.axis("off")
-    for axes, image, title in zip(grid, images, titles, strict=False):
-        axes.imshow(image)
-        axes.set_title(title, fontsize=8)
+    # All pictures in one axes: axes of their own would take seconds to lay out.
+    mosaic = np.full((rows * (side + above), columns * (side + gap) - gap, 3), 255, np.uint8)
+    height, width, _ = mosaic.shape
+    figure = Figure(figsize=(width / 24, (height + top) / 24))
+    axes = figure.add_axes((0, 0, 1, height / (height + top)))
+    figure.suptitle(heading, y=1 - 0.3 * top / (height + top))
+    for index, (image, title) in enumerate(zip(images, titles, strict=True)):
+        row, column = divmod(index, columns)
+        y, x = row * (side + above) + above, column * (side + gap)
+        mosaic[y : y + side, x : x + side] = image
+        axes.text(x + side / 2, y - 2, title, ha="center", va="bottom", fontsize=8)
+    axes.imshow(mosaic, interpolation="nearest", aspect="auto")
+    axes.axis("off")
     return figure

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from cifar_arch.schema import Strict
+from cifar_arch.schema import ConfigError, Strict
 
 Positive = Annotated[int, Meta(ge=1)]
 Share = Annotated[float, Meta(ge=0, lt=1)]
@@ -26,3 +26,15 @@ class Recipe(Strict, frozen=True, kw_only=True):
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     resume: str | None = None  # a run folder to go on in
     tensorboard: bool = False  # event files too; needs the extra of that name
+
+    def __post_init__(self) -> None:
+        if self.cycle_momentum is None:
+            return
+        if self.schedule != "onecycle":
+            raise ConfigError(
+                "training.cycle_momentum: only training.schedule=onecycle cycles it, "
+                f"got {self.schedule}; set it to null"
+            )
+        low, high = self.cycle_momentum
+        if low > high:
+            raise ConfigError(f"training.cycle_momentum: the lower one comes first, got [{low:g}, {high:g}]")

@@ -2,12 +2,15 @@
 
 import csv
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from cifar_arch.schema import ConfigError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,8 +39,10 @@ class RunFolder:
         self.tensorboard = self.path / "tensorboard"
 
     def write_json(self, path: Path, data: Mapping[str, Any]) -> None:
+        """`data` as JSON; null where a number is not finite, which JSON cannot say."""
         with atomic(path) as temporary:
-            temporary.write_text(json.dumps(data, indent=2) + "\n")
+            text = json.dumps(_finite(data), indent=2, allow_nan=False)
+            temporary.write_text(text + "\n")
 
     def write_metrics(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """The whole table of epochs, anew: it is small, and so never torn."""
@@ -51,8 +56,37 @@ class RunFolder:
         with atomic(self.plots / f"{name}.png") as temporary:
             figure.savefig(temporary, format="png", dpi=120)
 
+    def epochs_done(self) -> int:
+        """Rows of metrics.csv."""
+        try:
+            return max(0, len(self.metrics.read_text().splitlines()) - 1)
+        except OSError:
+            return 0
+
+    def read_summary(self) -> dict[str, Any]:
+        """summary.json, or nothing where the run ended without one."""
+        try:
+            return self.read_json(self.summary)
+        except (OSError, ValueError):
+            return {}
+
     def read_json(self, path: Path) -> dict[str, Any]:
-        return json.loads(path.read_text())
+        """What `write_json` wrote. Raises ConfigError for a file that is damaged."""
+        try:
+            return json.loads(path.read_text())
+        except ValueError as error:
+            raise ConfigError(f"run: {str(path)!r} is damaged ({error}); remove it and run again") from error
+
+
+def _finite(value: Any) -> Any:
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case Mapping():
+            return {name: _finite(item) for name, item in value.items()}
+        case list() | tuple():
+            return [_finite(item) for item in value]
+    return value
 
 
 @contextmanager

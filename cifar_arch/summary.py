@@ -27,7 +27,7 @@ def flatten(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
     """(full key, value) of every leaf; passwords and tokens replaced by ***."""
     for name, value in config.items():
         key = f"{prefix}{name}"
-        if isinstance(value, dict):
+        if isinstance(value, dict) and not _SECRET.search(name):
             yield from flatten(value, f"{key}.")
         else:
             yield key, _masked(name, value)
@@ -36,8 +36,12 @@ def flatten(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 def _masked(name: str, value: Any) -> Any:
     if value is not None and _SECRET.search(name):
         return "***"
+    if isinstance(value, list):
+        return [_masked(name, item) for item in value]
+    if isinstance(value, dict):  # within a list
+        return {key: _masked(str(key), item) for key, item in value.items()}
     if isinstance(value, str):  # the password of an address such as postgresql://user:password@host
-        return re.sub(r"(://[^:/@\s]+):[^@\s]+@", r"\1:***@", value)
+        return re.sub(r"(://[^:/@\s]*):[^@\s]+@", r"\1:***@", value)
     return value
 
 

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,6 +68,7 @@ def train(
     workers: int | str = "auto",
     checkpoint: Path | None = None,
     on_epoch: Callable[[list[Epoch]], None] | None = None,
+    progress: bool = True,
 ) -> Trained:
     """Trains `network` ((N, 3, 32, 32) -> (N, 10)), going on from `checkpoint` where there is one.
 
@@ -88,12 +90,14 @@ def train(
     state = _State(model, recipe, len(loader))
     if checkpoint and checkpoint.exists():
         state.load(checkpoint, device)
-    with logging_redirect_tqdm(), _progress(recipe, state, len(loader)) as bar:
+    with logging_redirect_tqdm(), _progress(recipe, state, len(loader), progress) as bar:
         for number in range(len(state.history) + 1, recipe.epochs + 1):
             start = time.perf_counter()
             loss, accuracy = _train_epoch(state, loader, recipe, device, seed, number, bar)
             trained = time.perf_counter() - start
             val_loss, val_accuracy = score(state.best(), pictures.validation)
+            if val_loss is not None and not math.isfinite(val_loss):  # the epoch's last step did it
+                raise _diverged("validation", val_loss, number, state, recipe)
             row = Epoch(
                 epoch=number,
                 lr=float(state.schedule.get_last_lr()[0]),
@@ -143,7 +147,8 @@ def _train_epoch(
             state.average.update_parameters(model)
         total_loss += loss.detach()
         total_right += (logits.argmax(1) == labels).sum()
-        if step % 20 == 0 or step == len(loader):  # reading the loss waits for the device
+        # Reading the loss waits for the device, so that a GPU is asked now and then only.
+        if device.type == "cpu" or step % 20 == 0 or step == len(loader):
             _show(bar, step, float(total_loss), float(total_right), recipe, state, number)
     images_seen = len(loader) * recipe.batch_size
     return float(total_loss) / len(loader), float(total_right) / images_seen
@@ -159,31 +164,36 @@ def _show(
     number: int,
 ) -> None:
     if not math.isfinite(loss):
-        raise TrainingDiverged(
-            f"the training loss is {loss} in epoch {number}, at a learning rate of "
-            f"{state.schedule.get_last_lr()[0]:.3g}: lower training.lr (now {recipe.lr:g}) "
-            "or set training.clip=1"
-        )
+        raise _diverged("training", loss, number, state, recipe)
     seen = step * recipe.batch_size
-    bar.set_postfix_str(
-        f"epoch {number}/{recipe.epochs}, loss {loss / step:.3f}, accuracy {right / seen:.1%}",
+    bar.set_description_str(
+        f"epoch {number}/{recipe.epochs}  loss {loss / step:.3f}  accuracy {right / seen:.1%}",
         refresh=False,
     )
     done = (number - 1) * state.epoch_images + seen
     bar.update(done - bar.n)
 
 
-def _progress(recipe: Recipe, state: "_State", batches: int) -> "tqdm[Any]":
+def _diverged(kind: str, loss: float, number: int, state: "_State", recipe: Recipe) -> TrainingDiverged:
+    return TrainingDiverged(
+        f"the {kind} loss is {loss} in epoch {number}, at a learning rate of "
+        f"{state.schedule.get_last_lr()[0]:.3g}: lower training.lr (now {recipe.lr:g}) "
+        "or set training.clip=1"
+    )
+
+
+def _progress(recipe: Recipe, state: "_State", batches: int, shown: bool) -> "tqdm[Any]":
     """One bar over all images of the run, so that it shows the run's time left; none off a terminal."""
     return tqdm(
         total=recipe.epochs * batches * recipe.batch_size,
         initial=len(state.history) * batches * recipe.batch_size,
         unit=" images",
         unit_scale=True,
-        disable=None,
+        disable=None if shown else True,
         leave=False,
         smoothing=0.05,
-        bar_format="{percentage:3.0f}% {bar:20} {postfix}, {rate_fmt}, {remaining} left",
+        desc="starting",
+        bar_format="{percentage:3.0f}% {bar:20} {desc}  {rate_fmt}  {remaining} left",
     )
 
 
@@ -198,6 +208,9 @@ def _log_epoch(history: list[Epoch], epochs: int) -> None:
     )
 
 
+_UNREADABLE = (OSError, RuntimeError, LookupError, ValueError, TypeError, EOFError, UnpicklingError)
+
+
 class _State:
     """All that changes while training, and so all that a checkpoint holds."""
 
@@ -207,9 +220,7 @@ class _State:
         self.optimizer = _optimizer(model, recipe)
         self.schedule = _schedule(self.optimizer, recipe, recipe.epochs * batches)
         self.average = (
-            AveragedModel(model, multi_avg_fn=_Average(recipe.ema), use_buffers=True)
-            if recipe.ema
-            else None
+            AveragedModel(model, multi_avg_fn=_Average(recipe.ema), use_buffers=True) if recipe.ema else None
         )
         self.history: list[Epoch] = []
 
@@ -232,10 +243,11 @@ class _State:
             for name, part in self._parts().items():
                 part.load_state_dict(saved[name])
             self.history = [Epoch(*row) for row in saved["history"]]
-        except (OSError, RuntimeError, KeyError, ValueError, TypeError, EOFError) as error:
+        except _UNREADABLE as error:
             raise ConfigError(
                 f"training.resume: the checkpoint {str(path)!r} cannot be read "
-                f"({str(error).splitlines()[0]}); remove it to train from the start"
+                f"({(str(error) or type(error).__name__).splitlines()[0]}); "
+                "remove it to train from the start"
             ) from error
 
     def _parts(self) -> dict[str, Any]:
@@ -277,23 +289,23 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 def _schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> LRScheduler:
     if recipe.schedule == "onecycle":
         low, high = recipe.cycle_momentum or (recipe.momentum, recipe.momentum)
+        total = steps + 1  # one more than is taken: the last step's successor is looked up too
+        # A rise of exactly one step makes torch divide by its length less one.
+        warmup = float(recipe.warmup) + (1e-6 if recipe.warmup * total == 1 else 0)
         return OneCycleLR(
             optimizer,
             recipe.lr,
-            # One more than is taken: the last step's successor is looked up too.
-            total_steps=steps + 1,
-            pct_start=recipe.warmup,
+            total_steps=total,
+            pct_start=warmup,
             cycle_momentum=recipe.cycle_momentum is not None,
             base_momentum=low,
             max_momentum=high,
         )
-    rising = round(recipe.warmup * steps)
-    falling = CosineAnnealingLR(optimizer, max(1, steps - rising))
+    rising = min(round(recipe.warmup * steps), steps - 1)
+    falling = CosineAnnealingLR(optimizer, steps - rising)
     if not rising:
         return falling
-    return SequentialLR(
-        optimizer, [LinearLR(optimizer, 1 / rising, total_iters=rising), falling], [rising]
-    )
+    return SequentialLR(optimizer, [LinearLR(optimizer, 1 / rising, total_iters=rising), falling], [rising])
 
 
 def predict(model: nn.Module, images: np.ndarray, batch_size: int = 500) -> np.ndarray:

@@ -1,0 +1,117 @@
+"""What several test modules share: the CIFAR-10 folder, tiny networks, easy pictures, a command line."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+# One thread a process: more only wait for each other on such small arrays, above all where other
+# jobs share the cores. Set before torch is imported, and inherited by the commands that tests type.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import pytest
+
+from cifar_arch import experiment
+from cifar_arch.data import Pictures, Split
+from cifar_arch.runfolder import RunFolder
+
+CHECKOUT = Path(__file__).parent.parent
+CIFAR10 = Path(os.environ.get("CIFAR_ARCH_DATA", CHECKOUT.parent / "shared" / "data")).resolve()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not (CIFAR10 / "cifar-10-batches-py").is_dir():
+        skip = pytest.mark.skip(reason=f"no CIFAR-10 in {CIFAR10}; set CIFAR_ARCH_DATA")
+        for item in items:
+            if item.get_closest_marker("cifar10"):
+                item.add_marker(skip)
+
+
+def tiny_architecture(**changes: Any) -> dict[str, Any]:
+    """A network of about 2,000 parameters, as plain data."""
+    blocks = {"c1": "plain", "c2": "plain", "c3": "dilated", "c4": "separable"}
+    model: dict[str, Any] = {name: {"kind": kind} for name, kind in blocks.items()}
+    model |= {name: {"kind": "strided"} for name in ("t1", "t2", "t3")}
+    return {**model, "width": 4, "multipliers": [1, 1, 2, 3], **changes}
+
+
+def tiny_config(**changes: Any) -> dict[str, Any]:
+    """An experiment of seconds on 200 embedded pictures; dicts in `changes` are merged."""
+    config: dict[str, Any] = {
+        "model": tiny_architecture(),
+        "data": {"name": "shapes", "validation": 5800, "workers": 0},
+        "augment": {"horizontal_flip": {"p": 0.5}},
+        "training": {"epochs": 2, "batch_size": 50, "device": "cpu"},
+        "seed": 0,
+    }
+    for name, value in changes.items():
+        config[name] = {**config.get(name, {}), **value} if isinstance(value, dict) else value
+    return config
+
+
+# The same experiment for the command line.
+TINY = (
+    "data=shapes",
+    "data.validation=5800",
+    "limits=none",
+    "width=4",
+    "training.batch_size=50",
+    "training.device=cpu",
+    "epochs=2",
+)
+
+
+def easy_pictures(train: int = 160, others: int = 50) -> Pictures:
+    """Noise in ten colours, which a tiny network tells apart within a few epochs."""
+    rng = np.random.default_rng(0)
+    colours = rng.permutation(np.stack(np.meshgrid(*[[50, 125, 200]] * 3), -1).reshape(-1, 3))[:10]
+
+    def split(count: int) -> Split:
+        labels = rng.permutation(np.arange(count) % 10)
+        noise = rng.normal(0, 20, (count, 32, 32, 3))
+        return Split((colours[labels][:, None, None] + noise).clip(0, 255).astype(np.uint8), labels)
+
+    parts = split(train), split(others), split(others)
+    mean, std = (tuple(map(float, f(parts[0].images, (0, 1, 2)))) for f in (np.mean, np.std))
+    classes = tuple(f"colour {n}" for n in range(10))
+    return Pictures("easy", classes, *parts, mean, std)  # type: ignore[arg-type]
+
+
+def command(module: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", f"cifar_arch.{module}", *arguments]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(CHECKOUT), "PYTHONUNBUFFERED": "1"}
+
+
+def type_command(module: str, *arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    """`python -m cifar_arch.MODULE ARGUMENTS` as a user types it in the folder `cwd`."""
+    return subprocess.run(
+        command(module, *arguments), cwd=cwd, env=environment(), capture_output=True, text=True
+    )
+
+
+def run_folders(cwd: Path) -> list[Path]:
+    return sorted(path.parent for path in (cwd / "outputs" / "runs").glob("*/*/run.log"))
+
+
+def summary_of(folder: Path) -> dict[str, Any]:
+    """summary.json, read as strictly as other languages do: NaN is no JSON."""
+
+    def refuse(name: str) -> None:
+        raise ValueError(f"{name} is no JSON")
+
+    return json.loads((folder / "summary.json").read_text(), parse_constant=refuse)
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a completed run; read it, and copy it to change it."""
+    folder = tmp_path_factory.mktemp("finished")
+    experiment.run(tiny_config(), folder)
+    assert RunFolder(folder).weights.is_file()
+    return folder

@@ -1,0 +1,162 @@
+import os
+import socket
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import CIFAR10, easy_pictures
+from torchvision import datasets
+
+from cifar_arch import data
+from cifar_arch.augment import Augment, CoarseDropout, HorizontalFlip, ShiftScaleRotate
+from cifar_arch.data import DataConfig, Loader, Pictures, load
+from cifar_arch.schema import ConfigError
+
+AUGMENT = Augment(
+    horizontal_flip=HorizontalFlip(p=0.5),
+    shift_scale_rotate=ShiftScaleRotate(p=0.5),
+    coarse_dropout=CoarseDropout(p=0.5),
+)
+# Python 3.12 and later warn of any fork beside threads, and torch has threads.
+forks = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+
+
+def shapes(validation: int, split_seed: int = 0) -> Pictures:
+    return load(DataConfig(name="shapes", validation=validation, split_seed=split_seed))
+
+
+@pytest.mark.parametrize("validation", [0, 7, 1000, 5990])
+def test_the_split_is_stratified_and_whole(validation: int) -> None:
+    pictures = shapes(validation)
+    assert len(pictures.validation.labels) == validation
+    counts = np.bincount(pictures.validation.labels, minlength=10)
+    assert np.ptp(counts) <= 1
+    assert (counts + np.bincount(pictures.train.labels, minlength=10) == 600).all()
+    parts = [*pictures.train.images, *pictures.validation.images]
+    assert len({image.tobytes() for image in parts}) == 6000
+
+
+def test_the_split_is_fixed_by_its_seed_alone() -> None:
+    first, again, other = shapes(100), shapes(100), shapes(100, split_seed=1)
+    assert (first.validation.images == again.validation.images).all()
+    assert (first.validation.images != other.validation.images).any((1, 2, 3)).mean() > 0.9
+
+
+def test_colour_statistics_come_from_the_training_part_alone() -> None:
+    pictures = shapes(5000)
+    exact = pictures.train.images.astype(np.float64)
+    assert pictures.mean == pytest.approx(exact.mean((0, 1, 2)), abs=1e-9)
+    assert pictures.std == pytest.approx(exact.std((0, 1, 2)), abs=1e-9)
+
+
+def test_too_large_a_validation_set_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"data\.validation: .* at most 5990 of 6000, got 5991"):
+        shapes(5991)
+
+
+@pytest.mark.cifar10
+def test_cifar10_as_published_split_45000_5000_10000() -> None:
+    pictures = load(DataConfig(root=str(CIFAR10)))
+    for part, a_class in ((pictures.train, 4500), (pictures.validation, 500), (pictures.test, 1000)):
+        assert part.images.shape == (10 * a_class, 32, 32, 3)
+        assert part.images.dtype == np.uint8
+        assert np.bincount(part.labels).tolist() == [a_class] * 10
+    exact = pictures.train.images.reshape(-1, 3).astype(np.float64)
+    assert pictures.mean == pytest.approx(exact.mean(0), abs=1e-6)
+    assert pictures.std == pytest.approx(exact.std(0), abs=1e-6)
+    assert pictures.classes == tuple(datasets.CIFAR10(str(CIFAR10)).classes)
+
+
+@pytest.mark.cifar10
+@pytest.mark.parametrize("state", ["damaged", "missing"])
+def test_a_bad_file_is_named(tmp_path: Path, state: str) -> None:
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    for file in (CIFAR10 / "cifar-10-batches-py").iterdir():
+        (folder / file.name).symlink_to(file)
+    bad = folder / "data_batch_2"
+    bad.unlink()
+    if state == "damaged":
+        bad.write_bytes((CIFAR10 / "cifar-10-batches-py" / bad.name).read_bytes()[:-1])
+    with pytest.raises(ConfigError, match=rf"data\.root: '.*data_batch_2' is {state}.*; remove '.*py' and"):
+        load(DataConfig(root=str(tmp_path)))
+
+
+def test_a_failed_download_says_what_to_type_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datasets.CIFAR10, "url", "http://127.0.0.1:9/cifar-10-python.tar.gz")
+    start = time.perf_counter()
+    with pytest.raises(ConfigError, match=r"data\.root: no CIFAR-10 in .*data\.root=FOLDER.* data=shapes"):
+        load(DataConfig(root=str(tmp_path / "new" / "deep")))
+    assert time.perf_counter() - start < 5
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_server_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "DOWNLOAD_PATIENCE", 0.2)
+    (tmp_path / "own.txt").touch()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/cifar-10-python.tar.gz"
+        monkeypatch.setattr(datasets.CIFAR10, "url", url)
+        with pytest.raises(ConfigError, match="timed out"):
+            load(DataConfig(root=str(tmp_path)))
+    assert os.listdir(tmp_path) == ["own.txt"]
+    assert socket.getdefaulttimeout() is None
+
+
+@pytest.mark.parametrize("root", ["file", "file/below"])
+def test_a_root_that_is_no_folder_is_refused(tmp_path: Path, root: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"data\.root: no CIFAR-10 in"):
+        load(DataConfig(root=str(tmp_path / root)))
+    assert (tmp_path / "file").is_file()
+
+
+def epochs(pictures: Pictures, workers: int = 0, seed: int = 0, count: int = 2) -> list[np.ndarray]:
+    loader = Loader(pictures.train, AUGMENT, pictures.mean, batch_size=32, seed=seed, workers=workers)
+    numbers = range(1, count + 1)
+    return [np.concatenate([i.numpy() for i, _ in loader.epoch(number)]) for number in numbers]
+
+
+@forks
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_same_images_whatever_the_number_of_workers(workers: int) -> None:
+    pictures = easy_pictures()
+    for alone, shared in zip(epochs(pictures), epochs(pictures, workers), strict=True):
+        assert (alone == shared).all()
+
+
+def test_different_images_every_epoch_and_with_another_seed() -> None:
+    pictures = easy_pictures()
+    first, second = epochs(pictures)
+    (other,) = epochs(pictures, seed=1, count=1)
+    seen = [{image.tobytes() for image in images} for images in (first, second, other)]
+    # Images that all three transforms spared, about one in eight, are met again, at another place.
+    assert len(seen[0] & seen[1]) < len(first) / 4
+    assert len(seen[0] & seen[2]) < len(first) / 4
+
+
+def test_an_epoch_goes_once_through_whole_shuffled_batches_with_their_labels() -> None:
+    pictures = easy_pictures(train=100)
+    label_of = {i.tobytes(): n for i, n in zip(*pictures.train, strict=True)}
+    loader = Loader(pictures.train, Augment(), pictures.mean, batch_size=32, seed=0)
+    batches = list(loader.epoch(1))
+    assert len(batches) == len(loader) == 3  # the incomplete one is left out
+    seen = []
+    for images, labels in batches:
+        assert images.shape == (32, 3, 32, 32)
+        pixels = images.permute(0, 2, 3, 1)
+        assert pixels.is_contiguous()  # channels last in memory
+        keys = [image.tobytes() for image in pixels.numpy()]
+        assert [label_of[key] for key in keys] == labels.tolist()
+        seen += keys
+    assert len(set(seen)) == 96
+    assert seen != [image.tobytes() for image in pictures.train.images[:96]]
+
+
+def test_a_batch_larger_than_the_training_set_is_refused() -> None:
+    pictures = easy_pictures(train=100)
+    with pytest.raises(ConfigError, match=r"training\.batch_size: at most the 100 .*, got 101"):
+        Loader(pictures.train, Augment(), pictures.mean, batch_size=101, seed=0)

@@ -1,0 +1,34 @@
+from typing import Any
+
+import pytest
+
+from cifar_arch.recipe import Recipe
+from cifar_arch.schema import ConfigError, checked
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"epochs": 0}, r"training\.epochs: .* at least 1, got 0"),
+        ({"epochs": "many"}, r"training\.epochs: expected an integer .* got 'many'"),
+        ({"batch_size": -1}, r"training\.batch_size: .* at least 1, got -1"),
+        ({"lr": 0}, r"training\.lr: .* above 0, got 0"),
+        ({"lr": float("nan")}, r"training\.lr: .* above 0, got nan"),
+        ({"momentum": 1}, r"training\.momentum: .* below 1\S*, got 1"),
+        ({"optimizer": "lamb"}, r"training\.optimizer: .*adamw, sgd, got 'lamb'"),
+        ({"schedule": "step"}, r"training\.schedule: .*cosine, onecycle, got 'step'"),
+        ({"device": "tpu"}, r"training\.device: .*auto, cpu, cuda, mps, got 'tpu'"),
+        ({"clip": 0}, r"training\.clip: .* above 0\S* or null, got 0"),
+        (
+            {"cycle_momentum": [0.8, 0.9], "schedule": "cosine"},
+            r"training\.cycle_momentum: only .*onecycle cycles it, got cosine",
+        ),
+        (
+            {"cycle_momentum": [0.95, 0.85]},
+            r"training\.cycle_momentum: the lower one comes first, got \[0\.95, 0\.85\]",
+        ),
+    ],
+)
+def test_wrong_fields_are_named(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        checked(Recipe, fields, "training")

@@ -1,0 +1,59 @@
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import tiny_config
+
+from cifar_arch.summary import flatten, git_commit, provenance
+
+
+def test_flatten_gives_full_keys() -> None:
+    config = {"a": {"b": {"c": 1}, "d": [1, 2]}, "e": None}
+    assert dict(flatten(config)) == {"a.b.c": 1, "a.d": [1, 2], "e": None}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("password", "hunter2", "***"),
+        ("DB_PASSWORD", "hunter2", "***"),
+        ("api_key", "abc", "***"),
+        ("apikey", "abc", "***"),
+        ("auth_token", "abc", "***"),
+        ("client_secret", 1234, "***"),
+        ("token", None, None),
+        ("storage", "postgresql://ann:hunter2@host:5432/db", "postgresql://ann:***@host:5432/db"),
+        ("storage", "sqlite:///outputs/studies.db", "sqlite:///outputs/studies.db"),
+        ("lr", 0.25, 0.25),
+    ],
+)
+def test_secrets_are_masked(name: str, value: Any, shown: Any) -> None:
+    assert dict(flatten({"part": {name: value}})) == {f"part.{name}": shown}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"storages": ["postgresql://ann:hunter2@host/db"]},
+        {"servers": [{"password": "hunter2"}]},
+        {"password": {"first": "hunter2"}},
+    ],
+)
+def test_secrets_are_masked_inside_lists_and_below_a_secret_name(config: dict[str, Any]) -> None:
+    assert "hunter2" not in str(dict(flatten(config)))
+
+
+def test_provenance_names_seed_versions_commit_and_config() -> None:
+    found = provenance(tiny_config(seed=7))
+    assert found["seed"] == 7
+    assert found["versions"]["torch"] == torch.__version__.partition("+")[0]
+    assert found["versions"]["numpy"] == np.__version__
+    assert found["config"]["training.epochs"] == 2
+    assert found["git_commit"] == git_commit()
+
+
+def test_the_commit_is_a_hash_or_unknown() -> None:
+    commit = git_commit()
+    assert commit is None or re.fullmatch(r"[0-9a-f]{40}", commit)
