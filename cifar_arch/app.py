@@ -13,13 +13,14 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from cifar_arch import experiment
 from cifar_arch.compose import COMPOSITION_ERRORS, CONF, plain, sentence
 from cifar_arch.experiment import Rejected
 from cifar_arch.runfolder import RunFolder, Status
-from cifar_arch.schema import ConfigError
+from cifar_arch.schema import ConfigError, SearchStopped
 
 log = logging.getLogger(__name__)
 
@@ -29,11 +30,26 @@ log = logging.getLogger(__name__)
 )
 def hydra_main(config: DictConfig) -> float | None:
     """One job: returns its validation accuracy, for sweepers."""
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    if HydraConfig.get().mode == RunMode.MULTIRUN:
-        return experiment.run(plain(config), folder).get("val_accuracy")
+    hydra_config = HydraConfig.get()
+    folder = Path(hydra_config.runtime.output_dir)
+    if hydra_config.mode == RunMode.MULTIRUN:
+        return _run_trial(plain(config), folder, hydra_config.sweeper.get("pruner"))
     _run(plain(config), folder)
     return None
+
+
+def _run_trial(config: dict[str, Any], folder: Path, pruner: DictConfig | None) -> float | None:
+    """One trial of a sweep: quiet on the terminal, reporting to its study."""
+    for handler in logging.getLogger().handlers:
+        if not isinstance(handler, logging.FileHandler):
+            handler.setLevel(logging.WARNING)
+    reporter = None
+    if config["trial"]["id"] is not None and pruner is not None:
+        from cifar_arch.search.reporter import Reporter
+
+        judge = instantiate(pruner, _execution_whitelist_=("optuna.pruners.*",))
+        reporter = Reporter(config["storage"], config["study"], config["trial"]["id"], judge)
+    return experiment.run(config, folder, reporter, progress=False).get("val_accuracy")
 
 
 def main() -> None:
@@ -45,9 +61,20 @@ def main() -> None:
         if resumed and resumed[0].partition("=")[2] not in ("", "null"):
             _resume(resumed[0].partition("=")[2], [a for a in sys.argv[1:] if a not in resumed])
         else:
+            _prepare_sweep(sys.argv[1:])
             hydra_main()
-    except (ConfigError, OSError, *COMPOSITION_ERRORS, KeyboardInterrupt) as error:
+    except (ConfigError, SearchStopped, OSError, *COMPOSITION_ERRORS, KeyboardInterrupt) as error:
         sys.exit(_explain(error))
+
+
+def _prepare_sweep(arguments: list[str]) -> None:
+    """Lets Hydra know our sweeper, which takes a second to import, where it is asked for."""
+    if {"-m", "--multirun"} & set(arguments) or any("hydra.mode=MULTIRUN" in a for a in arguments):
+        from cifar_arch.search.sweeper import register
+
+        register()
+    elif spaces := [a for a in arguments if a.lstrip("+").startswith("search=")]:
+        raise ConfigError(f"search: a space to sweep over, got {spaces[0]}; type -m {spaces[0]}")
 
 
 def _resume(folder: str, others: list[str]) -> None:
@@ -95,6 +122,8 @@ def _explain(error: BaseException) -> int:
     match error:
         case Rejected():
             lines, status = [f"outside its limits: {line}" for line in str(error).splitlines()], 1
+        case SearchStopped():
+            lines, status = [f"the sweep was stopped: {error}"], 1
         case ConfigError():
             lines, status = [str(error)], 2
         case KeyboardInterrupt():

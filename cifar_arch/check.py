@@ -1,6 +1,7 @@
 """python -m cifar_arch.check [overrides] [--json]: static analysis and verdict, without torch."""
 
 import argparse
+import itertools
 import json
 import sys
 
@@ -16,9 +17,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m cifar_arch.check", description=__doc__)
     parser.add_argument("overrides", nargs="*", help="as for run: width=24 c3=dilated limits=eva6_hard")
     parser.add_argument("--json", action="store_true", help="machine-readable")
+    parser.add_argument(
+        "-m", "--multirun", action="store_true", help="preview the space of a sweep: -m +search=blocks"
+    )
     parser.add_argument("--config-dir", help="a folder whose configs are found before ours")
     arguments = parser.parse_intermixed_args()
     try:
+        if arguments.multirun:
+            from cifar_arch.search.preview import preview
+
+            print(preview(arguments.overrides, arguments.config_dir))
+            return
         experiment = Experiment.from_dict(compose(arguments.overrides, arguments.config_dir))
         verdict = judge(experiment.model, experiment.limits, experiment.augment.active())
     except ConfigError as error:
@@ -30,8 +39,8 @@ def main() -> None:
 
 def text(verdict: Verdict) -> str:
     """The layer table, the totals and the verdict, for a terminal."""
-    a = verdict.analysis
-    lines = [*table(a), "", totals(a), f"width {verdict.architecture.width}", ""]
+    a, width = verdict.analysis, verdict.architecture.width
+    lines = [*table(a), "", totals(a) + (f"; width {width}" if width else ""), ""]
     lines += [f"outside its limits: {violation.message}" for violation in verdict.violations]
     return "\n".join(lines if not verdict.ok else [*lines, "within its limits"])
 
@@ -40,14 +49,19 @@ def totals(a: Analysis) -> str:
     return (
         f"{a.params:,} parameters, {a.macs / 1e6:.2f} million multiply-adds, "
         f"receptive field {a.receptive_field} px ({a.receptive_field_with_pooling} px with pooling)\n"
-        f"{a.separable} depthwise-separable, {a.dilated} dilated layers, {a.downsamplers} downsamplers"
+        f"layers: {a.separable} depthwise-separable, {a.dilated} dilated, {a.downsamplers} downsampling"
     )
 
 
 def table(a: Analysis) -> list[str]:
-    """A line for each layer that computes or moves something; norms and activations join theirs."""
+    """A line for each layer that computes or moves something; a norm's parameters join the line above."""
     heading = ("layer", "output", "kernel", "params", "MACs", "field", "jump")
-    rows = [heading, *(_cells(row) for row in a.layers if row.kind not in ("activation", "dropout"))]
+    rows = [heading]
+    for index, row in enumerate(a.layers):
+        if row.kind not in ("norm", "activation", "dropout"):
+            joined = itertools.takewhile(lambda r: r.kind != "conv", a.layers[index + 1 :])
+            norms = sum(r.params for r in joined if r.kind == "norm") if row.kind == "conv" else 0
+            rows.append(_cells(row, row.params + norms))
     widths = [max(len(row[column]) for row in rows) for column in range(len(heading))]
     return [
         "  ".join(
@@ -58,7 +72,7 @@ def table(a: Analysis) -> list[str]:
     ]
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: Row, params: int) -> tuple[str, ...]:
     kernel = ""
     if row.kind == "conv":
         kernel = f"{row.kernel}x{row.kernel}"
@@ -69,7 +83,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         row.name,
         "x".join(map(str, row.out_shape)),
         kernel,
-        f"{row.params:,}" if row.params else "",
+        f"{params:,}" if params else "",
         f"{row.macs:,}" if row.macs else "",
         str(row.receptive_field),
         str(row.jump),

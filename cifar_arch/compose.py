@@ -1,16 +1,13 @@
 """Hydra composition -> plain dicts, and Hydra's errors -> one sentence each. No torch."""
 
 import difflib
-import functools
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import QuotedString
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -40,9 +37,10 @@ def compose(overrides: Iterable[str] = (), config_dir: str | None = None) -> dic
 
 def plain(config: DictConfig) -> dict[str, Any]:
     """The config as plain dicts and lists, interpolations resolved."""
-    data = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    ours = OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"])
+    data = OmegaConf.to_container(ours, resolve=True, throw_on_missing=True)
     assert isinstance(data, dict)
-    return {str(name): value for name, value in data.items() if name != "hydra"}
+    return {str(name): value for name, value in data.items()}
 
 
 def sentence(error: Exception) -> str:

@@ -60,12 +60,15 @@ def run(
     config: dict[str, Any],
     path: str | Path,
     on_epoch: "Callable[[list[Epoch]], None] | None" = None,
+    *,
+    progress: bool = True,
 ) -> dict[str, Any]:
     """Runs the experiment of a plain `config` in the folder `path` and returns its summary.
 
     Goes on from the folder's checkpoint where there is one. `on_epoch` gets the history after every
     epoch; what it raises ends the run. Raises Rejected before any tensor exists, ConfigError for
     a mistake in the config, and whatever else went wrong; `summary.json` is written all the same.
+    `progress` shows a bar on a terminal.
     """
     folder = RunFolder(path)
     summary: dict[str, Any] = {"status": Status.FAILED, "reason": None, **provenance(config)}
@@ -80,14 +83,14 @@ def run(
         _require_extras(experiment)
         pictures = load(experiment.data)
         summary["split"] = {part: len(getattr(pictures, part).labels) for part in _PARTS}
-        trained = _train(experiment, verdict, pictures, folder, summary, on_epoch)
+        trained = _train(experiment, verdict, pictures, folder, summary, on_epoch, progress)
         results, probabilities = _evaluate(experiment, pictures, trained)
         summary |= {"status": Status.COMPLETED, **results}
         _save_weights(folder, trained)
         _draw(folder, experiment, pictures, trained, probabilities)
         return summary
     except BaseException as error:
-        summary |= {"status": _status(error), "reason": _reason(error)}
+        summary |= {"status": _status(error), "reason": _reason(error), "error": type(error).__name__}
         raise
     finally:
         summary["seconds"] = round(time.perf_counter() - start, 3)
@@ -135,6 +138,7 @@ def _train(
     folder: RunFolder,
     summary: dict[str, Any],
     on_epoch: "Callable[[list[Epoch]], None] | None",
+    progress: bool,
 ) -> "Trained":
     from cifar_arch.network import build
     from cifar_arch.training import pick_device, random_seed, train
@@ -167,6 +171,7 @@ def _train(
         workers=experiment.data.workers,
         checkpoint=folder.checkpoint,
         on_epoch=after_epoch,
+        progress=progress,
     )
 
 

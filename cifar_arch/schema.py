@@ -14,6 +14,10 @@ class ConfigError(ValueError):
     """A mistake in what the user wrote; the text is one sentence made for the user."""
 
 
+class SearchStopped(Exception):
+    """A search ended before its total; the text says why and what to do."""
+
+
 class Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of everything that a config fills: immutable, keyword-only, no unknown fields."""
 
@@ -123,9 +127,9 @@ def _allowed(info: inspect.Type) -> Iterator[str]:
             case inspect.StructType():
                 yield f"fields among {', '.join(f.encode_name for f in member.fields)}"
             case inspect.IntType():
-                yield " ".join(["an integer", *_bounds(member)])
+                yield f"an integer {_bounds(member)}".rstrip()
             case inspect.FloatType():
-                yield " ".join(["a number", *_bounds(member)])
+                yield f"a number {_bounds(member)}".rstrip()
             case inspect.TupleType():
                 yield f"a list of {len(member.item_types)}"
             case inspect.VarTupleType() | inspect.ListType():
@@ -139,6 +143,6 @@ def _allowed(info: inspect.Type) -> Iterator[str]:
                 yield "text"
 
 
-def _bounds(info: inspect.IntType | inspect.FloatType) -> list[str]:
+def _bounds(info: inspect.IntType | inspect.FloatType) -> str:
     pairs = (("at least", info.ge), ("above", info.gt), ("at most", info.le), ("below", info.lt))
-    return [" and ".join(f"{sign} {bound}" for sign, bound in pairs if bound is not None)]
+    return " and ".join(f"{sign} {bound}" for sign, bound in pairs if bound is not None)

@@ -39,7 +39,7 @@ def draw(count: int, seed: int) -> tuple[Array, Array]:
     image = ground[:, None, None, :] * shade[..., None]
     image = _mix(image, _stray(rng, count), _uniform(rng, 0, 255, (count, 3)))
     image = _mix(image, _soft(inside), ink)
-    image += rng.standard_normal(image.shape, np.float32) * _uniform(rng, 4, 28, (count, 1, 1, 1))
+    image += rng.standard_normal(image.shape, np.float32) * _uniform(rng, 3, 16, (count, 1, 1, 1))
     return image.clip(0, 255).round().astype(np.uint8), labels.astype(np.int64)
 
 
@@ -50,8 +50,8 @@ def _uniform(rng: np.random.Generator, low: float, high: float, shape: tuple[int
 def _figure_coordinates(rng: np.random.Generator, count: int) -> tuple[Array, Array]:
     """Pixel centres (N, 32, 32) in units of each figure's own radius, moved and turned."""
     row, column = _PIXELS
-    place = _uniform(rng, -7, 7, (2, count, 1, 1))
-    radius = _uniform(rng, 5.5, 11, (count, 1, 1))
+    place = _uniform(rng, -5, 5, (2, count, 1, 1))
+    radius = _uniform(rng, 6.5, 11, (count, 1, 1))
     angle = _uniform(rng, 0, 2 * np.pi, (count, 1, 1))
     dx, dy = (column - place[0]) / radius, (row - place[1]) / radius
     return dx * np.cos(angle) + dy * np.sin(angle), dy * np.cos(angle) - dx * np.sin(angle)

@@ -1,5 +1,6 @@
 """train(...) -> the trained network and its history; checkpoints; prediction."""
 
+import contextlib
 import logging
 import math
 import os
@@ -90,7 +91,8 @@ def train(
     state = _State(model, recipe, len(loader))
     if checkpoint and checkpoint.exists():
         state.load(checkpoint, device)
-    with logging_redirect_tqdm(), _progress(recipe, state, len(loader), progress) as bar:
+    lines_above_bar = logging_redirect_tqdm() if progress else contextlib.nullcontext()
+    with lines_above_bar, _progress(recipe, state, len(loader), progress) as bar:
         for number in range(len(state.history) + 1, recipe.epochs + 1):
             start = time.perf_counter()
             loss, accuracy = _train_epoch(state, loader, recipe, device, seed, number, bar)

@@ -1,0 +1,137 @@
+"""Hydra's overrides -> the space of a sweep, the plain configs of its points, a config to run again."""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import QuotedString
+from hydra_plugins.hydra_optuna_sweeper._impl import create_params_from_overrides
+from omegaconf import DictConfig, OmegaConf
+
+from cifar_arch.compose import COMPOSITION_ERRORS, CONF, plain, sentence
+from cifar_arch.schema import ConfigError
+from cifar_arch.search.options import EXECUTION
+from cifar_arch.search.space import Space
+
+
+class Composer:
+    """Plain configs of the points of a space.
+
+    Hydra takes a tenth of a second for a composition. But a group that is placed at a package of its
+    own (`block@model.c3=plain`) fills that package and nothing else, so each of its options is
+    composed once; other groups are composed once for each of their combinations; and single values
+    are set in a copy. Whatever does not fit that is composed by Hydra as it stands.
+    """
+
+    def __init__(self, load: Callable[[list[str]], DictConfig], fixed: Sequence[str], space: Space):
+        self.load = load
+        self.fixed = list(fixed)
+        groups = config_groups()
+        self.groups = {key for key in space.distributions if key.partition("@")[0] in groups}
+        self.cache: dict[tuple[str, ...], dict[str, Any]] = {}
+
+    def __call__(self, point: Mapping[str, Any]) -> dict[str, Any]:
+        """The plain config of the fixed overrides and a point of the space."""
+        whole = [f"{k}={v}" for k, v in point.items() if k in self.groups and "@" not in k]
+        config = self._composed(*whole)
+        for key, value in point.items():
+            if key in self.groups and "@" in key:
+                path = key.partition("@")[2]
+                composed = self._composed(*whole, f"{key}={value}")
+                config = _replaced(config, path.split("."), _at(composed, path))
+        for key, value in point.items():
+            if key not in self.groups:
+                if "${" in str(value) or not _holds(config, key):
+                    return plain(self.load([*self.fixed, *(f"{k}={v}" for k, v in point.items())]))
+                config = _replaced(config, key.split("."), _value(key, value))
+        return config
+
+    def _composed(self, *chosen: str) -> dict[str, Any]:
+        if chosen not in self.cache:
+            self.cache[chosen] = plain(self.load([*self.fixed, *chosen]))
+        return self.cache[chosen]
+
+
+def read_space(params: Mapping[Any, Any] | None, arguments: Sequence[str]) -> tuple[Space, list[str]]:
+    """The swept keys, and the overrides that hold for every trial.
+
+    `params` is `hydra.sweeper.params`; a key typed as an argument goes before its like there.
+    Raises ConfigError for values that are no space.
+    """
+    typed = {_key(argument) for argument in arguments}
+    whole = [f"{key}={text}" for key, text in (params or {}).items() if str(key) not in typed]
+    whole += arguments
+    try:
+        distributions, _, _ = create_params_from_overrides(whole)
+    except (AssertionError, ValueError, *COMPOSITION_ERRORS) as error:
+        raise ConfigError(f"the space cannot be read: {sentence(error)}") from error
+    return Space(distributions), [text for text in whole if _key(text) not in distributions]
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0].lstrip("+~")
+
+
+def config_groups() -> set[str]:
+    """The names of the groups of our conf."""
+    return {str(path.parent.relative_to(CONF)) for path in CONF.rglob("*.yaml")} - {"."}
+
+
+@functools.cache
+def _value(key: str, text: Any) -> Any:
+    """The value that Hydra reads in `key=text`."""
+    value = OverridesParser.create().parse_override(f"{key}={text}").value()
+    return value.text if isinstance(value, QuotedString) else value
+
+
+def _at(config: Any, path: str) -> Any:
+    for name in path.split("."):
+        config = config[name]
+    return config
+
+
+def _holds(config: dict[str, Any], path: str) -> bool:
+    try:
+        return not isinstance(_at(config, path), dict)
+    except (KeyError, TypeError):
+        return False
+
+
+def _replaced(config: dict[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:
+    """A copy of `config`, shared but for the nodes on `path`."""
+    name, *rest = path
+    return {**config, name: _replaced(config[name], rest, value) if rest else value}
+
+
+def best_config(composed: DictConfig, path: Path) -> str:
+    """The text of a config that gives `composed` again with `+experiment=`, saved at `path`.
+
+    Its groups are chosen again, so that no field of another choice is left over, and every value is
+    written out, so that it does not change when the defaults do.
+    """
+    choices = {str(group): choice for group, choice in composed.hydra.runtime.choices.items()}
+    defaults: list[Any] = [
+        {f"override /{group}": choice}
+        for group, choice in choices.items()
+        if not group.startswith(("hydra/", "search", "experiment")) and choice is not None
+    ]
+    values = _without_execution(plain(composed))
+    heading = (
+        "# @package _global_\n"
+        f"# python -m cifar_arch.run --config-dir {path.parent.parent} +experiment={path.stem}\n"
+    )
+    return heading + OmegaConf.to_yaml(OmegaConf.create({"defaults": [*defaults, "_self_"], **values}))
+
+
+def _without_execution(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for name, value in config.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, dict):
+            if inner := _without_execution(value, f"{key}."):
+                kept[name] = inner
+        elif key not in EXECUTION:
+            kept[name] = value
+    return kept

@@ -1,0 +1,34 @@
+"""When a search that keeps failing is stopped, and what it says then."""
+
+from optuna.trial import FrozenTrial, TrialState
+
+from cifar_arch.schema import SearchStopped
+from cifar_arch.search.study import SearchStudy
+
+IN_A_ROW = 3
+RATE_FROM = 4  # trained trials
+
+
+def stop_if_hopeless(search: SearchStudy, max_failure_rate: float) -> None:
+    """Raises SearchStopped after three failures in a row, a config mistake in the first trial, or
+    when more than `max_failure_rate` of at least four trained trials failed."""
+    trials = sorted(search.trained(), key=lambda t: t.number)
+    failed = [t for t in trials if t.state == TrialState.FAIL]
+    if not failed:
+        return
+    cause = f"trial {failed[-1].number}: {_reason(failed[-1])}"
+    if trials == failed[:1] and failed[0].user_attrs.get("error") == "ConfigError":
+        raise SearchStopped(f"the first trial failed for a mistake in the config; {cause}")
+    last = trials[-IN_A_ROW:]
+    if len(last) == IN_A_ROW and all(t.state == TrialState.FAIL for t in last):
+        raise SearchStopped(f"{IN_A_ROW} trials failed in a row; {cause}")
+    rate = len(failed) / len(trials)
+    if len(trials) >= RATE_FROM and rate > max_failure_rate:
+        raise SearchStopped(
+            f"{len(failed)} of {len(trials)} trials failed, more than hydra.sweeper.max_failure_rate "
+            f"(={max_failure_rate:g}) allows; {cause}"
+        )
+
+
+def _reason(trial: FrozenTrial) -> str:
+    return str(trial.user_attrs.get("reason", "no reason on record"))

@@ -1,0 +1,82 @@
+"""The options of a sweep, checked; its fingerprint and its name."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from cifar_arch.schema import Strict
+from cifar_arch.search.space import Space
+from cifar_arch.summary import flatten
+
+# What decides how and where a sweep runs, and not what it finds.
+EXECUTION = frozenset(
+    {
+        "storage",
+        "study",
+        "n_trials",
+        "prefer",
+        "read_test",
+        "trial.number",
+        "trial.id",
+        "data.root",
+        "data.workers",
+        "training.device",
+        "training.resume",
+        "training.tensorboard",
+    }
+)
+
+
+class Options(Strict, frozen=True, kw_only=True):
+    """The keys of the config that belong to a sweep as a whole."""
+
+    storage: str
+    study: str | None = None  # a name; None: one that tells the space, with its fingerprint
+    n_trials: Annotated[int, Meta(ge=1)] | None = None  # trained trials in all; None: every point once
+    objectives: tuple[Literal["accuracy", "params", "macs"], ...] = ("accuracy",)
+    prefer: Literal["accuracy", "smallest"] = "accuracy"
+    seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
+
+    def __post_init__(self) -> None:
+        if not self.objectives or len(set(self.objectives)) != len(self.objectives):
+            raise ValueError(
+                f"objectives name some of accuracy, params, macs, each once, got {list(self.objectives)}"
+            )
+        if self.study is not None and not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", self.study):
+            raise ValueError(
+                f"a study's name is made of letters, digits, '.', '_' and '-', got study={self.study!r}"
+            )
+
+
+class SweeperOptions(Strict, frozen=True, kw_only=True):
+    """The keys of `hydra.sweeper` that are numbers."""
+
+    max_failure_rate: Annotated[float, Meta(ge=0, le=1)] = 0.5  # of the trained trials, from the fourth on
+    max_rejections: Annotated[int, Meta(ge=1)] = 300  # in a row
+    n_jobs: Annotated[int, Meta(ge=1)] | None = None  # launched at once; None: as the launcher says
+
+
+def fingerprint(
+    config: dict[str, Any], space: Space, plugins: Mapping[str, Any], objectives: tuple[str, ...]
+) -> dict[str, Any]:
+    """All that decides what a sweep finds, as flat plain data."""
+    swept = [f"{key.rpartition('@')[2]}." for key in space.distributions]
+    kept = {
+        key: value
+        for key, value in flatten(config)
+        if key not in EXECUTION and not any(f"{key}.".startswith(prefix) for prefix in swept)
+    }
+    whole = {**kept, "space": space.describe(), **plugins, "objectives": objectives}
+    data: dict[str, Any] = json.loads(json.dumps(whole))
+    return data
+
+
+def readable_name(search: str | None, space: Space, mark: Mapping[str, Any]) -> str:
+    """For instance blocks-1f9c2a, or width-c3-1f9c2a."""
+    keys = [key.rpartition("@")[2].rpartition(".")[2] for key in space.distributions]
+    digest = hashlib.sha256(json.dumps(mark, sort_keys=True).encode()).hexdigest()[:6]
+    return f"{search or '-'.join(keys)[:40] or 'single'}-{digest}"

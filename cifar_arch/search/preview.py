@@ -1,0 +1,104 @@
+"""What a sweep would choose among: points, the feasible share, which rules bind, and how long it takes."""
+
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from cifar_arch.compose import COMPOSITION_ERRORS, CONF, plain, sentence
+from cifar_arch.schema import ConfigError
+from cifar_arch.search.candidate import Candidate, candidate
+from cifar_arch.search.composer import Composer, read_space
+from cifar_arch.search.space import Point, Space
+
+SAMPLE = 2000  # points looked at in a space that is larger
+# Multiply-adds of training a second, for the estimate: the default network on two cores of a server
+# CPU with AVX-512 (LOG.md, 2026-11-22).
+SPEED = 14e9
+IMAGES = {"cifar10": 50_000, "shapes": 6_000}
+
+
+def preview(arguments: Sequence[str], config_dir: str | None = None) -> str:
+    """The text of `check -m`. Raises ConfigError where the space or its configs cannot be read."""
+    search = [f"hydra.searchpath=[file://{config_dir}]"] if config_dir else []
+    try:
+        with initialize_config_dir(str(CONF), job_name="cifar_arch"):
+            aliases = hydra_compose("config", return_hydra_config=True).hydra.aliases
+            typed = [_expanded(argument, aliases) for argument in arguments]
+            parsed = OverridesParser.create().parse_overrides(typed)
+            single = [text for text, o in zip(typed, parsed, strict=True) if not o.is_sweep_override()]
+            base = hydra_compose("config", [*search, *single], return_hydra_config=True)
+            space, fixed = read_space(base.hydra.sweeper.params, typed)
+            composer = Composer(lambda chosen: hydra_compose("config", [*search, *chosen]), fixed, space)
+            looked_at = [(p, candidate(composer(p))) for p in _points(space)]
+    except COMPOSITION_ERRORS as error:
+        raise ConfigError(sentence(error)) from error
+    return _text(space, looked_at, plain(base))
+
+
+def _expanded(argument: str, aliases: DictConfig) -> str:
+    key, equals, value = argument.partition("=")
+    return f"{aliases.get(key, key)}{equals}{value}"
+
+
+def _points(space: Space) -> Iterator[Point]:
+    """All points of a small space, a random sample of a large or endless one."""
+    size = space.size()
+    if size is not None and size <= SAMPLE:
+        yield from space.points()
+        return
+    rng = random.Random(0)
+    for _ in range(SAMPLE):
+        yield {key: _draw(d, rng) for key, d in space.distributions.items()}
+
+
+def _draw(distribution: BaseDistribution, rng: random.Random) -> Any:
+    match distribution:
+        case CategoricalDistribution():
+            return rng.choice(distribution.choices)
+        case IntDistribution():
+            return rng.randrange(distribution.low, distribution.high + 1, distribution.step)
+        case FloatDistribution():
+            return rng.uniform(distribution.low, distribution.high)
+    raise TypeError(f"no way to draw from {distribution}")
+
+
+def _text(space: Space, looked_at: Sequence[tuple[Point, Candidate]], config: dict[str, Any]) -> str:
+    size, count = space.size(), len(looked_at)
+    feasible = [c for _, c in looked_at if not c.violations]
+    share = len(feasible) / count
+    points = "endless, for it holds an interval" if size is None else f"{size:,}"
+    sample = "" if size == count else f" ({count:,} drawn at random)"
+    lines = [f"{'points':15}  {points}", f"{'feasible':15}  {share:.1%} of {count:,}{sample}"]
+    if feasible:
+        for name in ("params", "receptive_field"):
+            values = [c.totals[name] for c in feasible]
+            lines.append(f"{name:15}  {min(values):,} to {max(values):,}")
+    rules = Counter(v.rule for _, c in looked_at for v in c.violations)
+    lines += [f"rule {rule} is broken by {n / count:.1%}" for rule, n in rules.most_common()]
+    lines += _estimate(feasible, size, share, config)
+    return "\n".join(lines)
+
+
+def _estimate(
+    feasible: Sequence[Candidate], size: int | None, share: float, config: dict[str, Any]
+) -> list[str]:
+    if not feasible:
+        return ["nothing to train: widen the space or the limits"]
+    trials = config["n_trials"] or round((size or 0) * share)
+    if not trials:
+        return ["give n_trials to see how long it takes"]
+    data, epochs = config["data"], config["training"]["epochs"]
+    images = IMAGES[data["name"]] - data["validation"]
+    macs = sum(c.totals["macs"] for c in feasible) / len(feasible)
+    hours = trials * epochs * images * macs / SPEED / 3600
+    return [
+        f"about {hours:.1g} hours for {trials} trials of {epochs} epochs without pruning, "
+        f"at {SPEED / 1e9:.0f} billion multiply-adds a second (two CPU cores)"
+    ]

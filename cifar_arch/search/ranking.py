@@ -1,0 +1,59 @@
+"""Complete trials in the order of their merit, as a table."""
+
+from collections.abc import Sequence
+
+from optuna.study._multi_objective import _get_pareto_front_trials_by_trials
+from optuna.trial import FrozenTrial, TrialState
+
+from cifar_arch.search.space import overrides
+from cifar_arch.search.study import SearchStudy
+
+SHOWN = 10
+
+
+def ranked(search: SearchStudy, prefer: str, target: float | None) -> list[FrozenTrial]:
+    """Complete trials, the best first.
+
+    By the first objective; with `prefer=smallest` those at or above `target` come first, the fewest
+    parameters ahead. With several objectives the Pareto front comes first.
+    """
+    trials = [t for t in search.trained() if t.state == TrialState.COMPLETE]
+    sign = -1 if search.plan.objectives[0] == "accuracy" else 1
+    trials.sort(key=lambda t: (sign * t.values[0], t.user_attrs["params"], t.number))
+    if len(search.plan.objectives) > 1:
+        front = {t.number for t in _get_pareto_front_trials_by_trials(trials, search.study.directions)}
+        trials.sort(key=lambda t: t.number not in front)
+    elif prefer == "smallest" and target is not None:
+        trials.sort(
+            key=lambda t: (t.values[0] < target, t.user_attrs["params"] if t.values[0] >= target else 0)
+        )
+    return trials
+
+
+def table(trials: Sequence[FrozenTrial], objectives: Sequence[str]) -> str:
+    """The first trials for a terminal: rank, trial, accuracy, sizes, and what to type for each."""
+    heading = ["rank", "trial", *objectives, "params", "field", "seconds", "overrides"]
+    heading = list(dict.fromkeys(heading))
+    rows = [heading]
+    for rank, t in enumerate(trials[:SHOWN], 1):
+        values = dict(zip(objectives, t.values, strict=True))
+        cells = {
+            "rank": str(rank),
+            "trial": str(t.number),
+            **{name: f"{value:,.0f}" for name, value in values.items()},
+            "params": f"{t.user_attrs['params']:,}",
+            "field": f"{t.user_attrs['receptive_field']} px",
+            "seconds": f"{t.user_attrs.get('seconds', 0):.0f}",
+            "overrides": " ".join(overrides(t.params)),
+        }
+        if "accuracy" in values:
+            cells["accuracy"] = f"{values['accuracy']:.2%}"
+        rows.append([cells[name] for name in heading])
+    widths = [max(len(row[i]) for row in rows) for i in range(len(heading))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(w) if name == "overrides" else cell.rjust(w)
+            for name, cell, w in zip(heading, row, widths, strict=True)
+        ).rstrip()
+        for row in rows
+    )

@@ -1,0 +1,42 @@
+"""Which processes still work on a study: each holds a lock that vanishes with it."""
+
+import os
+import socket
+import uuid
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+
+class Workers:
+    """The workers of a study, by files in one folder.
+
+    A lock tells at once that a process of this host is dead, however it died; a worker of another
+    host can only be judged by its heartbeat.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.me = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+        self.lock = FileLock(self._path(self.me))
+        self.lock.acquire()
+
+    def dead(self, worker: str) -> bool | None:
+        """Whether `worker` has ended; None where this host cannot tell."""
+        if worker == self.me:
+            return False
+        if not worker.startswith(socket.gethostname() + "-"):
+            return None
+        try:
+            with FileLock(self._path(worker), timeout=0):
+                return True
+        except Timeout:
+            return False
+
+    def leave(self) -> None:
+        self.lock.release()
+        self._path(self.me).unlink(missing_ok=True)
+
+    def _path(self, worker: str) -> Path:
+        return self.folder / f"{worker}.lock"
