@@ -56,7 +56,7 @@ def totals(a: Analysis) -> str:
 def table(a: Analysis) -> list[str]:
     """A line for each layer that computes or moves something; a norm's parameters join the line above."""
     heading = ("layer", "output", "kernel", "params", "MACs", "field", "jump")
-    rows = [heading]
+    rows: list[tuple[str, ...]] = [heading]
     for index, row in enumerate(a.layers):
         if row.kind not in ("norm", "activation", "dropout"):
             joined = itertools.takewhile(lambda r: r.kind != "conv", a.layers[index + 1 :])

@@ -77,9 +77,8 @@ def _broken(a: Analysis, limits: Limits, augment: Collection[str] | None) -> Ite
         yield _violation("head", message, 0, 1)
     missing = [name for name in limits.augment if augment is not None and name not in augment]
     if missing and augment is not None:
-        message = (
-            f"the augmentation has to hold {', '.join(limits.augment)}: {', '.join(missing)} is off"
-        )
+        off = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} off"
+        message = f"the augmentation has to hold {', '.join(limits.augment)}: {off}"
         yield _violation("augment", message, ", ".join(limits.augment), ", ".join(augment) or "none")
 
 
@@ -87,9 +86,7 @@ def _downsampling(a: Analysis, limits: Limits) -> Iterator[Violation]:
     wanted, foreign = limits.downsamplers, a.foreign_downsamplers
     if wanted is None or (a.downsamplers == wanted and not foreign):
         return
-    message = (
-        f"exactly {wanted} downsamplers, 3x3 and strided or dilated, are required, got {a.downsamplers}"
-    )
+    message = f"exactly {wanted} downsamplers, 3x3 and strided or dilated, are required, got {a.downsamplers}"
     if foreign:
         message += f" and others at {', '.join(foreign)}"
     yield _violation("downsampling", message, wanted, a.downsamplers + len(foreign))

@@ -1,7 +1,7 @@
 """Random draws of the whole search space, and small architectures to start a case from."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from hypothesis import assume
 from hypothesis import strategies as st
@@ -13,6 +13,7 @@ from cifar_arch.layers import CLASSES, Plan
 from cifar_arch.schema import ConfigError
 from cifar_arch.spec import Architecture
 
+Head = Literal["linear", "conv", "none"]
 CHANNELS = st.integers(1, 6)  # few: no number that is tested depends on there being many
 LAYERS, RESIDUAL = st.integers(1, 2), st.booleans()
 AFTER = st.lists(st.sampled_from(["norm", "activation", "dropout"]), max_size=3).map(tuple)
@@ -41,9 +42,7 @@ BLOCK_DRAWS: st.SearchStrategy[Block] = st.one_of(
     st.builds(Separable, layers=LAYERS, residual=RESIDUAL, dilation=st.integers(1, 2)),
     customs(st.just(1)),
 )
-DOWNSAMPLER_DRAWS = st.one_of(
-    st.builds(Strided), st.builds(DilatedDownsampler), customs(st.integers(1, 2))
-)
+DOWNSAMPLER_DRAWS = st.one_of(st.builds(Strided), st.builds(DilatedDownsampler), customs(st.integers(1, 2)))
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ def drawn(draw: st.DrawFn) -> Drawn:
     """An architecture of the search space that can be planned, with its plan."""
     parts: dict[str, Any] = {name: draw(BLOCK_DRAWS) for name in ("c1", "c2", "c3", "c4")}
     parts |= {name: draw(DOWNSAMPLER_DRAWS) for name in ("t1", "t2", "t3")}
-    head = draw(st.sampled_from(["linear", "conv", "none"]))
+    head: Head = draw(st.sampled_from(get_args(Head)))
     if head == "none":
         parts["c4"] = Custom(convs=(draw(custom_convs(st.just(1))), CustomConv(out=CLASSES)))
     written_out = all(isinstance(part, Custom) for part in parts.values())

@@ -1,0 +1,134 @@
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from conftest import type_command
+
+from cifar_arch import check
+from cifar_arch.compose import compose
+from cifar_arch.experiment import Experiment
+from cifar_arch.feasibility import judge
+
+
+def run(arguments: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> int:
+    """The exit status of the command, run in this process."""
+    monkeypatch.setattr(sys, "argv", ["check", *arguments])
+    with pytest.raises(SystemExit) as end:
+        check.main()
+    assert isinstance(end.value.code, int)
+    return end.value.code
+
+
+STATUS = [
+    ("", 0, "within its limits"),
+    ("width=40", 1, "outside its limits: fewer than 200,000 trainable parameters are allowed, got 308,370; "),
+    ("--json width=40", 1, '"rule": "params"'),
+    ("width=40 limits=none", 0, "within its limits"),
+    ("width=auto", 0, "; width 32"),
+    ("model=reference limits=eva6_hard augment=eva6_hard", 0, "96,436 parameters, "),
+    ("model=reference", 0, "receptive field 75 px (107 px with pooling)"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "status", "output"), STATUS)
+def test_status(
+    arguments: str,
+    status: int,
+    output: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(arguments.split(), monkeypatch) == status
+    printed = capsys.readouterr()
+    assert output in printed.out
+    assert printed.err == ""
+
+
+@pytest.mark.parametrize("arguments", ["width=0", "widht=3", "c1=plan", "--json width=", "model.head=none"])
+def test_bad_config_is_one_line_on_stderr(
+    arguments: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments.split(), monkeypatch) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+
+
+LAYER = "name kind in_shape out_shape kernel stride dilation padding groups params macs receptive_field jump"
+
+
+def test_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--json", "width=40", "limits=eva6_hard"], monkeypatch) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert list(found) == [
+        *("ok", "params", "macs", "receptive_field", "receptive_field_with_pooling"),
+        *("layers", "violations"),
+    ]
+    assert (found["ok"], found["params"], found["receptive_field"]) == (False, 308_370, 89)
+    assert {tuple(layer) for layer in found["layers"]} == {tuple(LAYER.split())}
+    assert found["layers"][0] == {
+        "name": "c1.1.conv1",
+        "kind": "conv",
+        "in_shape": [3, 32, 32],
+        "out_shape": [40, 32, 32],
+        **{"kernel": 3, "stride": 1, "dilation": 1, "padding": 1, "groups": 1},
+        **{"params": 1080, "macs": 1_105_920, "receptive_field": 3, "jump": 1},
+    }
+    assert {tuple(v) for v in found["violations"]} == {("rule", "limit", "actual", "message")}
+    assert [(v["rule"], v["limit"], v["actual"]) for v in found["violations"]] == [
+        ("params", 100_000, 308_370),
+        ("head", 0, 1),
+        (
+            "augment",
+            "horizontal_flip, shift_scale_rotate, coarse_dropout, grayscale",
+            "horizontal_flip, shift_scale_rotate, coarse_dropout",
+        ),
+    ]
+
+
+SMALL = """\
+layer          output   kernel          params     MACs  field  jump
+c1.1.conv1     4x32x32  3x3                116  110,592      3     1
+t1.conv1       4x16x16  3x3 dilation 8     152   36,864     19     1
+c2.1.conv1     4x16x16  3x3 depthwise       36    9,216     21     1
+c2.1.conv2     4x16x16  1x1                 24    4,096     21     1
+t2.conv1       8x8x8    3x3 stride 2       304   18,432     23     2
+c3.1.conv1     8x8x8    3x3                592   36,864     27     2
+t3.conv1       12x4x4   3x3 stride 2       888   13,824     31     4
+c4.1.conv1     12x4x4   3x3              1,320   20,736     39     4
+o.conv1        10x4x4   1x1                130    1,920     39     4
+o.globalpool1  10                                           51     4
+
+3,562 parameters, 0.25 million multiply-adds, receptive field 39 px (51 px with pooling)
+layers: 1 depthwise-separable, 1 dilated, 3 downsampling; width 4
+"""
+
+
+def test_text() -> None:
+    overrides = ["t1=dilated", "c2=separable", "c3=plain", "c4=plain", "model.head=conv", "width=4"]
+    experiment = Experiment.from_dict(compose(overrides))
+    text = check.text(judge(experiment.model, experiment.limits))
+    table, _, verdicts = text.rpartition("\n\n")
+    assert f"{table}\n" == SMALL
+    assert verdicts.startswith(
+        "outside its limits: the receptive field has to be more than 44 px, got 39 px; "
+    )
+
+
+def test_params_of_the_table_add_up() -> None:
+    model = Experiment.from_dict(compose(["model=reference"])).model
+    verdict = judge(model, Experiment.from_dict(compose(["limits=none"])).limits)
+    lines = check.table(verdict.analysis)
+    start, end = lines[0].index("params"), lines[0].index("params") + len("params")
+    cells = [line[start:end].strip().replace(",", "") for line in lines[1:]]
+    assert sum(int(cell) for cell in cells if cell.isdigit()) == verdict.analysis.params == 96_436
+
+
+def test_as_a_command(tmp_path: Path) -> None:
+    done = type_command("check", "width=0", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("model.width: expected an integer")
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []

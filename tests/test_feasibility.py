@@ -1,0 +1,209 @@
+"""The verdict: the solved width, and repairs that mend what they claim to, typed as they stand."""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from architectures import architecture, convs
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from cifar_arch.analysis import analyse
+from cifar_arch.blocks import Plain, Separable
+from cifar_arch.compose import compose
+from cifar_arch.experiment import Experiment
+from cifar_arch.feasibility import FORMS, Verdict, judge
+from cifar_arch.limits import Limits
+from cifar_arch.schema import ConfigError
+from cifar_arch.spec import WIDEST, Architecture
+
+
+def typed(overrides: Mapping[str, str]) -> Verdict:
+    """The verdict on what a user types."""
+    return verdict_on(tuple(f"{key}={value}" for key, value in overrides.items()))
+
+
+@functools.cache  # most are asked for twice, and Hydra takes a tenth of a second
+def verdict_on(overrides: tuple[str, ...]) -> Verdict:
+    experiment = Experiment.from_dict(compose(overrides))
+    return judge(experiment.model, experiment.limits, experiment.augment.active())
+
+
+def suggestion(message: str) -> dict[str, str]:
+    """The overrides that a message suggests; {} where it knows none."""
+    advice = message.rpartition("; ")[2]
+    if not advice.endswith(" fits"):
+        assert advice == "no single change mends it: start from model=c1c2c3c4 width=auto"
+        return {}
+    return dict(override.split("=") for override in advice.removesuffix(" fits").split(" "))
+
+
+def rules(verdict: Verdict) -> set[str]:
+    return {violation.rule for violation in verdict.violations}
+
+
+def check_repairs(overrides: Mapping[str, str]) -> int:
+    """How many violations were mended; each by its suggestion alone, and none broken by it."""
+    verdict, mended = typed(overrides), 0
+    for violation in verdict.violations:
+        if change := suggestion(violation.message):
+            left = rules(typed({**overrides, **change}))
+            assert violation.rule not in left, violation.message
+            assert left < rules(verdict), violation.message
+            mended += 1
+    return mended
+
+
+PLAIN = dict.fromkeys(("c2", "c3", "c4"), "plain")
+REPAIRED: list[tuple[dict[str, str], dict[str, str]]] = [
+    ({"width": "33"}, {"params": "width=32"}),
+    ({"width": "40", "limits": "eva6_hard", "augment": "eva6_hard"}, {"params": "width=22"}),
+    ({**PLAIN, "width": "8"}, {"separable": "c4=separable", "dilated": "t3=dilated"}),
+    ({**PLAIN, "limits": "eva6_hard", "width": "8"}, {"separable": "c4=separable_residual"}),
+    ({"limits": "eva6_hard", "width": "8"}, {"head": "model.head=conv"}),
+    (
+        {"limits": "eva6_hard", "width": "8", "augment": "none"},
+        {
+            "augment": "augment.horizontal_flip.p=0.25 augment.shift_scale_rotate.p=0.25 "
+            "augment.coarse_dropout.p=0.25 augment.grayscale.p=0.25"
+        },
+    ),
+    ({"limits.receptive_field_above": "96", "width": "20"}, {"receptive_field": "c2=dilated_residual"}),
+    # one change is not enough, but for a narrower width beside it
+    ({"limits.receptive_field_above": "110"}, {"receptive_field": "depth=[1,1,1,2] width=30"}),
+    # nothing can be chosen in a network that is written out
+    ({"model": "reference", "limits.receptive_field_above": "80"}, {"receptive_field": ""}),
+    ({"model": "reference", "limits.params_below": "90000"}, {"params": ""}),
+    ({"limits.params_below": "100", "width": "auto"}, {"params": ""}),
+]
+
+
+@pytest.mark.parametrize(("overrides", "changes"), REPAIRED, ids=str)
+def test_repairs(overrides: dict[str, str], changes: dict[str, str]) -> None:
+    found = {
+        violation.rule: " ".join(f"{k}={v}" for k, v in suggestion(violation.message).items())
+        for violation in typed(overrides).violations
+    }
+    assert {rule: found.get(rule) for rule in changes} == changes
+    assert check_repairs(overrides) == sum(map(bool, found.values()))
+
+
+@st.composite
+def commands(draw: st.DrawFn) -> dict[str, str]:
+    """What a user may type about a network and its limits."""
+    forms, transitions = st.sampled_from(sorted(FORMS)), st.sampled_from(["strided", "dilated"])
+    command = {name: draw(forms) for name in ("c1", "c2", "c3", "c4")}
+    command |= {name: draw(transitions) for name in ("t1", "t2", "t3")}
+    return {
+        **command,
+        "width": str(draw(st.integers(4, 60))),
+        "depth": draw(st.sampled_from(["1", "2", "[1,2,1,2]"])),
+        "model.head": draw(st.sampled_from(["linear", "conv"])),
+        "limits": draw(st.sampled_from(["eva6", "eva6_hard"])),
+        "limits.receptive_field_above": str(draw(st.integers(20, 160))),
+        "augment": draw(st.sampled_from(["eva6", "eva6_hard", "none"])),
+    }
+
+
+@settings(max_examples=8, derandomize=True, deadline=None, database=None)
+@given(commands())
+def test_repairs_of_random_draws(command: dict[str, str]) -> None:
+    check_repairs(command)
+
+
+@pytest.mark.slow
+@settings(max_examples=200, derandomize=True, deadline=None, database=None)
+@given(commands())
+def test_repairs_of_many_random_draws(command: dict[str, str]) -> None:
+    check_repairs(command)
+
+
+def test_parts_with_fields_of_their_own_are_left_alone() -> None:
+    """Another option there would not take `model.c4.layers=3` away, which the user typed too."""
+    wide = architecture(c4=Separable(layers=3), c3=Plain(layers=3))
+    (violation,) = judge(wide, Limits(dilated_at_least=2)).violations
+    assert not {"c3", "c4"} & suggestion(violation.message).keys()
+
+
+def test_messages_stay_bare_without_repairs() -> None:
+    (violation,) = judge(architecture(), Limits(dilated_at_least=1), repairs=False).violations
+    assert violation.message == "at least 1 dilated layer is required, got 0"
+
+
+@settings(max_examples=200, derandomize=True, deadline=None, database=None)
+@given(
+    block=st.sampled_from(sorted(FORMS)),
+    depth=st.integers(1, 3),
+    multipliers=st.tuples(*[st.sampled_from([0.1, 0.5, 1.0, 1.7, 3.0])] * 4),
+    params_below=st.integers(1500, 3_000_000),
+)
+def test_auto_is_the_widest(
+    block: str, depth: int, multipliers: tuple[float, float, float, float], params_below: int
+) -> None:
+    start = architecture(width="auto", c2=FORMS[block], depth=depth, multipliers=multipliers)
+    verdict = judge(start, Limits(params_below=params_below))
+    width = verdict.architecture.width
+    assert isinstance(width, int)
+    if verdict.ok:
+        assert width == WIDEST or params_of(start, width + 1) >= params_below
+    else:
+        assert (width, rules(verdict)) == (1, {"params"})
+
+
+def params_of(start: Architecture, width: int) -> int:
+    return analyse(replace(start, width=width).plan()).params
+
+
+def test_auto_stops_at_the_widest_width_there_is() -> None:
+    verdict = judge(architecture(width="auto"), Limits(params_below=10**12))
+    assert verdict.architecture.width == WIDEST
+    assert Architecture.from_dict(verdict.architecture.to_dict()) == verdict.architecture
+
+
+AUTO_WRONG = [
+    (
+        architecture(width="auto"),
+        Limits(),
+        "model.width: auto needs a limit on parameters; set limits.params_below or give a number",
+    ),
+    (
+        architecture(width="auto", head="none"),
+        Limits(params_below=10_000),
+        "model.head: none needs a C4 that ends in 10 channels, got 2; use linear or conv",
+    ),
+]
+
+
+@pytest.mark.parametrize(("start", "limits", "message"), AUTO_WRONG)
+def test_auto_that_makes_no_sense(start: Architecture, limits: Limits, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        judge(start, limits)
+    assert str(error.value) == message
+
+
+def test_no_width_alone_is_suggested_where_another_one_is_no_network() -> None:
+    fixed = architecture(width=10, head="none", c3=Plain(layers=9))  # C4 has to end in 10 channels
+    (violation,) = judge(fixed, Limits(params_below=3000)).violations
+    assert suggestion(violation.message) == {"model.head": "conv", "width": "4"}
+
+
+def test_reference_keeps_the_hard_limits() -> None:
+    overrides = {"model": "reference", "limits": "eva6_hard", "augment": "eva6_hard"}
+    assert typed(overrides).ok
+    assert rules(typed({**overrides, "augment": "eva6"})) == {"augment"}
+
+
+@pytest.mark.parametrize("overrides", [{"limits": "none"}, {"limits": "none", "model": "reference"}])
+def test_limits_none(overrides: dict[str, str]) -> None:
+    width = {} if "model" in overrides else {"width": "500"}
+    assert typed({**overrides, **width, "augment": "none"}).ok
+
+
+def test_content_of_a_verdict() -> None:
+    verdict = judge(architecture(c2=convs({"stride": 2})), Limits(downsamplers=3))
+    data: dict[str, Any] = verdict.to_dict()
+    assert data["ok"] is False
+    assert data["params"] == verdict.analysis.params
+    assert [set(v) for v in data["violations"]] == [{"rule", "limit", "actual", "message"}]

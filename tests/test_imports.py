@@ -1,0 +1,133 @@
+"""Which module may import what, proved in fresh processes and on the source."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import cifar_arch
+
+PACKAGE = Path(cifar_arch.__file__).parent
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): ast.parse(path.read_text())
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if path.name != "__init__.py"
+}
+
+# Every module of the static half with all that it may import of ours.
+STATIC = {
+    "schema": "",
+    "layers": "",
+    "blocks": "layers schema",
+    "downsample": "blocks layers schema",
+    "spec": "blocks downsample layers schema",
+    "analysis": "layers",
+    "limits": "analysis schema",
+    "feasibility": "analysis blocks downsample limits schema spec",
+}
+LEARNING = ["torch", "torchvision", "albumentations", "cv2"]
+TABLES = ["pandas", "matplotlib", "optuna"]
+HYDRA = ["hydra", "omegaconf"]
+
+# modules, and what a process that imported them must not have loaded
+LOADED = [
+    (tuple(STATIC), [*LEARNING, *TABLES, *HYDRA, "numpy"]),
+    (
+        ("recipe", "runfolder", "summary", "augment", "data", "shapes", "experiment"),
+        [*LEARNING, *TABLES, *HYDRA],
+    ),
+    (("compose", "check"), [*LEARNING, *TABLES]),
+    (("network",), [*TABLES, *HYDRA, "albumentations", "cv2"]),
+    (("training",), [*TABLES, *HYDRA]),
+    (("plots",), [*LEARNING, *HYDRA, "optuna"]),
+]
+
+
+def loaded_after(code: str, names: list[str]) -> list[str]:
+    """Which of `names` a fresh process has loaded after `code`."""
+    code = f"import sys\n{code}\nprint(*(n for n in {names} if n in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()[-1].split()
+
+
+@pytest.mark.parametrize(("modules", "forbidden"), LOADED, ids=[" ".join(m) for m, _ in LOADED])
+def test_loaded_in_a_fresh_process(modules: tuple[str, ...], forbidden: list[str]) -> None:
+    code = "\n".join(f"import cifar_arch.{module}" for module in modules)
+    assert loaded_after(code, forbidden) == []
+
+
+def test_a_whole_check_loads_no_torch() -> None:
+    code = """
+from cifar_arch import check
+sys.argv = ["check", "width=40"]
+try:
+    check.main()
+except SystemExit as end:
+    assert end.code == 1
+"""
+    assert loaded_after(code, [*LEARNING, *TABLES]) == []
+
+
+def test_the_core_needs_no_hydra() -> None:
+    """What a notebook does: from a dict to a network."""
+    code = """
+from cifar_arch.analysis import analyse
+from cifar_arch.network import build
+from cifar_arch.spec import Architecture
+blocks = {f"c{n}": {"kind": "plain"} for n in (1, 2, 3, 4)}
+transitions = {f"t{n}": {"kind": "strided"} for n in (1, 2, 3)}
+plan = Architecture.from_dict({**blocks, **transitions, "width": 4}).plan()
+assert analyse(plan).params == sum(p.numel() for p in build(plan).parameters())
+"""
+    assert loaded_after(code, ["torch", "hydra", "omegaconf"]) == ["torch"]
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """Full names of all imports, those inside functions too."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def users_of(*libraries: str) -> set[str]:
+    return {
+        module
+        for module, tree in MODULES.items()
+        if any(name.partition(".")[0] in libraries for name in imported(tree))
+    }
+
+
+def test_hydra_stays_at_the_edge() -> None:
+    users = users_of("hydra", "omegaconf")
+    assert {module for module in users if not module.startswith("search.")} <= {"app", "compose"}
+    assert "search.study" not in users
+
+
+def test_optuna_stays_in_the_search_and_the_report() -> None:
+    users = users_of("optuna")
+    assert {module for module in users if not module.startswith("search.")} <= {"report"}
+
+
+def test_torch_stays_in_the_learning_half() -> None:
+    assert not users_of("torch", "torchvision", "albumentations", "numpy") & {*STATIC, "check", "compose"}
+
+
+@pytest.mark.parametrize("module", STATIC)
+def test_direction_of_imports_in_the_static_half(module: str) -> None:
+    ours = {
+        name.split(".")[1]
+        for name in imported(MODULES[module])
+        if name.startswith("cifar_arch.") and name.split(".")[1] in MODULES
+    }
+    assert ours <= set(STATIC[module].split())
+
+
+def test_network_reads_the_plan_alone() -> None:
+    ours = {n.split(".")[1] for n in imported(MODULES["network"]) if n.startswith("cifar_arch.")}
+    assert ours == {"layers"}

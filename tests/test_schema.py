@@ -1,0 +1,86 @@
+from typing import Annotated, Any, Literal
+
+import pytest
+from msgspec import Meta
+
+from cifar_arch.schema import ConfigError, Strict, checked
+
+
+class Round(Strict, frozen=True, kw_only=True, tag_field="kind", tag="round"):
+    radius: Annotated[float, Meta(gt=0)] = 1.0
+
+
+class Square(Strict, frozen=True, kw_only=True, tag_field="kind", tag="square"):
+    side: Annotated[int, Meta(ge=1, le=9)]
+
+
+class Drawing(Strict, frozen=True, kw_only=True):
+    shape: Round | Square
+    colour: Literal["red", "blue"] = "red"
+    size: Annotated[int, Meta(ge=1)] | Literal["auto"] | None = None
+    pair: tuple[float, float] = (0.0, 0.0)
+    several: tuple[Round, ...] = ()
+    filled: bool = False
+    name: str = ""
+    few: Annotated[tuple[int, ...], Meta(min_length=1)] = (1,)
+
+    def __post_init__(self) -> None:
+        if self.name == "forbidden":
+            raise ConfigError("drawing.name: a whole sentence of ours")
+
+
+ROUND = {"kind": "round"}
+
+CASES: list[tuple[dict[str, Any], str]] = [
+    ({"shape": {"kind": "oval"}}, "d.shape.kind: unknown kind 'oval'; choose from round, square"),
+    ({"shape": {}}, "d.shape.kind: missing; give it round, square"),
+    ({"shape": None}, "d.shape: expected fields with kind: round, square, got null"),
+    ({"shape": {"kind": "square"}}, "d.shape.side: missing; give it an integer at least 1 and at most 9"),
+    (
+        {"shape": {"kind": "square", "side": 10}},
+        "d.shape.side: expected an integer at least 1 and at most 9, got 10",
+    ),
+    (
+        {"shape": {"kind": "round", "side": 2}},
+        "d.shape.side: unknown field; choose from radius",
+    ),
+    ({"shape": {"kind": "round", "radius": "x"}}, "d.shape.radius: expected a number above 0, got 'x'"),
+    ({}, "d.shape: missing; give it fields with kind: round, square"),
+    ({"shape": ROUND, "colour": "pink"}, "d.colour: expected one of blue, red, got 'pink'"),
+    ({"shape": ROUND, "size": 0}, "d.size: expected an integer at least 1 or auto or null, got 0"),
+    ({"shape": ROUND, "size": True}, "d.size: expected an integer at least 1 or auto or null, got true"),
+    ({"shape": ROUND, "pair": [1]}, "d.pair: expected a list of 2, got [1]"),
+    ({"shape": ROUND, "pair": [1, "x"]}, "d.pair[1]: expected a number, got 'x'"),
+    ({"shape": ROUND, "several": 3}, "d.several: expected a list of 0 or more, got 3"),
+    (
+        {"shape": ROUND, "several": [ROUND, {**ROUND, "radius": -1}]},
+        "d.several[1].radius: expected a number above 0, got -1",
+    ),
+    ({"shape": ROUND, "few": []}, "d.few: expected a list of 1 or more, got []"),
+    ({"shape": ROUND, "filled": 1}, "d.filled: expected true or false, got 1"),
+    ({"shape": ROUND, "name": 4}, "d.name: expected text, got 4"),
+    ({"shape": ROUND, "name": "forbidden"}, "drawing.name: a whole sentence of ours"),
+    (
+        {"shape": ROUND, "colors": 3},
+        "d.colors: unknown field; choose from shape, colour, size, pair, several, filled, name, few",
+    ),
+]
+
+
+@pytest.mark.parametrize(("data", "message"), CASES, ids=[message for _, message in CASES])
+def test_wrong_input(data: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        checked(Drawing, data, "d")
+    assert str(error.value) == message
+
+
+def test_a_whole_config_has_no_key() -> None:
+    with pytest.raises(ConfigError, match=r"^size: expected"):
+        checked(Drawing, {"shape": ROUND, "size": 0}, "")
+    with pytest.raises(ConfigError, match=r"^x: unknown field"):
+        checked(Drawing, {"shape": ROUND, "x": 0}, "")
+
+
+def test_right_input() -> None:
+    found = checked(Drawing, {"shape": {"kind": "square", "side": 2}, "pair": [1, 2]}, "d")
+    assert found == Drawing(shape=Square(side=2), pair=(1.0, 2.0))

@@ -1,0 +1,148 @@
+from typing import Any
+
+import pytest
+from architectures import Drawn, architecture, convs, drawn
+from conftest import tiny_architecture
+from hypothesis import HealthCheck, given, settings
+from msgspec import json
+
+from cifar_arch.blocks import Plain
+from cifar_arch.downsample import Dilated, Strided
+from cifar_arch.layers import CLASSES, GlobalPool, Linear
+from cifar_arch.schema import ConfigError
+from cifar_arch.spec import Architecture
+
+UNEVEN = convs({"out": 4, "padding": 0})  # 32x32 -> 30x30
+WRITTEN_OUT = dict.fromkeys(("c1", "c2", "c3", "c4", "t1", "t2", "t3"), convs({"out": 10}))
+WIDTHS = "expected an integer at least 1 and at most 4096 or auto or null"
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"widht": 3}, "model.widht: unknown field; choose from c1, c2, c3, c4, t1, t2, t3, width, "),
+    ({"c1": {"kind": "plan"}}, "model.c1.kind: unknown kind 'plan'; choose from plain, dilated, "),
+    ({"t1": {"kind": "pool"}}, "model.t1.kind: unknown kind 'pool'; choose from strided, dilated, "),
+    ({"width": 0}, f"model.width: {WIDTHS}, got 0"),
+    ({"width": -3}, f"model.width: {WIDTHS}, got -3"),
+    ({"width": "wide"}, f"model.width: {WIDTHS}, got 'wide'"),
+    ({"width": 1.5}, f"model.width: {WIDTHS}, got 1.5"),
+    ({"width": None}, "model.width: expected a number of channels or auto, got null"),
+    ({"depth": [1, 2]}, "model.depth: expected an integer at least 1 and at most 32 or a list of 4, "),
+    ({"depth": [1, 2, 0, 1]}, "model.depth[2]: expected an integer at least 1 and at most 32, got 0"),
+    ({"multipliers": [1, 1, 1]}, "model.multipliers: expected a list of 4, got [1, 1, 1]"),
+    ({"head": "pool"}, "model.head: expected one of conv, linear, none, got 'pool'"),
+    (
+        {**WRITTEN_OUT, "width": 8},
+        "model.width: has no effect on a network written out layer by layer, got 8; leave it null",
+    ),
+    (
+        {**WRITTEN_OUT, "width": "auto"},
+        "model.width: has no effect on a network written out layer by layer, got 'auto'; leave it null",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), WRONG, ids=[message for _, message in WRONG])
+def test_wrong_input(changes: dict[str, Any], message: str) -> None:
+    data = json.decode(json.encode(tiny_architecture(**changes)))
+    with pytest.raises(ConfigError) as error:
+        Architecture.from_dict(data)
+    assert str(error.value).startswith(message)
+
+
+NO_PLAN: list[tuple[dict[str, Any], str]] = [
+    ({"width": "auto"}, "model.width: auto has to be solved for limits before it is planned"),
+    (
+        {"c3": convs({"kernel": 9, "padding": 0})},
+        "model.c3: the 9x9 convolution with stride 1, dilation 1 and padding 0 collapses the 8x8 map; "
+        "allowed are those that leave at least 1x1",
+    ),
+    (
+        {"t2": Dilated(), "c1": UNEVEN},
+        "model.t2: a dilated downsampler halves maps whose side is a multiple of 4, got 15x15; "
+        "use kind=strided",
+    ),
+    (
+        {"head": "none"},
+        "model.head: none needs a C4 that ends in 10 channels, got 8; use linear or conv",
+    ),
+    (
+        {"c2": convs({"depthwise": True, "out": 9})},
+        "model.c2: a depthwise convolution keeps its 8 channels, got out=9; leave it out",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), NO_PLAN, ids=[message for _, message in NO_PLAN])
+def test_no_plan(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        architecture(**changes).plan()
+    assert str(error.value) == message
+
+
+def test_sections_and_channels() -> None:
+    plan = architecture(width=10, multipliers=(1.0, 1.5, 0.26, 0.01), depth=(1, 2, 1, 1)).plan()
+    names = ["c1.1", "t1", "c2.1", "c2.2", "t2", "c3.1", "t3", "c4.1", "o"]
+    assert [section.name for section in plan] == names
+    firsts = [section.layers[0] for section in plan[:-1]]
+    assert [getattr(conv, "out_channels", None) for conv in firsts] == [10, 15, 15, 15, 3, 3, 1, 1]
+    assert plan[-1].layers == (GlobalPool(), Linear(in_features=1, out_features=CLASSES))
+
+
+def test_a_custom_block_ignores_width_and_depth() -> None:
+    a = architecture(c2=convs({"out": 5}), depth=3)
+    assert a.plan() == architecture(c2=convs({"out": 5}), depth=(3, 1, 3, 3)).plan()
+
+
+@settings(
+    max_examples=200,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
+)
+@given(drawn())
+def test_round_trips_through_plain_data(draw: Drawn) -> None:
+    data = draw.architecture.to_dict()
+    again = Architecture.from_dict(json.decode(json.encode(data)))
+    assert again == draw.architecture == Architecture.from_dict(data)
+    assert again.key() == draw.architecture.key()
+
+
+BASE = architecture()
+
+EQUAL = {
+    "depth for every stage": architecture(depth=(1, 1, 1, 1)),
+    "multipliers instead of width": architecture(width=4, multipliers=(2.0, 2.0, 2.0, 2.0)),
+    "written out": architecture(c1=convs({"out": 8})),
+    "no sum where channels differ": architecture(c1=Plain(residual=True)),
+}
+DIFFERENT = {
+    "width": architecture(width=9),
+    "one multiplier": architecture(multipliers=(1.0, 1.0, 1.0, 2.0)),
+    "depth": architecture(depth=(1, 1, 1, 2)),
+    "block": architecture(c2=Plain(residual=True)),
+    "downsampler": architecture(t2=Dilated()),
+    "activation": architecture(activation="silu"),
+    "head": architecture(head="conv"),
+    "bias": architecture(c1=convs({"out": 8, "bias": True})),
+}
+
+
+@pytest.mark.parametrize("name", EQUAL)
+def test_equal_networks_have_equal_keys(name: str) -> None:
+    assert EQUAL[name] != BASE
+    assert EQUAL[name].key() == BASE.key()
+
+
+def test_depth_and_layers_are_the_same_network() -> None:
+    deep, long = architecture(depth=2), {f"c{n}": Plain(layers=2) for n in (1, 2, 3, 4)}
+    assert deep.key() == architecture(**long).key()
+
+
+def test_different_networks_have_different_keys() -> None:
+    keys = {a.key() for a in [BASE, *DIFFERENT.values()]}
+    assert len(keys) == len(DIFFERENT) + 1
+
+
+def test_key_is_stable() -> None:
+    assert len(BASE.key()) == 16
+    assert BASE.key() == architecture(t1=Strided()).key()
