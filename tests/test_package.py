@@ -119,13 +119,9 @@ def test_the_wheel_trains_outside_the_checkout(installed: Path, tmp_path: Path) 
         ("training.ep", "training.epochs="),
     ],
 )
-def test_completion_proposes_what_fits(
-    installed: Path, tmp_path: Path, typed: str, proposal: str
-) -> None:
+def test_completion_proposes_what_fits(installed: Path, tmp_path: Path, typed: str, proposal: str) -> None:
     script = (
-        'eval "$(cifar-arch -sc install=bash)"\n'
-        "hydra_bash_completion\n"
-        'printf "%s\\n" "${COMPREPLY[@]}"\n'
+        'eval "$(cifar-arch -sc install=bash)"\nhydra_bash_completion\nprintf "%s\\n" "${COMPREPLY[@]}"\n'
     )
     line = f"cifar-arch {typed}"
     asked = {"COMP_LINE": line, "COMP_POINT": str(len(line)), "COMP_CWORD": "1"}

@@ -49,10 +49,7 @@ def fences(text: str) -> list[Fence]:
 
 FENCES = fences(README)
 COMMANDS = [
-    (fence.section, line)
-    for fence in FENCES
-    if fence.language == "sh"
-    for line in fence.body.splitlines()
+    (fence.section, line) for fence in FENCES if fence.language == "sh" for line in fence.body.splitlines()
 ]
 CHECKS = [line for section, line in COMMANDS if line.startswith(CHECK) and section != "Add a block"]
 RUNS = [line for section, line in COMMANDS if line.startswith(RUN) and section != "Add a block"]
@@ -91,9 +88,7 @@ def test_quick_start_is_two_commands_that_ci_runs_too() -> None:
 def test_every_command_is_of_a_kind_that_is_tested() -> None:
     quick = section("Quick start", "sh")[0].splitlines()
     tested = (*quick, *CHECKS, *TRAININGS, COMPLETION)
-    forms = (
-        rf"{RUN} (--help|training\.resume=RUN)|python -m cifar_arch\.evaluate RUN|uv sync( --extra \w+)+"
-    )
+    forms = rf"{RUN} (--help|training\.resume=RUN)|python -m cifar_arch\.evaluate RUN|uv sync( --extra \w+)+"
     for part, line in COMMANDS:
         assert line in tested or part == "Add a block" or re.fullmatch(forms, line), line
 
