@@ -78,8 +78,7 @@ def _several(override: str) -> str:
 
 def _no_such_part(group: str, key: str) -> str:
     return (
-        f"{key}: no {group} option can be chosen there in this model; "
-        f"use {_PLACES[group]} of model=c1c2c3c4"
+        f"{key}: no {group} option can be chosen there in this model; use {_PLACES[group]} of model=c1c2c3c4"
     )
 
 

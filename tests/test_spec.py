@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from msgspec import json
 
 from cifar_arch.blocks import Plain
-from cifar_arch.downsample import Dilated, Strided
+from cifar_arch.downsample import Dilated
 from cifar_arch.layers import CLASSES, GlobalPool, Linear
 from cifar_arch.schema import ConfigError
 from cifar_arch.spec import Architecture
@@ -144,5 +144,5 @@ def test_different_networks_have_different_keys() -> None:
 
 
 def test_key_is_stable() -> None:
-    assert len(BASE.key()) == 16
-    assert BASE.key() == architecture(t1=Strided()).key()
+    """Folders of earlier versions are found by it."""
+    assert BASE.key() == "c19873220a4ba562"
