@@ -22,6 +22,7 @@ from cifar_arch.limits import Limits
 from cifar_arch.network import build
 from cifar_arch.spec import Architecture
 
+ROUNDS = 3
 EVA6 = Limits(
     params_below=200_000,
     receptive_field_above=44,
@@ -91,10 +92,12 @@ def main() -> None:
         ("module on the meta device", meta_device, count // 20),
         ("torchinfo", by_torchinfo, count // 50),
     )
-    rates = {}
-    for name, work, number in ways:
+    rates = dict.fromkeys((name for name, _, _ in ways), 0.0)
+    for _, work, _ in ways:
         rate(work, itertools.islice(specs(1), 20))  # what is imported or cached at the first call
-        rates[name] = rate(work, itertools.islice(specs(), number))
+    for turn in range(ROUNDS):  # in turns, and the best of each, because other programs come and go
+        for name, work, number in ways:
+            rates[name] = max(rates[name], rate(work, itertools.islice(specs(turn), number // ROUNDS)))
     fastest = rates[ways[0][0]]
     print(f"{'way':28}  architectures/s  static is faster by")
     for name, found in rates.items():
