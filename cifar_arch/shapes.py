@@ -35,11 +35,11 @@ def draw(count: int, seed: int) -> tuple[Array, Array]:
         chosen = labels == label
         inside[chosen] = figure(x[chosen], y[chosen])
     ground, ink = _colours(rng, count)
-    shade = 1 + _uniform(rng, -0.4, 0.4, (count, 1, 1)) * _PIXELS[0] / SIZE * 2
+    shade = 1 + _uniform(rng, -0.3, 0.3, (count, 1, 1)) * _PIXELS[0] / SIZE * 2
     image = ground[:, None, None, :] * shade[..., None]
     image = _mix(image, _stray(rng, count), _uniform(rng, 0, 255, (count, 3)))
     image = _mix(image, _soft(inside), ink)
-    image += rng.standard_normal(image.shape, np.float32) * _uniform(rng, 3, 16, (count, 1, 1, 1))
+    image += rng.standard_normal(image.shape, np.float32) * _uniform(rng, 2, 12, (count, 1, 1, 1))
     return image.clip(0, 255).round().astype(np.uint8), labels.astype(np.int64)
 
 
@@ -50,20 +50,20 @@ def _uniform(rng: np.random.Generator, low: float, high: float, shape: tuple[int
 def _figure_coordinates(rng: np.random.Generator, count: int) -> tuple[Array, Array]:
     """Pixel centres (N, 32, 32) in units of each figure's own radius, moved and turned."""
     row, column = _PIXELS
-    place = _uniform(rng, -5, 5, (2, count, 1, 1))
-    radius = _uniform(rng, 6.5, 11, (count, 1, 1))
+    place = _uniform(rng, -4, 4, (2, count, 1, 1))
+    radius = _uniform(rng, 8, 12, (count, 1, 1))
     angle = _uniform(rng, 0, 2 * np.pi, (count, 1, 1))
     dx, dy = (column - place[0]) / radius, (row - place[1]) / radius
     return dx * np.cos(angle) + dy * np.sin(angle), dy * np.cos(angle) - dx * np.sin(angle)
 
 
 def _colours(rng: np.random.Generator, count: int) -> tuple[Array, Array]:
-    """Ground and ink (N, 3), at least 70 grey levels apart in one channel."""
+    """Ground and ink (N, 3), at least 110 grey levels apart in one channel."""
     ground = _uniform(rng, 20, 235, (count, 3))
     ink = _uniform(rng, 0, 255, (count, 3))
     channel = rng.integers(0, 3, count)
     chosen = np.arange(count), channel
-    away = np.where(ground[chosen] < 128, 1, -1) * _uniform(rng, 70, 110, count)
+    away = np.where(ground[chosen] < 128, 1, -1) * _uniform(rng, 110, 140, count)
     ink[chosen] = ground[chosen] + away
     return ground, ink
 
