@@ -114,7 +114,7 @@ def test_repairs_of_random_draws(command: dict[str, str]) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=200, derandomize=True, deadline=None, database=None)
+@settings(max_examples=80, derandomize=True, deadline=None, database=None)
 @given(commands())
 def test_repairs_of_many_random_draws(command: dict[str, str]) -> None:
     check_repairs(command)
