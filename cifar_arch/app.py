@@ -63,6 +63,9 @@ def main() -> None:
         else:
             _prepare_sweep(sys.argv[1:])
             hydra_main()
+    except BrokenPipeError:  # as in `--help | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except (ConfigError, SearchStopped, OSError, *COMPOSITION_ERRORS, KeyboardInterrupt) as error:
         sys.exit(_explain(error))
 

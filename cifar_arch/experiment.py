@@ -72,7 +72,7 @@ def run(
     """
     folder = RunFolder(path)
     summary: dict[str, Any] = {"status": Status.FAILED, "reason": None, **provenance(config)}
-    start = time.perf_counter()
+    start = time.perf_counter() - folder.seconds_trained()  # by earlier sessions
     try:
         experiment = Experiment.from_dict(config)
         verdict = judge(experiment.model, experiment.limits, experiment.augment.active())
@@ -146,23 +146,15 @@ def _train(
     summary["device"] = pick_device(experiment.training.device).type
 
     def after_epoch(history: "list[Epoch]") -> None:
-        folder.write_metrics([row._asdict() for row in history])
-        last = history[-1]
-        summary.update(
-            epochs_done=last.epoch,
-            train_accuracy=last.train_accuracy,
-            val_accuracy=last.val_accuracy,
-            val_loss=last.val_loss,
-            images_per_second=last.images_per_second,
-        )
+        _record(folder, summary, history)
         if experiment.training.tensorboard:
-            _write_tensorboard(folder, last)
+            _write_tensorboard(folder, history[-1])
         if on_epoch:
             on_epoch(history)
 
     _draw_augmented(folder, experiment, pictures)
     random_seed(experiment.seed)
-    return train(
+    trained = train(
         build(verdict.architecture.plan()),
         pictures,
         experiment.training,
@@ -172,6 +164,20 @@ def _train(
         checkpoint=folder.checkpoint,
         on_epoch=after_epoch,
         progress=progress,
+    )
+    _record(folder, summary, trained.history)  # nothing was trained where all epochs were done before
+    return trained
+
+
+def _record(folder: RunFolder, summary: dict[str, Any], history: "list[Epoch]") -> None:
+    folder.write_metrics([row._asdict() for row in history])
+    last = history[-1]
+    summary.update(
+        epochs_done=last.epoch,
+        train_accuracy=last.train_accuracy,
+        val_accuracy=last.val_accuracy,
+        val_loss=last.val_loss,
+        images_per_second=last.images_per_second,
     )
 
 

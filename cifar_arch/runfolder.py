@@ -56,6 +56,14 @@ class RunFolder:
         with atomic(self.plots / f"{name}.png") as temporary:
             figure.savefig(temporary, format="png", dpi=120)
 
+    def seconds_trained(self) -> float:
+        """Sum over the epochs in metrics.csv."""
+        try:
+            with self.metrics.open(newline="") as file:
+                return sum(float(row["seconds"]) for row in csv.DictReader(file))
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0.0
+
     def epochs_done(self) -> int:
         """Rows of metrics.csv."""
         try:

@@ -47,8 +47,12 @@ def _masked(name: str, value: Any) -> Any:
 
 def git_commit() -> str | None:
     """The commit of the checkout that this code runs from; None where it was installed."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    here = Path(__file__)
+    git = ["git", "-C", str(here.parent)]
     try:
+        # An installed package may lie in an environment inside somebody else's checkout.
+        subprocess.run([*git, "ls-files", "--error-unmatch", here.name], capture_output=True, check=True)
+        command = [*git, "rev-parse", "HEAD"]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
