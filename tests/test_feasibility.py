@@ -107,7 +107,7 @@ def commands(draw: st.DrawFn) -> dict[str, str]:
     }
 
 
-@settings(max_examples=8, derandomize=True, deadline=None, database=None)
+@settings(max_examples=4, derandomize=True, deadline=None, database=None)
 @given(commands())
 def test_repairs_of_random_draws(command: dict[str, str]) -> None:
     check_repairs(command)
