@@ -51,6 +51,7 @@ def evaluate(path: Path, root: str | None = None) -> tuple[Pictures, np.ndarray,
 
 def load_network(folder: RunFolder) -> Any:
     """The trained network of a run folder, (N, 3, 32, 32) pixels of 0 to 255 -> (N, 10) logits."""
+    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -65,7 +66,8 @@ def load_network(folder: RunFolder) -> Any:
             f"run: the weights {str(folder.weights)!r} are damaged or of another architecture "
             f"({str(error).splitlines()[0]}); train the network again"
         ) from error
-    return network.eval()
+    # As in training: another layout in memory rounds differently, and the accuracy would be another.
+    return network.eval().to(memory_format=torch.channels_last)
 
 
 def text(pictures: Pictures, probabilities: np.ndarray, recorded: float | None) -> str:

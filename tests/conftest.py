@@ -85,7 +85,9 @@ def command(module: str, *arguments: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(CHECKOUT), "PYTHONUNBUFFERED": "1"}
+    """Ours, with the package found from any folder and no way to a network."""
+    proxies = {f"{scheme}_proxy": "http://127.0.0.1:9" for scheme in ("http", "https")}
+    return {**os.environ, **proxies, "PYTHONPATH": str(CHECKOUT), "PYTHONUNBUFFERED": "1"}
 
 
 def type_command(module: str, *arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":

@@ -1,0 +1,176 @@
+import csv
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import summary_of, tiny_config
+
+from cifar_arch import experiment
+from cifar_arch.experiment import Experiment, Pruned, Rejected
+from cifar_arch.runfolder import RunFolder
+from cifar_arch.schema import ConfigError
+from cifar_arch.training import Epoch, TrainingDiverged
+
+TOTALS = {"architecture", "params", "macs", "receptive_field", "receptive_field_with_pooling"}
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_completed_run_leaves_every_file(finished_run: Path) -> None:
+    plots = {"augmented", "curves", "confusion_matrix", "misclassified"}
+    assert files(finished_run) == {
+        "architecture.json",
+        "metrics.csv",
+        "summary.json",
+        "checkpoints/last.pt",
+        "checkpoints/weights.safetensors",
+        *(f"plots/{name}.png" for name in plots),
+    }
+    summary = summary_of(finished_run)
+    assert summary["status"] == "completed"
+    assert summary["reason"] is None
+    assert summary.keys() >= TOTALS
+    assert summary["split"] == {"train": 200, "validation": 5800, "test": 1000}
+    assert summary["device"] == "cpu"
+    assert summary["seconds"] > 0
+    assert summary["config"]["model.width"] == 4
+    assert 0 <= summary["test_accuracy"] <= 1
+    assert summary["reaches_target"] is None  # embedded pictures never count
+    assert "never counts" in summary["note"]
+
+
+def test_metrics_have_a_row_for_each_epoch(finished_run: Path) -> None:
+    with (finished_run / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == [
+        "epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds",
+        "images_per_second",
+    ]  # fmt: skip
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert float(rows[-1]["val_accuracy"]) == summary_of(finished_run)["val_accuracy"]
+
+
+def test_the_architecture_file_gives_the_network_again(finished_run: Path) -> None:
+    saved = RunFolder(finished_run).read_json(finished_run / "architecture.json")
+    model = Experiment.from_dict({"model": saved["spec"]}).model
+    summary = summary_of(finished_run)
+    assert model.key() == summary["architecture"]
+    assert (saved["params"], saved["ok"], saved["violations"]) == (summary["params"], True, [])
+
+
+def ends_by(error: BaseException) -> Any:
+    def on_epoch(history: list[Epoch]) -> None:
+        raise error
+
+    return on_epoch
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "reason"),
+    [
+        (Pruned("below the median"), "pruned", "below the median"),
+        (KeyboardInterrupt(), "failed", "interrupted"),
+        (RuntimeError("out of memory"), "failed", "out of memory"),
+        (MemoryError(), "failed", "MemoryError"),
+    ],
+)
+def test_a_run_that_ends_early_says_why_and_keeps_what_was_trained(
+    tmp_path: Path, error: BaseException, status: str, reason: str
+) -> None:
+    with pytest.raises(type(error)):
+        experiment.run(tiny_config(), tmp_path, ends_by(error))
+    summary = summary_of(tmp_path)
+    assert (summary["status"], summary["reason"], summary["epochs_done"]) == (status, reason, 1)
+    assert summary["val_accuracy"] is not None
+    assert "test_accuracy" not in summary
+    assert files(tmp_path) >= {"metrics.csv", "checkpoints/last.pt", "plots/augmented.png"}
+    assert "checkpoints/weights.safetensors" not in files(tmp_path)
+
+
+def test_a_run_goes_on_where_it_was_stopped(tmp_path: Path, finished_run: Path) -> None:
+    with pytest.raises(RuntimeError):
+        experiment.run(tiny_config(), tmp_path, ends_by(RuntimeError()))
+    experiment.run(tiny_config(), tmp_path)
+    first, second = summary_of(finished_run), summary_of(tmp_path)
+    changing = {"seconds", "images_per_second"}
+    assert {k: v for k, v in first.items() if k not in changing} == {
+        k: v for k, v in second.items() if k not in changing
+    }
+    weights = "checkpoints/weights.safetensors"
+    assert (tmp_path / weights).read_bytes() == (finished_run / weights).read_bytes()
+
+
+def test_another_seed_starts_with_other_weights_and_ends_elsewhere(
+    tmp_path: Path, finished_run: Path
+) -> None:
+    other = experiment.run(tiny_config(seed=1), tmp_path)
+    assert other["val_loss"] != summary_of(finished_run)["val_loss"]
+
+
+def test_an_architecture_outside_its_limits_is_rejected_with_every_violation(tmp_path: Path) -> None:
+    limits = {"params_below": 100, "separable_at_least": 3, "augment": ["grayscale"]}
+    with pytest.raises(Rejected) as raised:
+        experiment.run(tiny_config(limits=limits), tmp_path)
+    assert len(str(raised.value).splitlines()) == 3
+    summary = summary_of(tmp_path)
+    assert (summary["status"], summary["reason"]) == ("rejected", str(raised.value))
+    assert summary.keys() >= TOTALS
+    assert files(tmp_path) == {"architecture.json", "summary.json"}
+    saved = RunFolder(tmp_path).read_json(tmp_path / "architecture.json")
+    assert [v["rule"] for v in saved["violations"]] == ["params", "separable", "augment"]
+
+
+def test_a_diverged_run_fails_with_its_sentence(tmp_path: Path) -> None:
+    with pytest.raises(TrainingDiverged):
+        experiment.run(tiny_config(training={"lr": 1e30}), tmp_path)
+    summary = summary_of(tmp_path)
+    assert summary["status"] == "failed"
+    assert "lower training.lr" in summary["reason"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": {"width": 0}}, r"model\.width: .* got 0"),
+        ({"model": {"width": -3}}, r"model\.width: .* got -3"),
+        ({"model": {"c1": {"kind": "plan"}}}, r"model\.c1.*'plan'.*plain.*separable"),
+        ({"training": {"epochs": 0}}, r"training\.epochs: .* got 0"),
+        ({"training": {"batch_size": 500}}, r"training\.batch_size: at most the 200 .*, got 500"),
+        ({"data": {"validation": 7000}}, r"data\.validation: .* got 7000"),
+        ({"seed": -1}, r"seed: .* got -1"),
+    ],
+)
+def test_a_mistake_in_the_config_is_named_and_recorded(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message) as raised:
+        experiment.run(tiny_config(**change), tmp_path)
+    summary = summary_of(tmp_path)
+    assert (summary["status"], summary["reason"]) == ("failed", str(raised.value))
+
+
+def test_the_test_set_is_read_only_when_asked_for(tmp_path: Path) -> None:
+    summary = experiment.run(
+        tiny_config(read_test=False, limits={"target_accuracy": 0.01}, training={"epochs": 1}), tmp_path
+    )
+    assert "test_accuracy" not in summary
+    assert summary["reaches_target"] is None
+    assert (tmp_path / "plots" / "confusion_matrix.png").is_file()  # of the validation set
+
+
+@pytest.mark.slow
+def test_a_run_without_validation_images_completes(tmp_path: Path) -> None:
+    config = tiny_config(data={"validation": 0}, training={"epochs": 1, "batch_size": 500})
+    summary = experiment.run(config, tmp_path)
+    assert (summary["status"], summary["val_accuracy"]) == ("completed", None)
+
+
+def test_a_run_whose_checkpoint_is_damaged_names_it(tmp_path: Path, finished_run: Path) -> None:
+    shutil.copytree(finished_run, tmp_path, dirs_exist_ok=True)
+    checkpoint = RunFolder(tmp_path).checkpoint
+    checkpoint.write_bytes(checkpoint.read_bytes()[:100])
+    with pytest.raises(ConfigError, match=r"last\.pt' cannot be read"):
+        experiment.run(tiny_config(), tmp_path)
