@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,49 +26,69 @@ from cifar_arch.schema import ConfigError, SearchStopped
 log = logging.getLogger(__name__)
 
 
-@hydra.main(
-    config_path=str(CONF), config_name="config", execution_whitelist=("cifar_arch.*", "logging.*")
-)
+@hydra.main(config_path=str(CONF), config_name="config", execution_whitelist=("cifar_arch.*", "logging.*"))
 def hydra_main(config: DictConfig) -> float | None:
     """One job: returns its validation accuracy, for sweepers."""
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
     if hydra_config.mode == RunMode.MULTIRUN:
-        return _run_trial(plain(config), folder, hydra_config.sweeper.get("pruner"))
+        return run_trial(plain(config), folder, hydra_config.sweeper.get("pruner"))
     _run(plain(config), folder)
     return None
 
 
-def _run_trial(config: dict[str, Any], folder: Path, pruner: DictConfig | None) -> float | None:
+def run_trial(
+    config: dict[str, Any],
+    folder: Path,
+    pruner: DictConfig | None,
+    run: Callable[..., dict[str, Any]] = experiment.run,
+) -> float | None:
     """One trial of a sweep: quiet on the terminal, reporting to its study."""
     for handler in logging.getLogger().handlers:
         if not isinstance(handler, logging.FileHandler):
-            handler.setLevel(logging.WARNING)
+            handler.setLevel(logging.CRITICAL)  # the sweep prints a line for each trial itself
     reporter = None
     if config["trial"]["id"] is not None and pruner is not None:
         from cifar_arch.search.reporter import Reporter
 
         judge = instantiate(pruner, _execution_whitelist_=("optuna.pruners.*",))
         reporter = Reporter(config["storage"], config["study"], config["trial"]["id"], judge)
-    return experiment.run(config, folder, reporter, progress=False).get("val_accuracy")
+    return run(config, folder, reporter, progress=False).get("val_accuracy")
 
 
-def main() -> None:
+def main(task: Callable[[], Any] = hydra_main) -> None:
     """Entry of `python -m cifar_arch.run` and of `cifar-arch`; ends with the exit status."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come back here instead of being printed
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         resumed = [a for a in sys.argv[1:] if a.partition("=")[0].lstrip("+") == "training.resume"]
         if resumed and resumed[0].partition("=")[2] not in ("", "null"):
             _resume(resumed[0].partition("=")[2], [a for a in sys.argv[1:] if a not in resumed])
         else:
             _prepare_sweep(sys.argv[1:])
-            hydra_main()
+            task()
+    except ValueError as error:
+        if not isinstance(error, ConfigError) and _raised_by(error).partition(".")[0] != "hydra":
+            raise
+        sys.exit(_explain(error if isinstance(error, ConfigError) else ConfigError(sentence(error))))
     except BrokenPipeError:  # as in `--help | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except (ConfigError, SearchStopped, OSError, *COMPOSITION_ERRORS, KeyboardInterrupt) as error:
+    except (SearchStopped, OSError, *COMPOSITION_ERRORS, KeyboardInterrupt) as error:
         sys.exit(_explain(error))
+
+
+def _raised_by(error: BaseException) -> str:
+    """The module whose code raised `error`."""
+    frame = error.__traceback__
+    while frame and frame.tb_next:
+        frame = frame.tb_next
+    return str(frame.tb_frame.f_globals.get("__name__")) if frame else ""
+
+
+def _interrupt(*_: object) -> None:
+    """SIGTERM ends everything as Ctrl-C does, also where a script started us with SIGINT ignored."""
+    raise KeyboardInterrupt
 
 
 def _prepare_sweep(arguments: list[str]) -> None:
@@ -158,8 +179,7 @@ def _print_results(summary: dict[str, Any], folder: Path) -> None:
         print(summary["note"])
     shown = _shown(folder)
     print(
-        f"\ncurves and pictures: {shown}/plots\n"
-        f"again from the weights: python -m cifar_arch.evaluate {shown}"
+        f"\ncurves and pictures: {shown}/plots\nagain from the weights: python -m cifar_arch.evaluate {shown}"
     )
 
 

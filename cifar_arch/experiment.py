@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Keys of a config that say nothing about a single run: `downsample` is what t1 to t3 start from.
+OF_SWEEPS = ("downsample", "study", "storage", "n_trials", "objectives", "prefer", "trial")
+
 EMBEDDED = "the embedded picture set never counts towards the target"
 
 
@@ -44,6 +47,9 @@ class Experiment(Strict, frozen=True, kw_only=True):
     @classmethod
     def from_dict(cls, config: dict[str, Any]) -> "Experiment":
         """The checked experiment. Raises ConfigError with the full key of the first wrong field."""
+        known = {*cls.__struct_fields__, *OF_SWEEPS}
+        if unknown := [name for name in config if name not in known]:
+            raise ConfigError(f"{unknown[0]}: unknown key; choose from {', '.join(sorted(known))}")
         ours = {name: config[name] for name in cls.__struct_fields__ if name in config}
         return checked(cls, ours, "")
 
