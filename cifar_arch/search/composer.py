@@ -31,6 +31,7 @@ class Composer:
         groups = config_groups()
         self.groups = {key for key in space.distributions if key.partition("@")[0] in groups}
         self.cache: dict[tuple[str, ...], dict[str, Any]] = {}
+        self.linked = False  # whether a value is made of others, so that setting one is not enough
 
     def __call__(self, point: Mapping[str, Any]) -> dict[str, Any]:
         """The plain config of the fixed overrides and a point of the space."""
@@ -43,14 +44,16 @@ class Composer:
                 config = _replaced(config, path.split("."), _at(composed, path))
         for key, value in point.items():
             if key not in self.groups:
-                if "${" in str(value) or not _holds(config, key):
+                if self.linked or "${" in str(value) or not _holds(config, key):
                     return plain(self.load([*self.fixed, *(f"{k}={v}" for k, v in point.items())]))
-                config = _replaced(config, key.split("."), _value(key, value))
+                config = _replaced(config, key.split("."), _value(key, str(value)))
         return config
 
     def _composed(self, *chosen: str) -> dict[str, Any]:
         if chosen not in self.cache:
-            self.cache[chosen] = plain(self.load([*self.fixed, *chosen]))
+            composed = self.load([*self.fixed, *chosen])
+            self.linked |= _linked(composed)
+            self.cache[chosen] = plain(composed)
         return self.cache[chosen]
 
 
@@ -79,11 +82,18 @@ def config_groups() -> set[str]:
     return {str(path.parent.relative_to(CONF)) for path in CONF.rglob("*.yaml")} - {"."}
 
 
-@functools.cache
-def _value(key: str, text: Any) -> Any:
+@functools.lru_cache(10_000)
+def _value(key: str, text: str) -> Any:
     """The value that Hydra reads in `key=text`."""
     value = OverridesParser.create().parse_override(f"{key}={text}").value()
     return value.text if isinstance(value, QuotedString) else value
+
+
+def _linked(composed: DictConfig) -> bool:
+    """Whether one of our values is interpolated from others; the environment does not change."""
+    ours = OmegaConf.masked_copy(composed, [str(name) for name in composed if name != "hydra"])
+    text = OmegaConf.to_yaml(ours, resolve=False)
+    return "${" in text.replace("${oc.env:", "")
 
 
 def _at(config: Any, path: str) -> Any:

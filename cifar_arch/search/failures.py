@@ -17,7 +17,8 @@ def stop_if_hopeless(search: SearchStudy, max_failure_rate: float) -> None:
     if not failed:
         return
     cause = f"trial {failed[-1].number}: {_reason(failed[-1])}"
-    if trials == failed[:1] and failed[0].user_attrs.get("error") == "ConfigError":
+    # With several jobs at once the first batch fails as a whole.
+    if trials == failed and failed[0].user_attrs.get("error") == "ConfigError":
         raise SearchStopped(f"the first trial failed for a mistake in the config; {cause}")
     last = trials[-IN_A_ROW:]
     if len(last) == IN_A_ROW and all(t.state == TrialState.FAIL for t in last):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from cifar_arch.schema import Strict
+from cifar_arch.schema import ConfigError, Strict
 from cifar_arch.search.space import Space
 from cifar_arch.summary import flatten
 
@@ -43,12 +43,13 @@ class Options(Strict, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if not self.objectives or len(set(self.objectives)) != len(self.objectives):
-            raise ValueError(
-                f"objectives name some of accuracy, params, macs, each once, got {list(self.objectives)}"
+            raise ConfigError(
+                "objectives: expected some of accuracy, params, macs, each once, "
+                f"got [{', '.join(self.objectives)}]"
             )
         if self.study is not None and not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", self.study):
-            raise ValueError(
-                f"a study's name is made of letters, digits, '.', '_' and '-', got study={self.study!r}"
+            raise ConfigError(
+                f"study: expected a name of letters, digits, '.', '_' and '-', got {self.study!r}"
             )
 
 

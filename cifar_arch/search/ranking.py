@@ -1,6 +1,6 @@
 """Complete trials in the order of their merit, as a table."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from optuna.study._multi_objective import _get_pareto_front_trials_by_trials
 from optuna.trial import FrozenTrial, TrialState
@@ -11,8 +11,8 @@ from cifar_arch.search.study import SearchStudy
 SHOWN = 10
 
 
-def ranked(search: SearchStudy, prefer: str, target: float | None) -> list[FrozenTrial]:
-    """Complete trials, the best first.
+def ranked(search: SearchStudy, prefer: str, target: float | None) -> tuple[list[FrozenTrial], set[int]]:
+    """Complete trials, the best first, and the numbers of those on the Pareto front, where there is one.
 
     By the first objective; with `prefer=smallest` those at or above `target` come first, the fewest
     parameters ahead. With several objectives the Pareto front comes first.
@@ -20,6 +20,7 @@ def ranked(search: SearchStudy, prefer: str, target: float | None) -> list[Froze
     trials = [t for t in search.trained() if t.state == TrialState.COMPLETE]
     sign = -1 if search.plan.objectives[0] == "accuracy" else 1
     trials.sort(key=lambda t: (sign * t.values[0], t.user_attrs["params"], t.number))
+    front: set[int] = set()
     if len(search.plan.objectives) > 1:
         front = {t.number for t in _get_pareto_front_trials_by_trials(trials, search.study.directions)}
         trials.sort(key=lambda t: t.number not in front)
@@ -27,19 +28,24 @@ def ranked(search: SearchStudy, prefer: str, target: float | None) -> list[Froze
         trials.sort(
             key=lambda t: (t.values[0] < target, t.user_attrs["params"] if t.values[0] >= target else 0)
         )
-    return trials
+    return trials, front
 
 
-def table(trials: Sequence[FrozenTrial], objectives: Sequence[str]) -> str:
-    """The first trials for a terminal: rank, trial, accuracy, sizes, and what to type for each."""
+def table(trials: Sequence[FrozenTrial], objectives: Sequence[str], front: Collection[int] = ()) -> str:
+    """The first trials for a terminal: rank, trial, accuracy, sizes, and what to type for each.
+
+    The whole Pareto front is shown, and marked, where there is one.
+    """
     heading = ["rank", "trial", *objectives, "params", "field", "seconds", "overrides"]
+    heading[2:2] = ["front"] if front else []
     heading = list(dict.fromkeys(heading))
     rows = [heading]
-    for rank, t in enumerate(trials[:SHOWN], 1):
+    for rank, t in enumerate(trials[: max(SHOWN, len(front))], 1):
         values = dict(zip(objectives, t.values, strict=True))
         cells = {
             "rank": str(rank),
             "trial": str(t.number),
+            "front": "*" if t.number in front else "",
             **{name: f"{value:,.0f}" for name, value in values.items()},
             "params": f"{t.user_attrs['params']:,}",
             "field": f"{t.user_attrs['receptive_field']} px",

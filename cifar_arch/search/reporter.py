@@ -1,11 +1,13 @@
 """The side of the job: reports each epoch's validation accuracy and ends a run that is not worth it."""
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import BasePruner
 from optuna.samplers import RandomSampler
+from optuna.trial import FrozenTrial
 
 from cifar_arch.experiment import Pruned
 from cifar_arch.search.storage import open_storage
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+class HandedOver(RuntimeError):
+    """The study gave this trial to another worker, so that training on is in vain."""
+
+
 class Reporter:
     """An `on_epoch` for `experiment.run`, in whatever process the job runs.
 
@@ -23,17 +29,16 @@ class Reporter:
     """
 
     def __init__(self, storage: str, study: str, trial_id: int, pruner: BasePruner):
-        backend = open_storage(storage)
-        self.study = optuna.load_study(
-            study_name=study, storage=backend, sampler=RandomSampler(), pruner=pruner
-        )
-        self.trial = optuna.trial.Trial(self.study, trial_id)
-        self.prunes = len(self.study.directions) == 1  # Optuna prunes for one objective only
+        self.where = storage, study, trial_id
+        self.pruner = pruner
+        self.trial: optuna.Trial | None = None
         self.reported = 0
 
     def __call__(self, history: "list[Epoch]") -> None:
         try:
             prune = self._report(history)
+        except UpdateFinishedTrialError as error:
+            raise HandedOver("its trial was given to another worker") from error
         except Exception:
             log.exception("the study could not be reached; training goes on")
             return
@@ -42,10 +47,23 @@ class Reporter:
             raise Pruned(f"pruned after epoch {last.epoch} at {last.val_accuracy:.2%}")
 
     def _report(self, history: "list[Epoch]") -> bool:
-        if not self.prunes:
+        trial = self.trial = self.trial or self._open()
+        if len(trial.study.directions) > 1:  # Optuna has neither curves nor pruning there
             return False
         for row in history[self.reported :]:
             if row.val_accuracy is not None:
-                self.trial.report(row.val_accuracy, row.epoch)
+                trial.report(row.val_accuracy, row.epoch)
         self.reported = len(history)
-        return self.trial.should_prune()
+        return trial.should_prune()
+
+    def _open(self) -> optuna.Trial:
+        url, name, trial_id = self.where
+        study = _Trained(name, open_storage(url), sampler=RandomSampler(), pruner=self.pruner)
+        return optuna.Trial(study, trial_id)
+
+
+class _Trained(optuna.Study):
+    """The study as pruners should see it: rejected and replayed trials have no curves to compare."""
+
+    def get_trials(self, *args: Any, **options: Any) -> list[FrozenTrial]:
+        return [t for t in super().get_trials(*args, **options) if "role" not in t.user_attrs]

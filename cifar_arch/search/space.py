@@ -35,6 +35,13 @@ class Space:
         for combination in itertools.product(*values):
             yield dict(zip(self.distributions, combination, strict=True))
 
+    def each_value(self) -> Iterator[Point]:
+        """Few points that hold every value of every choice, and both ends of every range, once."""
+        first = {key: _ends(d)[0] for key, d in self.distributions.items()}
+        yield first
+        for key, distribution in self.distributions.items():
+            yield from ({**first, key: value} for value in _ends(distribution)[1:])
+
     def enumerable(self) -> bool:
         size = self.size()
         return size is not None and size <= ENUMERABLE
@@ -52,6 +59,12 @@ def overrides(point: Mapping[str, Any]) -> tuple[str, ...]:
 def identity(point: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """Equal for equal points, whatever the order of their keys."""
     return tuple(sorted((key, str(value)) for key, value in point.items()))
+
+
+def _ends(distribution: Any) -> list[Any]:
+    if isinstance(distribution, CategoricalDistribution):
+        return list(distribution.choices)
+    return list(dict.fromkeys((distribution.low, distribution.high)))
 
 
 def _values(distribution: BaseDistribution) -> list[Any] | None:

@@ -1,10 +1,11 @@
-"""Hydra's face of the search: reads its space and options, launches its jobs, prints its end."""
+"""Hydra's face of the search: reads its space and options, and launches its jobs."""
 
 import contextlib
 import logging
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +19,21 @@ from optuna.samplers import BaseSampler, RandomSampler
 
 from cifar_arch.compose import COMPOSITION_ERRORS, plain, sentence
 from cifar_arch.runfolder import RunFolder, atomic
-from cifar_arch.schema import ConfigError, SearchStopped, checked
+from cifar_arch.schema import ConfigError, checked
 from cifar_arch.search.candidate import Candidate, candidate
-from cifar_arch.search.composer import Composer, best_config, read_space
+from cifar_arch.search.composer import Composer, read_space
+from cifar_arch.search.ending import announce, finish
 from cifar_arch.search.failures import stop_if_hopeless
 from cifar_arch.search.live import Heart, Live, result_line
 from cifar_arch.search.options import Options, SweeperOptions, fingerprint, readable_name
-from cifar_arch.search.ranking import ranked, table
 from cifar_arch.search.space import Point, Space, overrides
-from cifar_arch.search.storage import masked, quiet_optuna
+from cifar_arch.search.storage import quiet_optuna
 from cifar_arch.search.study import Job, Plan, SearchStudy
 
 log = logging.getLogger(__name__)
 
 SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
+PRUNERS = ("optuna.pruners.*",)
 SWEEPS = Path("outputs/sweeps")
 
 
@@ -45,9 +47,8 @@ class ArchitectureSweeper(OptunaSweeperImpl):
     def __init__(
         self, sampler: DictConfig, pruner: DictConfig, params: DictConfig | None, **numbers: Any
     ) -> None:
-        self.options = checked(SweeperOptions, numbers, "hydra.sweeper")
-        rate = self.options.max_failure_rate
-        super().__init__(sampler, "maximize", None, None, 1, 1, rate, None, params)
+        self.numbers = numbers
+        super().__init__(sampler, "maximize", None, None, 1, 1, 0.0, None, params)
         self.pruner = pruner  # used by the jobs, see app.py
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -56,23 +57,28 @@ class ArchitectureSweeper(OptunaSweeperImpl):
 
     def sweep(self, arguments: list[str]) -> None:
         """Runs the search to its total and prints what it found."""
+        self.options = checked(SweeperOptions, self.numbers, "hydra.sweeper")
         config = plain(self.config)
         ours = {name: config[name] for name in Options.__struct_fields__ if name in config}
         options = checked(Options, ours, "")
         space, fixed = read_space(self.params, arguments)
         composer = self._composer(space, fixed)
+        judge = _judge(composer)
+        for point in space.each_value():  # a mistake anywhere is told before anything is trained
+            judge(point)
         plan = self._plan(options, space, composer)
-        search = SearchStudy(plan, lambda moved_on: self._sampler(options.seed + moved_on), _judge(composer))
+        self._check_plugins(options)
+        search = SearchStudy(plan, lambda moved_on: self._sampler(options.seed + moved_on), judge)
         try:
             with flag_override(self.config.hydra, "readonly", False):
                 self.config.hydra.sweep.dir = str(plan.folder)
-            self._search(search, fixed, config)
+            self._search(search, fixed)
         except KeyboardInterrupt:
             print(f"\nstopped; the same command goes on with study {plan.name}", flush=True)
             raise
         finally:
-            search.workers.leave()
-        self._finish(search, options, composer, config)
+            search.leave()
+        finish(search, options.prefer, composer, config)
 
     def _composer(self, space: Space, fixed: list[str]) -> Composer:
         def load(chosen: list[str]) -> DictConfig:
@@ -90,8 +96,7 @@ class ArchitectureSweeper(OptunaSweeperImpl):
                 "n_trials: a space with an interval has no end, got null; give a number, n_trials=20"
             )
         everything = size is not None and (wanted is None or wanted >= size)
-        by_grid = str(self.sampler.get("_target_")).endswith("GridSampler")
-        if by_grid and size is None:
+        if self._by_grid() and size is None:
             raise ConfigError("sampler: grid needs a finite space, got an interval; choose tpe, gp or random")
         plugins = {
             name: OmegaConf.to_container(node, resolve=True)
@@ -107,21 +112,28 @@ class ArchitectureSweeper(OptunaSweeperImpl):
             space=space,
             objectives=options.objectives,
             n_trials=None if everything else wanted,
-            exhaustive=everything or by_grid,
+            exhaustive=everything or self._by_grid(),
             fingerprint=mark,
             max_rejections=self.options.max_rejections,
         )
 
-    def _sampler(self, seed: int) -> BaseSampler:
-        if str(self.sampler.get("_target_")).endswith("GridSampler"):
-            return RandomSampler(seed=seed)  # the study goes through a grid by itself
-        try:
-            sampler: BaseSampler = instantiate(self.sampler, seed=seed, _execution_whitelist_=SAMPLERS)
-            return sampler
-        except Exception as error:
-            raise ConfigError(f"hydra.sweeper.sampler: {str(error).splitlines()[0]}") from error
+    def _check_plugins(self, options: Options) -> None:
+        """Refuses wrong options of sampler and pruner here: in a job they would cost a trial each."""
+        self._sampler(options.seed)
+        pruner = _made("pruner", self.pruner, PRUNERS)
+        if len(options.objectives) > 1 and type(pruner).__name__ != "NopPruner":
+            print("Optuna cannot prune with several objectives: every trial is trained to its end")
 
-    def _search(self, search: SearchStudy, fixed: list[str], config: dict[str, Any]) -> None:
+    def _by_grid(self) -> bool:
+        return str(self.sampler.get("_target_")).endswith("GridSampler")
+
+    def _sampler(self, seed: int) -> BaseSampler:
+        if self._by_grid():
+            return RandomSampler(seed=seed % 2**32)  # the study goes through a grid by itself
+        sampler: BaseSampler = _made("sampler", self.sampler, SAMPLERS, seed=seed % 2**32)
+        return sampler
+
+    def _search(self, search: SearchStudy, fixed: list[str]) -> None:
         announce(search)
         live = Live(search, search.total())
         while True:
@@ -152,73 +164,36 @@ class ArchitectureSweeper(OptunaSweeperImpl):
         """Launches jobs and tells their results, also when the launcher itself breaks."""
         for job in jobs:
             _continue_from(job)
+        stopped = False
         try:
             with Heart(search, jobs, live):
                 self.launcher.launch(
                     [_command(search.plan, fixed, job) for job in jobs], initial_job_idx=jobs[0].number
                 )
-        except Exception:
+        except Exception as error:
             # A killed worker process makes the launcher raise for its whole batch. What became of
             # each trial is in its own summary.json.
-            log.exception("the launcher failed; each trial is settled by its own files")
+            log.warning("the launcher failed (%s); each trial is settled by its own files", error)
+            log.debug("the launcher failed", exc_info=True)
         except KeyboardInterrupt:
+            stopped = True
             _stop_children()
             raise
         finally:
             for job in jobs:
-                with search.lock():
-                    trial = search.settle(job)
+                trial = search.settle(job, stopped=stopped)
                 live.finished(result_line(search, trial))
 
-    def _finish(
-        self, search: SearchStudy, options: Options, composer: Composer, config: dict[str, Any]
-    ) -> None:
-        target = config["limits"]["target_accuracy"]
-        trials = ranked(search, options.prefer, target)
-        counts, plan = search.counts(), search.plan
-        others = ", ".join(
-            f"{counts[n]} {n}" for n in ("pruned", "failed", "rejected", "replayed") if counts[n]
-        )
-        print(
-            f"\nstudy {plan.name} is done: {counts['trained']} trained" + (f" ({others})" if others else "")
-        )
-        if not trials:
-            raise SearchStopped("no trial was completed; look at run.log in the folders of the failed ones")
-        print(table(trials, plan.objectives))
-        _print_target(trials[0], plan, target, config["data"]["name"])
-        chosen = composer.load([*composer.fixed, *overrides(trials[0].params)])
-        path = plan.folder / "experiment" / "best.yaml"
-        with atomic(path) as temporary:
-            temporary.write_text(best_config(chosen, path))
-        print(
-            f"\ntrain the best again, and read the test set:\n"
-            f"  python -m cifar_arch.run --config-dir {plan.folder} +experiment=best\n"
-            f"look at the study:\n"
-            f"  optuna-dashboard {masked(plan.storage)} --artifact-dir outputs/artifacts"
-        )
+
+def _made(kind: str, node: DictConfig, allowed: tuple[str, ...], **more: Any) -> Any:
+    try:
+        return instantiate(node, _execution_whitelist_=allowed, **more)
+    except Exception as error:
+        cause = str(error.__cause__ or error).splitlines()[0]
+        raise ConfigError(f"hydra.sweeper.{kind}: {cause.removeprefix('Error in call to ')}") from error
 
 
-def announce(search: SearchStudy) -> None:
-    plan, counts = search.plan, search.counts()
-    size = plan.space.size()
-    points = "endless" if size is None else f"{size:,} points"
-    print(f"study {plan.name}: {points}, folders in {plan.folder}", flush=True)
-    if counts["trained"]:
-        print(f"{counts['trained']} trials are trained already", flush=True)
-
-
-def _print_target(best: Any, plan: Plan, target: float | None, data: str) -> None:
-    if plan.objectives[0] != "accuracy" or target is None:
-        return
-    if data == "shapes":
-        print("accuracies on the embedded picture set never count towards the target")
-    elif best.values[0] < target:
-        print(
-            f"none reaches {target:.0%} on the validation images: {target - best.values[0]:.2%} are missing"
-        )
-
-
-def _judge(composer: Composer) -> Any:
+def _judge(composer: Composer) -> Callable[[Point], Candidate]:
     def judge(point: Point) -> Candidate:
         return candidate(composer(point))
 
@@ -244,7 +219,8 @@ def _continue_from(job: Job) -> None:
     if job.continues is None:
         return
     old, new = RunFolder(job.continues), RunFolder(job.folder)
-    for source, target in ((old.metrics, new.metrics), (old.checkpoint, new.checkpoint)):
+    # The checkpoint first: it alone is enough to go on from.
+    for source, target in ((old.checkpoint, new.checkpoint), (old.metrics, new.metrics)):
         if source.is_file():
             with atomic(target) as temporary:
                 shutil.copyfile(source, temporary)
@@ -253,7 +229,7 @@ def _continue_from(job: Job) -> None:
 def _stop_children() -> None:
     """Leaves no worker process of joblib behind."""
     with contextlib.suppress(ImportError):
-        from joblib.externals.loky import get_reusable_executor  # type: ignore[import-not-found]
+        from joblib.externals.loky import get_reusable_executor
 
         get_reusable_executor().shutdown(wait=False, kill_workers=True)
 

@@ -11,8 +11,8 @@ from filelock import FileLock, Timeout
 class Workers:
     """The workers of a study, by files in one folder.
 
-    A lock tells at once that a process of this host is dead, however it died; a worker of another
-    host can only be judged by its heartbeat.
+    A lock tells at once that a process is dead, however it died. A worker that keeps its lock in
+    another folder or on another host can only be judged by its heartbeat.
     """
 
     def __init__(self, folder: Path):
@@ -22,11 +22,15 @@ class Workers:
         self.lock = FileLock(self._path(self.me))
         self.lock.acquire()
 
+    def others(self) -> int:
+        """Workers of this folder that are alive, or were killed."""
+        return len(list(self.folder.glob("*.lock"))) - 1
+
     def dead(self, worker: str) -> bool | None:
-        """Whether `worker` has ended; None where this host cannot tell."""
+        """Whether `worker` has ended; None where this process cannot tell."""
         if worker == self.me:
             return False
-        if not worker.startswith(socket.gethostname() + "-"):
+        if not worker.startswith(socket.gethostname() + "-") or not self._path(worker).exists():
             return None
         try:
             with FileLock(self._path(worker), timeout=0):
