@@ -1,0 +1,303 @@
+"""Sweeps in real processes that are interrupted, killed, and started twice."""
+
+import os
+import random
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+from stub_sweep import curve
+from sweeping import epochs, start, sweep, trained, trials
+
+from cifar_arch.runfolder import RunFolder
+
+pytestmark = pytest.mark.slow
+
+WIDTHS = range(4, 16)
+GRID = (f"width={','.join(map(str, WIDTHS))}", "limits=none", "epochs=3", "pruner=none", "study=grid")
+
+
+def kill(process: "subprocess.Popen[str]", sent: int = signal.SIGKILL) -> None:
+    os.killpg(process.pid, sent)
+    process.communicate(timeout=60)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def progressed(cwd: Path, count: int) -> Callable[[], bool]:
+    return lambda: (cwd / "epochs.log").exists() and len(epochs(cwd)) >= count
+
+
+def assert_whole(cwd: Path, widths: "range | list[int]" = WIDTHS) -> None:
+    """Every width trained to its end once, nothing lost, nothing left, results as if never stopped."""
+    found = trials(cwd)
+    assert [t.number for t in found] == list(range(len(found)))
+    assert not [t.number for t in found if not t.state.is_finished()]
+    done = trained(found)
+    assert sorted(t.params["model.width"] for t in done) == sorted(widths)
+    for trial in done:
+        assert trial.state == TrialState.COMPLETE, trial.user_attrs
+        assert trial.values == [curve(trial.user_attrs["params"], 3)[-1]]
+        assert list(trial.intermediate_values.values()) == curve(trial.user_attrs["params"], 3)
+        folder = RunFolder(cwd / trial.user_attrs["folder"])
+        assert folder.path.name == str(trial.number)
+        assert folder.epochs_done() == 3
+        assert folder.read_summary()["status"] == "completed"
+    trained_epochs = epochs(cwd)
+    for trial in done:  # after an epoch there is its checkpoint; no finished work is repeated
+        of_width = [epoch for _, width, epoch in trained_epochs if width == trial.params["model.width"]]
+        assert set(of_width) == {1, 2, 3}
+        assert of_width == sorted(of_width), "an epoch before the checkpoint was trained again"
+        last = [n for n, width, epoch in trained_epochs if width == trial.params["model.width"]]
+        assert last == sorted(last)
+
+
+def test_killed_twenty_times_a_sweep_loses_nothing(tmp_path: Path) -> None:
+    rng = random.Random(3)
+    settings = '{"seconds": 0.25}'
+    kills = 0
+    while kills < 20:
+        process = start(GRID, tmp_path, settings)
+        before = len(epochs(tmp_path)) if (tmp_path / "epochs.log").exists() else 0
+        # Half of the kills come while it starts, reads, recovers and asks, half while it trains.
+        if kills % 2:
+            wait_until(progressed(tmp_path, before + 1))
+            time.sleep(rng.uniform(0, 0.7))
+        else:
+            time.sleep(rng.uniform(1.0, 5.0))
+        if process.poll() is not None:
+            break
+        kill(process)
+        kills += 1
+        if (tmp_path / "outputs/studies.db").exists() and kills > 2:
+            assert sum(t.state == TrialState.RUNNING for t in trials(tmp_path)) <= 1
+    done = sweep(*GRID, cwd=tmp_path, settings='{"seconds": 0.01}')
+    assert (done.returncode, done.stderr) == (0, "")
+    assert kills >= 20, "the sweep was through before it was killed twenty times"
+    assert_whole(tmp_path)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_sweep_leaves_nothing_running_and_goes_on(tmp_path: Path, sent: int) -> None:
+    process = start(GRID, tmp_path, '{"seconds": 0.3}')
+    wait_until(progressed(tmp_path, 5))  # in the second trial
+    os.killpg(process.pid, sent)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on with study grid" in out
+    assert err == "interrupted\n"
+    found = trials(tmp_path)
+    assert not [t for t in found if t.state == TrialState.RUNNING]
+    (waiting,) = [t for t in found if t.state == TrialState.WAITING]
+    assert waiting.user_attrs["continues"] == 1
+    assert waiting.user_attrs["retries"] == 0  # the person's doing
+    done = sweep(*GRID, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert_whole(tmp_path)
+    again = sweep(*GRID, cwd=tmp_path)
+    assert again.returncode == 0
+    assert "12 trials are trained already" in again.stdout
+    assert "study grid is done: 12 trained\n" in again.stdout
+    assert re.search(r"^ +1 +\d+ +\d\d\.\d\d% ", again.stdout, re.M)
+    assert_whole(tmp_path)
+
+
+def test_two_shells_share_a_total_and_no_candidate(tmp_path: Path) -> None:
+    both = [start(GRID, tmp_path, '{"seconds": 0.2}') for _ in range(2)]
+    for process in both:
+        out, err = process.communicate(timeout=300)
+        assert (process.returncode, err) == (0, "")
+        assert "study grid is done: 12 trained\n" in out
+    assert_whole(tmp_path)
+    assert len(epochs(tmp_path)) == 3 * len(WIDTHS)
+    assert len({t.user_attrs["worker"] for t in trained(trials(tmp_path))}) == 2
+
+
+def test_three_shells_with_a_sampler_never_exceed_n_trials(tmp_path: Path) -> None:
+    command = ("width=range(4,24)", "limits=none", "epochs=1", "n_trials=7", "study=shared")
+    shells = [start(command, tmp_path, '{"seconds": 0.2}') for _ in range(3)]
+    for process in shells:
+        _, err = process.communicate(timeout=300)
+        assert (process.returncode, err) == (0, "")
+    done = trained(trials(tmp_path))
+    assert len(done) == 7
+    assert len({t.params["model.width"] for t in done}) == 7
+    assert len(epochs(tmp_path)) == 7
+    more = sweep(*command, "n_trials=9", cwd=tmp_path)
+    assert more.returncode == 0
+    assert len(trained(trials(tmp_path))) == 9
+
+
+def test_a_shell_takes_over_from_a_killed_one(tmp_path: Path) -> None:
+    first, second = (start(GRID, tmp_path, '{"seconds": 0.4}') for _ in range(2))
+    wait_until(lambda: progressed(tmp_path, 6)() and len({n for n, _, _ in epochs(tmp_path)}) > 2)
+    kill(first)
+    _, err = second.communicate(timeout=300)
+    assert (second.returncode, err) == (0, "")
+    assert_whole(tmp_path)
+
+
+JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+
+
+def test_a_killed_job_of_a_launcher_costs_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs --extra joblib")
+    done = sweep(*GRID, *JOBLIB, cwd=tmp_path, settings='{"seconds": 0.1, "faults": {"7": "die"}}')
+    assert done.returncode == 0, done.stderr
+    assert "interrupted, queued again" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    assert_whole(tmp_path)
+
+
+def test_a_killed_sweep_with_jobs_elsewhere_is_resumed(tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs --extra joblib")
+    process = start((*GRID, *JOBLIB), tmp_path, '{"seconds": 0.5}')
+    wait_until(progressed(tmp_path, 3))
+    os.kill(process.pid, signal.SIGKILL)  # its jobs live on for a while
+    done = sweep(*GRID, *JOBLIB, cwd=tmp_path, settings='{"seconds": 0.1}')
+    kill(process)  # its idle worker processes
+    assert done.returncode == 0, done.stderr
+    found = trials(tmp_path)
+    assert not [t for t in found if not t.state.is_finished()]
+    assert sorted(t.params["model.width"] for t in trained(found)) == list(WIDTHS)
+
+
+def test_ctrl_c_ends_the_jobs_of_a_launcher_too(tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs --extra joblib")
+    process = start((*GRID, *JOBLIB), tmp_path, '{"seconds": 0.5}')
+    wait_until(progressed(tmp_path, 3))
+    os.kill(process.pid, signal.SIGTERM)  # to the sweep alone, as kill does
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on" in out
+    assert not [t for t in trials(tmp_path) if t.state == TrialState.RUNNING]
+    count = len(epochs(tmp_path))
+    time.sleep(1.5)
+    assert len(epochs(tmp_path)) == count, "a job lives on"
+
+
+def test_a_trial_that_kills_its_worker_each_time_becomes_a_failure(tmp_path: Path) -> None:
+    command = ("width=4,6,8,10", "limits=none", "epochs=1", "study=deadly")
+    for _ in range(5):
+        assert sweep(*command, cwd=tmp_path, settings='{"faults": {"6": "die_always"}}').returncode == -9
+    done = sweep(*command, cwd=tmp_path, settings='{"faults": {"6": "die_always"}}')
+    assert done.returncode == 0
+    (failed,) = [t for t in trained(trials(tmp_path)) if t.state == TrialState.FAIL]
+    assert failed.user_attrs["reason"] == "its worker died 5 times before an epoch was done"
+    assert len(trained(trials(tmp_path))) == 4
+
+
+@pytest.mark.parametrize("faults", ["pruner=median", "pruner=halving", "pruner=hyperband", "pruner=none"])
+def test_pruning(tmp_path: Path, faults: str) -> None:
+    widths = ",".join(map(str, range(8, 28)))
+    command = (f"width={widths}", "limits=none", "epochs=6", "study=pruned", faults)
+    assert sweep(*command, cwd=tmp_path).returncode == 0
+    done = trained(trials(tmp_path))
+    assert len(done) == 20
+    pruned = [t for t in done if t.state == TrialState.PRUNED]
+    assert bool(pruned) == (faults != "pruner=none")
+    for trial in pruned:
+        folder = RunFolder(tmp_path / trial.user_attrs["folder"])
+        assert folder.read_summary()["status"] == "pruned"
+        assert folder.epochs_done() == len(trial.intermediate_values) < 6
+        assert trial.user_attrs["reason"].startswith(f"pruned after epoch {folder.epochs_done()} at ")
+    best = max(done, key=lambda t: curve(t.user_attrs["params"], 6)[-1])
+    assert best.state == TrialState.COMPLETE
+
+
+def test_pruning_with_jobs_in_other_processes(tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs --extra joblib")
+    widths = ",".join(map(str, range(8, 24)))
+    command = (f"width={widths}", "limits=none", "epochs=6", "study=pruned", *JOBLIB)
+    done = sweep(*command, cwd=tmp_path, settings='{"seconds": 0.02}')
+    assert done.returncode == 0, done.stderr
+    states = [t.state for t in trained(trials(tmp_path))]
+    assert states.count(TrialState.PRUNED) > 0
+    assert states.count(TrialState.PRUNED) + states.count(TrialState.COMPLETE) == 16
+
+
+@pytest.mark.parametrize(
+    ("faults", "words", "status"),
+    [
+        ('{"6": "raise", "8": "nan", "12": "memory"}', "12 trained (3 failed)", 0),
+        (
+            '{"5": "raise", "6": "memory", "7": "nan"}',
+            "3 trials failed in a row; trial 3: its accuracy is",
+            1,
+        ),
+        ('{"4": "mistake"}', "a mistake in the config; trial 0: data.root: no pictures there", 1),
+    ],
+)
+def test_failures(tmp_path: Path, faults: str, words: str, status: int) -> None:
+    done = sweep(*GRID, cwd=tmp_path, settings=f'{{"faults": {faults}}}')
+    assert done.returncode == status
+    assert words in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    reasons = {
+        t.params["model.width"]: t.user_attrs["reason"] for t in trials(tmp_path) if t.state.name == "FAIL"
+    }
+    known = {
+        "raise": "something went wrong",
+        "nan": "its accuracy is not a finite number",
+        "memory": "out of memory: tried to allocate 40 GiB",
+        "mistake": "data.root: no pictures there",
+    }
+    for width, fault in re.findall(r'"(\d+)": "(\w+)"', faults):
+        assert reasons[int(width)] == known[fault]
+    if status:
+        assert done.stderr.startswith("the sweep was stopped: ")
+
+
+def test_max_failure_rate(tmp_path: Path) -> None:
+    faults = '{"faults": {"5": "raise", "7": "raise"}}'
+    done = sweep(*GRID, "hydra.sweeper.max_failure_rate=0.3", cwd=tmp_path, settings=faults)
+    assert done.returncode == 1
+    message = (
+        r"the sweep was stopped: 2 of 4 trials failed, more than hydra\.sweeper\.max_failure_rate \(=0\.3\)"
+    )
+    assert re.match(message, done.stderr)
+
+
+def test_another_sweep_under_the_same_name_is_refused(tmp_path: Path) -> None:
+    command = ("width=4,6", "limits=none", "study=mine")
+    assert sweep(*command, "epochs=1", cwd=tmp_path).returncode == 0
+    other = sweep(*command, "epochs=2", cwd=tmp_path)
+    assert other.returncode == 2
+    assert other.stderr == (
+        "study: 'mine' was made with training.epochs=1, now 2; "
+        "choose another study=NAME, or type the command it was made with\n"
+    )
+    elsewhere = sweep(*command, "epochs=1", "training.device=cuda", "data.root=there", cwd=tmp_path)
+    assert elsewhere.returncode == 0  # where it runs makes no other sweep of it
+    (tmp_path / "outputs" / "studies.db").unlink()
+    lost = sweep(*command, "epochs=1", cwd=tmp_path)
+    assert lost.returncode == 2
+    assert "'outputs/sweeps/mine/0' is there already" in lost.stderr
+    assert not [t for t in trials(tmp_path) if t.state == TrialState.RUNNING]
+
+
+def test_a_writer_waits_for_a_busy_database(tmp_path: Path) -> None:
+    import sqlite3
+
+    command = ("width=4,6,8", "limits=none", "epochs=2", "study=busy")
+    assert sweep(*command, "n_trials=1", cwd=tmp_path).returncode == 0
+    process = start(command, tmp_path, '{"seconds": 0.1}')
+    connection = sqlite3.connect(tmp_path / "outputs" / "studies.db", timeout=30)
+    connection.execute("BEGIN EXCLUSIVE")
+    time.sleep(8)
+    connection.rollback()
+    _, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (0, "")
+    study = optuna.load_study(study_name="busy", storage=f"sqlite:///{tmp_path}/outputs/studies.db")
+    assert len(trained(study.get_trials())) == 3
