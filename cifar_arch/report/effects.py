@@ -1,0 +1,223 @@
+"""What a choice changes: runs that are equal in everything else, compared in pairs; repeats; importances."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.special import stdtrit
+
+from cifar_arch.report.reading import STAGES, TRANSITIONS
+
+# Keys of a config that do not change what a run computes, or that only choose among other keys.
+IDLE = {
+    *("study", "storage", "n_trials", "objectives", "prefer", "read_test", "trial.number", "trial.id"),
+    *("data.root", "data.workers", "training.device", "training.resume", "training.tensorboard"),
+    *("downsample.kind", "data.name"),  # said by other columns
+}
+EQUAL_PARAMS = 0.02  # largest difference in parameters within a pair of width=auto, in parts
+
+
+class Factor(NamedTuple):
+    """A choice: its name, the level that each run has (None: not part of it), the columns it fills."""
+
+    name: str
+    levels: list[Any]
+    columns: frozenset[str]
+
+
+def settings(runs: pd.DataFrame) -> list[str]:
+    """The columns that decide what a run computes; the limits only reject."""
+    keys = [*runs.attrs.get("config", ()), *("seed", "data")]
+    return [k for k in dict.fromkeys(keys) if k in runs and k not in IDLE and not k.startswith("limits.")]
+
+
+def swept(runs: pd.DataFrame) -> list[str]:
+    """The settings in which the runs differ, in the words of the command line where there are some."""
+    forms = [name for name in (*STAGES, *TRANSITIONS) if runs[name].nunique() > 1]
+    covered = tuple(f"model.{name}." for name in (*STAGES, *TRANSITIONS))
+    others = [k for k in settings(runs) if not k.startswith(covered) and runs[k].nunique() > 1]
+    return [*forms, *(k for k in others if k != "seed")]
+
+
+def compared(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs whose accuracy says something: completed, with an accuracy."""
+    kept = runs[(runs["status"] == "completed") & runs["accuracy"].notna()].reset_index(drop=True)
+    kept.attrs = dict(runs.attrs)
+    return kept
+
+
+def main_part(done: pd.DataFrame) -> pd.DataFrame:
+    """Runs that may stand in one table: without embedded pictures where others are there, validated ones."""
+    for column, kind in (("data", "shapes"), ("accuracy_of", "test")):
+        others = done[column] != kind
+        done = done[others] if others.any() else done
+    return done
+
+
+def paired_effects(runs: pd.DataFrame) -> pd.DataFrame:
+    """For each factor and pair of its levels: the mean change in accuracy from the first to the second.
+
+    Columns: factor, baseline, level, effect (0 to 1), low, high (95 % t interval; missing for
+    fewer than 3 pairs), pairs. Both runs of a pair are equal in every other setting, the seed and the
+    data set included, and with width=auto in parameters within 2 %.
+    """
+    done = compared(runs)
+    codes = _Codes(done)
+    rows = []
+    for name, factors in _factors(done).items():
+        found: dict[tuple[str, str], list[float]] = {}
+        for factor in factors:
+            for levels, differences in codes.pairs(factor).items():
+                found.setdefault(levels, []).extend(differences)
+        for (baseline, level), differences in sorted(found.items()):
+            rows.append((name, baseline, level, *interval(differences), len(differences)))
+    return pd.DataFrame(rows, columns=["factor", "baseline", "level", "effect", "low", "high", "pairs"])
+
+
+def interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Mean and 95 % t interval; an interval of fewer than 3 values is not a number."""
+    mean, n = float(np.mean(values)), len(values)
+    if n < 3:
+        return mean, math.nan, math.nan
+    half = float(stdtrit(n - 1, 0.975)) * float(np.std(values, ddof=1)) / math.sqrt(n)
+    return mean, mean - half, mean + half
+
+
+class _Codes:
+    """The settings of all runs as integers, so that equal ones are found at once."""
+
+    def __init__(self, runs: pd.DataFrame):
+        self.columns = settings(runs)
+        coded = [pd.factorize(runs[name])[0] for name in self.columns]
+        self.codes = np.array(coded, dtype=np.int64).reshape(len(self.columns), len(runs)).T
+        self.accuracy = runs["accuracy"].to_numpy(float)
+        self.params = runs["params"].to_numpy(float, na_value=np.nan)
+        auto = runs["model.width"].astype("str") == "auto" if "model.width" in runs else None
+        self.auto = np.zeros(len(runs), bool) if auto is None else auto.fillna(False).to_numpy(bool)
+
+    def pairs(self, factor: Factor) -> dict[tuple[str, str], list[float]]:
+        """Differences in accuracy by (baseline, level), one for each group of runs equal otherwise."""
+        member = np.array([level is not None and level == level for level in factor.levels], bool)
+        others = [i for i, name in enumerate(self.columns) if name not in factor.columns]
+        found: dict[tuple[str, str], list[float]] = {}
+        places = np.flatnonzero(member)
+        if len(places) < 2:
+            return found
+        groups = np.unique(self.codes[places][:, others], axis=0, return_inverse=True)[1].ravel()
+        order = np.argsort(groups, kind="stable")
+        for group in np.split(places[order], np.flatnonzero(np.diff(groups[order])) + 1):
+            levels: dict[Any, list[int]] = {}
+            for place in group:
+                levels.setdefault(factor.levels[place], []).append(place)
+            for baseline, level in _ordered_pairs(list(levels)):
+                a, b = levels[baseline], levels[level]
+                if self._comparable(a, b):
+                    difference = self.accuracy[b].mean() - self.accuracy[a].mean()
+                    found.setdefault((str(baseline), str(level)), []).append(float(difference))
+        return found
+
+    def _comparable(self, a: list[int], b: list[int]) -> bool:
+        if not self.auto[a[0]] or not self.auto[b[0]]:
+            return True
+        first, second = self.params[a].mean(), self.params[b].mean()
+        return bool(abs(first - second) <= EQUAL_PARAMS * max(first, second))
+
+
+def _ordered_pairs(levels: list[Any]) -> Iterator[tuple[Any, Any]]:
+    """Each pair once: numbers upwards, names by the alphabet, but what is usual before the rest."""
+    first = ("strided", "without")
+    levels.sort(key=lambda level: (isinstance(level, str), level not in first, level))
+    for index, baseline in enumerate(levels):
+        for level in levels[index + 1 :]:
+            yield baseline, level
+
+
+def _factors(runs: pd.DataFrame) -> dict[str, list[Factor]]:
+    """Every choice in which the runs differ; one name may pool several places of the same choice."""
+    config = settings(runs)
+
+    def below(*names: str) -> frozenset[str]:
+        return frozenset(k for k in config if k.startswith(tuple(f"model.{n}." for n in names)))
+
+    factors: dict[str, list[Factor]] = {}
+    transitions = [Factor(name, runs[name].tolist(), below(name)) for name in TRANSITIONS]
+    factors |= {factor.name: [factor] for factor in transitions}
+    same = [None if kind == "mixed" else kind for kind in runs["downsample"]]
+    factors["t1, t2 and t3"] = [Factor("", same, below(*TRANSITIONS))]
+    factors |= {stage: [Factor(stage, _forms(runs, stage), below(stage))] for stage in STAGES}
+    residual = [f"model.{stage}.residual" for stage in STAGES]
+    names = {True: "residual", False: "without"}
+    factors["residual, at equal layers"] = [
+        Factor(key, [None if pd.isna(v) else names[bool(v)] for v in runs[key]], frozenset({key}))
+        for key in residual
+        if key in config
+    ]
+    covered = below(*STAGES, *TRANSITIONS) | {"seed", "data"}
+    for key in config:
+        if key not in covered and 1 < runs[key].nunique() <= 50:
+            factors[key] = [Factor(key, runs[key].astype(object).tolist(), frozenset({key}))]
+    return factors
+
+
+def _forms(runs: pd.DataFrame, stage: str) -> list[Any]:
+    """plain, plain_residual, ...; with its layers where they are not those of the form's config."""
+    layers = runs.get(f"model.{stage}.layers")
+    if layers is None:
+        return runs[stage].tolist()
+    usual = np.where(runs[stage].str.endswith("_residual").fillna(False).astype(bool), 2, 1)
+    return [
+        form if pd.isna(n) or n == u else f"{form} x{n}"
+        for form, n, u in zip(runs[stage], layers.astype(object), usual, strict=True)
+    ]
+
+
+def repeats(runs: pd.DataFrame) -> pd.DataFrame:
+    """Configurations that were run with several seeds: mean, std and n of their accuracy, best first."""
+    done = compared(runs)
+    columns = [name for name in settings(done) if name != "seed"]
+    rows = []
+    for _, group in done.groupby(columns, dropna=False, sort=False) if columns and len(done) else ():
+        if group["seed"].nunique() > 1:
+            accuracy = group["accuracy"]
+            first = group.iloc[0]
+            rows.append(
+                (
+                    first["folder"],
+                    first["accuracy_of"],
+                    first["params"],
+                    accuracy.mean(),
+                    accuracy.std(),
+                    len(group),
+                )
+            )
+    frame = pd.DataFrame(rows, columns=["folder", "accuracy_of", "params", "mean", "std", "n"])
+    return frame.sort_values("mean", ascending=False, ignore_index=True)
+
+
+def importances(runs: pd.DataFrame) -> pd.DataFrame:
+    """How much of the accuracy's variance each setting accounts for by itself, the most first.
+
+    That is the adjusted R^2 of the group means (intervals in quarters), so that a setting with many
+    values gains nothing by it, and 0 means no more than chance. Columns: setting, share (0 to 1), runs.
+    """
+    done = compared(runs)
+    done = main_part(done)
+    done.attrs = dict(runs.attrs)
+    rows = [(name, _share(done[name], done["accuracy"].to_numpy(float)), len(done)) for name in swept(done)]
+    frame = pd.DataFrame(rows, columns=["setting", "share", "runs"]).dropna()
+    return frame.sort_values("share", ascending=False, ignore_index=True)
+
+
+def _share(column: pd.Series, accuracy: np.ndarray) -> float:
+    if pd.api.types.is_numeric_dtype(column) and column.nunique() > 8:
+        column = pd.qcut(column.astype(float), 4, duplicates="drop")
+    codes, values = pd.factorize(column)
+    groups = [accuracy[codes == code] for code in range(-1, len(values)) if (codes == code).any()]
+    n, k = len(accuracy), len(groups)
+    total = ((accuracy - accuracy.mean()) ** 2).sum()
+    if n <= k or total == 0:
+        return math.nan
+    within = sum(((group - group.mean()) ** 2).sum() for group in groups)
+    return float(max(0.0, 1 - (within / (n - k)) / (total / (n - 1))))

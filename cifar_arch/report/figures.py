@@ -1,0 +1,216 @@
+"""Tables of runs -> matplotlib figures, drawn small enough to be read on a phone."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+BLUE, ORANGE, GREY = "#2563a8", "#d9822b", "#8a8f98"
+SIZE = (5.8, 4.0)  # inches
+MARKERS = {"cifar10": "o", "shapes": "s"}
+NAMES = {"cifar10": "CIFAR-10", "shapes": "embedded pictures (never count)"}
+X_LABELS = {
+    "params": "trainable parameters (thousands)",
+    "receptive_field": "receptive field of the last map (px)",
+    "macs": "multiply-adds (millions)",
+}
+SCALES = {"params": 1e3, "macs": 1e6, "receptive_field": 1}
+LIMITS = {"params": "limits.params_below", "receptive_field": "limits.receptive_field_above"}
+MOST_CURVES = 60
+BEST_CURVES = 5
+
+
+def _axes(**labels: Any) -> tuple[Figure, Any]:
+    figure = Figure(figsize=SIZE, layout="constrained")
+    axes = figure.subplots()
+    axes.grid(alpha=0.25)
+    axes.set(**labels)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    return figure, axes
+
+
+def accuracy_against(done: pd.DataFrame, column: str) -> Figure:
+    """A point for each completed run, the limit as a line, and for costs the Pareto front.
+
+    The points of a data set carry the links #run-N of `done["rank"]`, for the page.
+    """
+    figure, axes = _axes(xlabel=X_LABELS[column], ylabel="accuracy (%)")
+    scale = SCALES[column]
+    for data, group in done[done[column].notna()].groupby("data"):
+        x, y = group[column].astype(float) / scale, 100 * group["accuracy"]
+        points = axes.scatter(
+            x,
+            y,
+            s=34,
+            marker=MARKERS.get(str(data), "^"),
+            alpha=0.75,
+            linewidths=0.4,
+            edgecolors="white",
+            label=NAMES.get(str(data), str(data)),
+            zorder=3,
+        )
+        points.set_urls([f"#run-{rank}" for rank in group["rank"]])
+        if column != "receptive_field":
+            front = pareto(group, column)
+            axes.step(
+                front[column].astype(float) / scale,
+                100 * front["accuracy"],
+                where="post",
+                color=points.get_facecolor()[0][:3],
+                linewidth=1.2,
+                label=f"Pareto front, {len(front)} runs",
+            )
+    key = LIMITS.get(column)
+    for limit in sorted(set(done[key].dropna())) if key in done else ():
+        sign = "<" if column == "params" else ">"
+        axes.axvline(limit / scale, color=GREY, linestyle="--", linewidth=1, label=f"limit: {sign} {limit:,}")
+    held = done[done["data"] != "shapes"]["target_accuracy"].dropna()
+    for target in sorted(set(held)):
+        axes.axhline(
+            100 * target, color=ORANGE, linestyle=":", linewidth=1.4, label=f"target {target:.0%} (test)"
+        )
+    axes.legend(fontsize=8, framealpha=0.8)
+    return figure
+
+
+def pareto(runs: pd.DataFrame, cost: str) -> pd.DataFrame:
+    """The runs that no other one beats in both accuracy and cost, the cheapest first."""
+    order = runs.sort_values([cost, "accuracy"], ascending=[True, False])
+    best = order["accuracy"].cummax()
+    return order[(order["accuracy"] >= best) & ~best.duplicated()]
+
+
+def learning_curves(runs: pd.DataFrame, curves: pd.DataFrame) -> Figure:
+    """Validation accuracy by epoch: the best runs thick, the others and the pruned ones thin."""
+    figure, axes = _axes(xlabel="epoch", ylabel="validation accuracy (%)")
+    by_folder = dict(list(curves.dropna(subset=["val_accuracy"]).groupby("folder")))
+    seen = runs[runs["folder"].isin(by_folder)]
+    best = list(seen[seen["status"] == "completed"]["folder"])[:BEST_CURVES]
+    styles = {"completed": (BLUE, "completed"), "pruned": (ORANGE, "pruned")}
+    labelled = set()
+    for folder, status in list(zip(seen["folder"], seen["status"], strict=True))[:MOST_CURVES]:
+        rows = by_folder[folder]
+        colour, name = styles.get(status, (GREY, "failed or running"))
+        thick = folder in best
+        axes.plot(
+            rows["epoch"].astype(float),
+            100 * rows["val_accuracy"],
+            color=colour,
+            linewidth=2 if thick else 0.9,
+            alpha=0.95 if thick else 0.45,
+            zorder=3 if thick else 2,
+            marker="x" if status == "pruned" else None,
+            markevery=[-1],
+            markersize=5,
+            label=None if name in labelled else name,
+        )
+        labelled.add(name)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend(fontsize=8, title=f"the best {len(best)} thick", title_fontsize=8)
+    return figure
+
+
+def importance_bars(table: pd.DataFrame) -> Figure:
+    """A bar for each setting: the share of variance that it accounts for by itself."""
+    shown = table.head(12).iloc[::-1]
+    figure, axes = _axes(xlabel="share of the accuracy's variance (%)")
+    bars = axes.barh(shown["setting"].str.removeprefix("model."), 100 * shown["share"], color=BLUE)
+    axes.bar_label(bars, fmt="%.0f", padding=3, fontsize=8)
+    axes.set_xlim(0, 100)
+    return figure
+
+
+def effect_bars(table: pd.DataFrame) -> Figure:
+    """Mean differences with their intervals, around the line of no effect."""
+    shown = table.head(24).iloc[::-1]
+    figure = Figure(figsize=(SIZE[0], max(2.2, 0.32 * len(shown) + 1)), layout="constrained")
+    axes = figure.subplots()
+    places = np.arange(len(shown))
+    effect = 100 * shown["effect"].to_numpy(float)
+    low, high = (100 * shown[name].to_numpy(float) for name in ("low", "high"))
+    error = np.nan_to_num(np.vstack([effect - low, high - effect]))
+    sure = (low > 0) | (high < 0)
+    for mask, colour in ((sure, BLUE), (~sure, GREY)):
+        axes.errorbar(
+            effect[mask], places[mask], xerr=error[:, mask], fmt="o", color=colour, capsize=3, markersize=5
+        )
+    axes.axvline(0, color="black", linewidth=0.8)
+    names = [
+        f"{f}: {a} to {b}" for f, a, b in zip(shown["factor"], shown["baseline"], shown["level"], strict=True)
+    ]
+    axes.set_yticks(places, names, fontsize=8)
+    axes.set(xlabel="change in accuracy (points, 95 % interval)")
+    axes.grid(alpha=0.25, axis="x")
+    return figure
+
+
+def parallel_coordinates(done: pd.DataFrame, columns: list[str]) -> Figure:
+    """A line for each completed run over its settings, coloured by accuracy, the best on top."""
+    columns = columns[:8]
+    figure = Figure(figsize=(max(SIZE[0], 1.05 * len(columns) + 2), SIZE[1]), layout="constrained")
+    axes = figure.subplots()
+    order = done.sort_values("accuracy").tail(300)
+    heights = np.empty((len(order), len(columns)))
+    for place, name in enumerate(columns):
+        heights[:, place], ticks = _height(order[name])
+        for at, text in ticks:
+            axes.annotate(
+                text,
+                (place, at),
+                fontsize=7,
+                ha="center",
+                va="bottom",
+                zorder=5,
+                bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8},
+            )
+    accuracy = 100 * order["accuracy"].to_numpy(float)
+    from matplotlib import colormaps
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    scale = Normalize(
+        accuracy.min(), accuracy.max() if accuracy.max() > accuracy.min() else accuracy.min() + 1
+    )
+    jitter = np.random.default_rng(0).uniform(-0.02, 0.02, heights.shape)
+    for row, value in zip(heights + jitter, accuracy, strict=True):
+        axes.plot(row, color=colormaps["viridis"](scale(value)), linewidth=1.1, alpha=0.7)
+    axes.set_xticks(range(len(columns)), [name.rpartition(".")[2] for name in columns])
+    axes.set_yticks([])
+    axes.set_ylim(-0.06, 1.12)
+    for place in range(len(columns)):
+        axes.axvline(place, color=GREY, linewidth=0.7)
+    for side in ("top", "right", "left", "bottom"):
+        axes.spines[side].set_visible(False)
+    figure.colorbar(ScalarMappable(scale, "viridis"), ax=axes, label="accuracy (%)", pad=0.02)
+    return figure
+
+
+def _height(column: pd.Series) -> tuple[np.ndarray, list[tuple[float, str]]]:
+    """Where each value stands on an axis of 0 to 1, and what is written there."""
+    if pd.api.types.is_float_dtype(column) or (
+        pd.api.types.is_numeric_dtype(column) and column.nunique() > 8
+    ):
+        values = column.to_numpy(float, na_value=np.nan)
+        low, high = np.nanmin(values), np.nanmax(values)
+        return (values - low) / ((high - low) or 1), [(0.0, f"{low:.3g}"), (1.0, f"{high:.3g}")]
+    values = column.astype(object).where(column.notna(), "none")
+    kinds = sorted(set(values), key=lambda v: (isinstance(v, str), v))
+    last = max(1, len(kinds) - 1)
+    place = {kind: index / last for index, kind in enumerate(kinds)}
+    return np.array([place[v] for v in values]), [(at, str(kind)) for kind, at in place.items()]
+
+
+def rejected_bars(table: pd.DataFrame) -> Figure:
+    """How many candidates each rule rejected before training."""
+    shown = table.iloc[::-1]
+    figure = Figure(figsize=(SIZE[0], max(1.6, 0.4 * len(shown) + 0.9)), layout="constrained")
+    axes = figure.subplots()
+    bars = axes.barh(shown["rule"], shown["candidates"], color=ORANGE)
+    axes.bar_label(bars, padding=3, fontsize=9)
+    axes.set(xlabel="candidates rejected before training")
+    axes.margins(x=0.1)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    return figure

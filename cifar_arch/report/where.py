@@ -1,0 +1,141 @@
+"""--where: comparisons of columns, joined by and, or, not and parentheses; nothing else is evaluated."""
+
+import ast
+import difflib
+import operator
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pandas as pd
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
+
+from cifar_arch.schema import ConfigError
+
+ALLOWED = "allowed are comparisons of columns, as in --where \"params < 100_000 and t1 == 'dilated'\""
+COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+}
+
+
+def where(runs: pd.DataFrame, condition: str) -> pd.DataFrame:
+    """The runs that keep `condition`; a comparison with a missing value is false.
+
+    Raises ConfigError for anything but comparisons of columns.
+    """
+    try:
+        tree = ast.parse(condition.strip(), mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise ConfigError(f"--where: {condition!r} cannot be read; {ALLOWED}") from None
+    try:
+        kept = _mask(runs, tree.body)
+    except RecursionError:
+        raise ConfigError(f"--where: too deeply nested; {ALLOWED}") from None
+    return runs[kept].reset_index(drop=True)
+
+
+def require_column(runs: pd.DataFrame, name: str, option: str) -> str:
+    """The name of a column. Raises ConfigError with the closest ones for one that does not exist."""
+    if name in runs.columns:
+        return name
+    raise ConfigError(f"{option}: no column {name!r}; {closest(name, runs.columns)}")
+
+
+def closest(name: str, names: Iterable[str]) -> str:
+    """A hint: the names most like `name`, also by their last part (lr for training.lr)."""
+    names = list(names)
+    like = [n for n in names if n.rpartition(".")[2] == name]
+    like = like or difflib.get_close_matches(name, names, 2, 0.5)
+    shown = list(dict.fromkeys(like))[:3] or names[:8]
+    return f"did you mean {' or '.join(map(repr, shown))}?" if like else f"there are {', '.join(shown)}, ..."
+
+
+def _mask(runs: pd.DataFrame, node: ast.AST) -> pd.Series:
+    match node:
+        case ast.BoolOp():
+            masks = [_mask(runs, value) for value in node.values]
+            joined = masks[0]
+            for mask in masks[1:]:
+                joined = joined & mask if isinstance(node.op, ast.And) else joined | mask
+            return joined
+        case ast.UnaryOp(op=ast.Not()):
+            return ~_mask(runs, node.operand)
+        case ast.Compare():
+            sides = [node.left, *node.comparators]
+            masks = [
+                _comparison(runs, op, left, right)
+                for op, left, right in zip(node.ops, sides, sides[1:], strict=False)
+            ]
+            return pd.concat(masks, axis=1).all(axis=1)
+        case ast.Name() | ast.Attribute() if is_bool_dtype(column := runs[_column(runs, node)]):
+            return _filled(column)  # a column of yes and no is a comparison by itself
+    raise _refused(node)
+
+
+def _comparison(runs: pd.DataFrame, op: ast.cmpop, left: ast.AST, right: ast.AST) -> pd.Series:
+    if isinstance(op, ast.In | ast.NotIn):
+        return _membership(runs, isinstance(op, ast.In), left, right)
+    compare = COMPARISONS.get(type(op))
+    if compare is None or not any(isinstance(n, ast.Name | ast.Attribute) for n in (left, right)):
+        raise _refused(left)
+    a, b = _operand(runs, left), _operand(runs, right)
+    if _is_text(a) != _is_text(b):
+        name, value = (ast.unparse(left), b) if isinstance(a, pd.Series) else (ast.unparse(right), a)
+        kind = "text" if _is_text(runs[name]) else "numbers"
+        other = repr(value) if not isinstance(value, pd.Series) else ast.unparse(right)
+        raise ConfigError(f"--where: {name} holds {kind} and cannot be compared with {other}")
+    missing = pd.Series(False, index=runs.index)
+    for side in (a, b):
+        missing |= side.isna() if isinstance(side, pd.Series) else False
+    return _filled(pd.Series(compare(a, b), index=runs.index)) & ~missing
+
+
+def _membership(runs: pd.DataFrame, inside: bool, left: ast.AST, right: ast.AST) -> pd.Series:
+    if not isinstance(left, ast.Name | ast.Attribute) or not isinstance(right, ast.List | ast.Tuple):
+        raise _refused(right)
+    column = runs[_column(runs, left)]
+    found = column.isin([_constant(item) for item in right.elts])
+    return (found if inside else ~found) & column.notna()
+
+
+def _operand(runs: pd.DataFrame, node: ast.AST) -> Any:
+    if isinstance(node, ast.Name | ast.Attribute):
+        return runs[_column(runs, node)]
+    return _constant(node)
+
+
+def _constant(node: ast.AST) -> Any:
+    match node:
+        case ast.Constant(value=bool() | int() | float() | str()):
+            return node.value
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as number)):
+            return -number
+    raise _refused(node)
+
+
+def _column(runs: pd.DataFrame, node: ast.AST) -> str:
+    """The column that a name, or names with dots between, stand for."""
+    inner = node
+    while isinstance(inner, ast.Attribute):
+        inner = inner.value
+    if not isinstance(inner, ast.Name):
+        raise _refused(node)
+    return require_column(runs, ast.unparse(node), "--where")
+
+
+def _is_text(value: Any) -> bool:
+    if isinstance(value, pd.Series):
+        return not is_numeric_dtype(value) and not is_bool_dtype(value)
+    return isinstance(value, str)
+
+
+def _filled(mask: pd.Series) -> pd.Series:
+    return mask.astype("boolean").fillna(False).astype(bool)
+
+
+def _refused(node: ast.AST) -> ConfigError:
+    return ConfigError(f"--where: {ast.unparse(node)!r} is not allowed there; {ALLOWED}")

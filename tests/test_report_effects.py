@@ -1,0 +1,159 @@
+"""Effects that are known beforehand are found again in generated runs."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+from generated_runs import Changes, edit_summary, write_run, write_sweep
+
+from cifar_arch.report import load_runs
+from cifar_arch.report.effects import importances, interval, paired_effects, repeats, swept
+
+KINDS = ["strided", "dilated"]
+
+
+def effect(outputs: Path, factor: str, baseline: str, level: str) -> dict[str, Any]:
+    table = paired_effects(load_runs(outputs))
+    chosen = table[(table["factor"] == factor) & (table["baseline"] == baseline) & (table["level"] == level)]
+    (row,) = chosen.to_dict("records")
+    return row
+
+
+def truth(point: Changes) -> float:
+    """t1 costs 3 points, t2 gives 1, a separable C4 gives 2; the width gives a lot."""
+    return (
+        0.6
+        - 0.03 * (point.get("t1") == "dilated")
+        + 0.01 * (point.get("t2") == "dilated")
+        + 0.02 * (point.get("c4") == "separable")
+        + 0.01 * (point.get("width", 8) - 8)
+    )
+
+
+SPACE: dict[str, list[Any]] = {"t1": KINDS, "t2": KINDS, "c4": ["plain", "separable"], "width": [8, 12]}
+
+
+@pytest.fixture(scope="module")
+def exact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    outputs = tmp_path_factory.mktemp("exact")
+    write_sweep(outputs, "s", SPACE, truth)
+    return outputs
+
+
+EXACT = [
+    ("t1", "strided", "dilated", -0.03, 8),
+    ("t2", "strided", "dilated", 0.01, 8),
+    ("c4", "plain", "separable", 0.02, 8),
+    ("model.width", "8", "12", 0.04, 8),
+]
+
+
+@pytest.mark.parametrize(("factor", "baseline", "level", "change", "pairs"), EXACT)
+def test_without_noise_the_truth_comes_out(
+    exact: Path, factor: str, baseline: str, level: str, change: float, pairs: int
+) -> None:
+    row = effect(exact, factor, baseline, level)
+    assert row["pairs"] == pairs
+    assert (row["effect"], row["low"], row["high"]) == pytest.approx((change,) * 3, abs=1e-9)
+
+
+def test_nothing_else_is_a_factor(exact: Path) -> None:
+    assert set(paired_effects(load_runs(exact))["factor"]) == {"t1", "t2", "c4", "model.width"}
+    assert swept(load_runs(exact)) == ["c4", "t1", "t2", "model.width"]
+
+
+def test_all_transitions_at_once(tmp_path: Path) -> None:
+    space = dict.fromkeys(("t1", "t2", "t3"), KINDS)
+    write_sweep(tmp_path, "s", space, lambda p: 0.5 + 0.01 * list(p.values()).count("dilated"))
+    row = effect(tmp_path, "t1, t2 and t3", "strided", "dilated")
+    assert (row["pairs"], row["effect"]) == (1, pytest.approx(0.03))
+    assert row["low"] != row["low"]  # one pair has no interval
+
+
+def test_noise_widens_the_interval_around_the_truth(tmp_path: Path) -> None:
+    write_sweep(tmp_path, "s", SPACE, truth, noise=0.01, seeds=(0, 1, 2))
+    row = effect(tmp_path, "t1", "strided", "dilated")
+    assert row["pairs"] == 24
+    assert row["low"] < -0.03 < row["high"] < 0
+    assert 0.005 < row["high"] - row["low"] < 0.03
+
+
+def test_runs_that_differ_in_anything_else_are_no_pair(tmp_path: Path) -> None:
+    for name, t1, changes in (
+        ("a", "strided", {}),
+        ("seed", "dilated", {"seed": 1}),
+        ("recipe", "dilated", {"training__lr": 0.2}),
+        ("data", "dilated", {"pictures": "shapes"}),
+        ("split", "dilated", {"data__validation": 500}),
+        ("both", "dilated", {"t2": "dilated"}),
+    ):
+        write_run(tmp_path / "runs" / name, 0.5, t1=t1, **changes)
+    table = paired_effects(load_runs(tmp_path))
+    assert "t1" not in set(table["factor"])
+    # What only concerns where a run lies does not part a pair.
+    write_run(
+        tmp_path / "runs" / "pair", 0.6, t1="dilated", study="x", training__device="cpu", read_test=False
+    )
+    assert effect(tmp_path, "t1", "strided", "dilated")["pairs"] == 1
+
+
+def test_with_width_auto_pairs_are_equal_in_parameters(tmp_path: Path) -> None:
+    folders = {}
+    for c4 in ("plain", "separable", "dilated"):
+        folders[c4] = write_run(tmp_path / "runs" / c4, 0.5, c4=c4, width="auto")
+    edit_summary(folders["plain"], params=199_000)
+    edit_summary(folders["separable"], params=197_000)
+    edit_summary(folders["dilated"], params=180_000)
+    table = paired_effects(load_runs(tmp_path))
+    assert table[["baseline", "level"]].to_numpy().tolist() == [["plain", "separable"]]
+
+
+def test_residual_at_equal_layers_is_pooled_over_the_stages(tmp_path: Path) -> None:
+    for number, (c2, c3) in enumerate(itertools.product([False, True], repeat=2)):
+        write_run(
+            tmp_path / "runs" / str(number),
+            0.5 + 0.02 * c2 + 0.04 * c3,
+            model__c2__residual=c2,
+            model__c3__residual=c3,
+        )
+    row = effect(tmp_path, "residual, at equal layers", "without", "residual")
+    assert (row["pairs"], row["effect"]) == (4, pytest.approx(0.03))
+    # As a block at its stage it is there too, with its two layers said.
+    assert effect(tmp_path, "c3", "dilated x2", "dilated_residual")["effect"] == pytest.approx(0.04)
+
+
+@pytest.mark.parametrize("status", ["pruned", "failed"])
+def test_unfinished_runs_are_no_evidence(tmp_path: Path, status: str) -> None:
+    write_run(tmp_path / "runs" / "a", t1="strided")
+    edit_summary(write_run(tmp_path / "runs" / "b", t1="dilated"), status=status)
+    assert len(paired_effects(load_runs(tmp_path))) == 0
+
+
+def test_the_interval_is_students() -> None:
+    mean, low, high = interval([1.0, 2.0, 3.0])
+    assert (mean, low, high) == pytest.approx((2.0, 2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5), abs=1e-6)
+    assert interval([1.0, 2.0])[1] != interval([1.0, 2.0])[1]
+
+
+def test_repeats_give_mean_std_and_n_over_seeds(tmp_path: Path) -> None:
+    for seed, accuracy in enumerate((0.5, 0.6, 0.7)):
+        write_run(tmp_path / "runs" / str(seed), accuracy, seed=seed)
+    write_run(tmp_path / "runs" / "other", 0.9, t1="dilated")
+    (row,) = repeats(load_runs(tmp_path)).to_dict("records")
+    assert (row["mean"], row["std"], row["n"]) == (pytest.approx(0.6), pytest.approx(0.1), 3)
+
+
+def test_importances_rank_what_moves_the_accuracy(exact: Path) -> None:
+    shares = importances(load_runs(exact)).set_index("setting")["share"]
+    assert list(shares.index)[:2] == ["model.width", "t1"]
+    # Of the variance 0.02^2 + 0.015^2 + 0.01^2 + 0.005^2 the width makes the first part.
+    explained = 0.02**2 / (0.02**2 + 0.015**2 + 0.01**2 + 0.005**2)
+    assert shares["model.width"] == pytest.approx(1 - (1 - explained) * 15 / 14)
+
+
+@pytest.mark.parametrize("function", [paired_effects, repeats, importances])
+def test_no_runs_give_an_empty_table(tmp_path: Path, function: Any) -> None:
+    assert len(function(load_runs(tmp_path))) == 0
+    write_run(tmp_path / "runs" / "a")
+    assert len(function(load_runs(tmp_path))) == 0
