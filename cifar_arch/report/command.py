@@ -17,6 +17,7 @@ from cifar_arch.runfolder import atomic
 from cifar_arch.schema import ConfigError
 
 SHOWN = 15  # rows for the terminal
+PARQUET = "pyarrow"  # the package that writes it
 BEST_RUNS = 100  # rows of leaderboard.md
 
 
@@ -128,7 +129,7 @@ def write(ranked: pd.DataFrame, outputs: Path, to: Path, group_by: str | None) -
     with atomic(to / "runs.csv") as temporary:
         table.to_csv(temporary, index=False)
     hints = []
-    if importlib.util.find_spec("pyarrow"):
+    if importlib.util.find_spec(PARQUET):
         with atomic(to / "runs.parquet") as temporary:
             table.to_parquet(temporary, index=False)
     else:

@@ -101,7 +101,8 @@ class Page:
     def _problems(self) -> list[tuple[str, str, str]]:
         """(status, folder, reason) of what did not complete, and of files that could not be read."""
         wrong = self.runs[self.runs["status"].isin(["failed", "unreadable", "running"])]
-        rows = [tuple(map(str, row)) for row in wrong[["status", "folder", "reason"]].head(50).to_numpy()]
+        head = wrong[["status", "folder", "reason"]].head(50)
+        rows = [(str(status), str(name), str(reason)) for status, name, reason in head.to_numpy()]
         return [*rows, *(("unreadable", name, reason) for name, reason in self.broken.items())]
 
     def _best(self) -> dict[str, Any] | None:
@@ -211,7 +212,7 @@ def svg(figure: Figure, done: pd.DataFrame) -> Markup:
     def named(match: re.Match[str]) -> str:
         return f'<a href="#run-{match[1]}"><title>{escape(titles.get(match[1], ""))}</title>'
 
-    text = re.sub(r'<a xlink:href="#run-(\d+)">', named, text)
+    text = re.sub(r'<a xlink:href="#run-(\d+)"[^>]*>', named, text)
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
     return Markup(_own_ids(text, f"f{abs(hash(text)) % 10**8}"))

@@ -1,0 +1,247 @@
+"""The command from end to end, and its page in a real browser."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from generated_runs import write_run, write_sweep
+from PIL import Image
+
+from cifar_arch.report import command
+from cifar_arch.report.figures import pareto
+from cifar_arch.runfolder import Status
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+QUIET = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    *("--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=4000"),
+)
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report over a sweep, pruned and broken runs, a confirmation and one on embedded pictures."""
+    place = tmp_path_factory.mktemp("page")
+    outputs = place / "outputs"
+    space: dict[str, list[Any]] = {
+        "t1": ["strided", "dilated"],
+        "c4": ["plain", "separable"],
+        "width": [8, 12],
+    }
+    write_sweep(
+        outputs, "s", space, lambda p: 0.7 + 0.01 * p["width"] - 0.02 * (p["t1"] == "dilated"), seeds=(0, 1)
+    )
+    write_run(outputs / "sweeps" / "s" / "90", 0.2, status=Status.PRUNED, study="s", trial__number=90)
+    write_run(outputs / "confirm" / "s" / "3-seed0", None, test=0.81, data__validation=0)
+    write_run(outputs / "runs" / "<b>bold", 0.5, pictures="shapes")
+    write_run(outputs / "runs" / "broken").summary.write_text("{")
+    rules = "\n".join(f"{n},width=40,{rule},1,2,m" for n, rule in enumerate(["params", "params", "dilated"]))
+    (outputs / "sweeps" / "s" / "rejected.csv").write_text(
+        f"trial,overrides,rule,limit,actual,message\n{rules}\n"
+    )
+    plots = outputs / "sweeps" / "s" / "6" / "plots"
+    plots.mkdir()
+    for name in ("confusion_matrix", "misclassified"):
+        Image.new("RGB", (8, 8), "red").save(plots / f"{name}.png")
+    sys.argv = ["report", str(outputs), "--to", str(place / "report"), "--group-by", "t1"]
+    command.main()
+    return place
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["report", *arguments])
+    with pytest.raises(SystemExit) as end:
+        command.main()
+    assert isinstance(end.value.code, int)
+    return end.value.code
+
+
+def test_all_files_are_written(written: Path) -> None:
+    left = {str(path.relative_to(written / "report")) for path in (written / "report").rglob("*.*")}
+    pictures: tuple[str, ...] = (
+        "accuracy_macs",
+        "accuracy_params",
+        "accuracy_receptive_field",
+        "importances",
+        "learning_curves",
+    )
+    pictures += ("paired_effects", "parallel_coordinates", "rejected")
+    tables = {"leaderboard.md", "report.html", "runs.csv", "runs.parquet"}
+    assert left == tables | {f"figures/{name}.png" for name in pictures}
+    csv = pd.read_csv(written / "report" / "runs.csv")
+    parquet = pd.read_parquet(written / "report" / "runs.parquet")
+    assert len(csv) == len(parquet) == 20
+    assert csv["params"].tolist()[:16] == parquet["params"].tolist()[:16]
+
+
+def test_the_page_is_whole_and_honest(written: Path) -> None:
+    page = (written / "report" / "report.html").read_text()
+    assert not re.search(r"""(src|href)=["'](?!data:|#)""", page.replace("xlink:href", "href"))
+    for words in (
+        *(
+            "20 runs: 18 completed, 1 pruned, 1 unreadable",
+            "embedded picture set never counts towards the target",
+        ),
+        *(
+            "no tested run reaches its target",
+            "is 4.00 points below",
+            "summary.json is damaged",
+            "Over seeds",
+        ),
+        *(
+            "strided → dilated",
+            "-2.00 … -2.00",
+            "By t1",
+            "data:image/png;base64,",
+            "c1.1.conv1",
+            "Pareto front",
+        ),
+    ):
+        assert words in page, words
+    assert "<b>bold" not in page  # a folder's name is text
+    assert "&lt;b&gt;bold" in page
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+
+
+def test_a_test_accuracy_alone_does_not_win(written: Path) -> None:
+    order = pd.read_csv(written / "report" / "runs.csv")["folder"].str.rpartition("outputs/")[2].tolist()
+    assert order[:2] == ["sweeps/s/2", "sweeps/s/3"]
+    assert order[16:18] == ["confirm/s/3-seed0", "runs/<b>bold"]
+
+
+def test_the_leaderboard_is_markdown(written: Path) -> None:
+    lines = (written / "report" / "leaderboard.md").read_text().splitlines()
+    rows = [line for line in lines if line.startswith("|")]
+    assert len(rows) == 22
+    assert {row.count("|") for row in rows} == {rows[0].count("|")}
+    assert rows[2].startswith("| 1 | 82.00% |")
+
+
+def test_the_front_holds_what_nothing_beats() -> None:
+    runs = pd.DataFrame({"params": [1, 2, 2, 3, 4], "accuracy": [0.5, 0.4, 0.6, 0.6, 0.7]})
+    assert pareto(runs, "params").to_numpy().tolist() == [[1, 0.5], [2, 0.6], [4, 0.7]]
+
+
+REFUSED = [
+    (("--study", "x"), "--study: no study 'x' in "),
+    (("--study", "S"), "; there are s, ..."),
+    (("--where", "param < 3"), "--where: no column 'param'; did you mean 'params'?"),
+    (("--where", "params < 3"), "--where: none of 20 runs keeps 'params < 3'; loosen it"),
+    (("--where", "exit()"), "--where: 'exit()' is not allowed there; "),
+    (("--sort", "acuracy"), "--sort: no column 'acuracy'; did you mean 'accuracy' or "),
+    (("--sort=-parms",), "--sort: no column 'parms'; did you mean 'params'"),
+    (("--group-by", "t9"), "--group-by: no column 't9'; did you mean 't"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), REFUSED, ids=[" ".join(a) for a, _ in REFUSED])
+def test_mistakes_are_a_sentence(
+    written: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    message: str,
+) -> None:
+    assert run(monkeypatch, str(written / "outputs"), "--to", str(tmp_path / "r"), *arguments) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert message in err
+    assert not (tmp_path / "r").exists()
+
+
+def test_folders_that_do_not_do(
+    written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    assert run(monkeypatch, str(tmp_path / "empty")) == 2
+    assert "no runs in " in capsys.readouterr().err
+    assert run(monkeypatch, str(tmp_path / "none")) == 2
+    assert "does not exist; name the folder that holds your runs" in capsys.readouterr().err
+    assert run(monkeypatch, str(written / "outputs"), "--to", str(tmp_path / "file")) == 2
+    assert "--to: " in capsys.readouterr().err
+    assert run(monkeypatch, str(written / "outputs"), "--to", str(tmp_path / "file" / "in")) == 1
+    assert capsys.readouterr().err.startswith("cannot write ")
+
+
+def test_half_finished_outputs_report_without_a_best_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(tmp_path / "outputs" / "runs" / "a").summary.unlink()
+    (tmp_path / "outputs" / "rejected.csv").write_text("x")
+    monkeypatch.setattr(command, "PARQUET", "a_package_that_nobody_has")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["report"])
+    command.main()
+    out = capsys.readouterr().out
+    assert "1 runs: 1 running" in out
+    assert "runs.parquet needs a package that is not installed: uv sync --extra report" in out
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "No run is completed yet." in page
+    assert "still running, or killed after epoch 3" in page
+
+
+def browser(folder: Path, *arguments: str) -> str:
+    assert CHROMIUM
+    words = [CHROMIUM, *QUIET, f"--user-data-dir={folder / 'profile'}", *arguments]
+    return subprocess.run(words, capture_output=True, text=True, timeout=120, check=True).stdout
+
+
+# What a reader does and sees, written into the title by the page itself.
+PROBE = """<script>
+const wide = document.documentElement.scrollWidth <= innerWidth;
+const column = name => [...document.querySelector("table.sortable").tHead.rows[0].cells]
+  .findIndex(c => c.textContent === name);
+const rows = () => [...document.querySelector("table.sortable").tBodies[0].rows];
+const keys = n => rows().map(r => r.cells[n].dataset.key);
+const n = column("parameters"), head = document.querySelector("table.sortable").tHead.rows[0].cells[n];
+head.firstElementChild.click(); const down = keys(n).filter(k => k).map(Number);
+head.firstElementChild.click(); const up = keys(n).filter(k => k).map(Number);
+const links = [...document.querySelectorAll("#accuracy_params a")];
+const found = links.every(a => document.querySelector(a.getAttribute("href"))
+  && a.querySelector("title").textContent);
+document.title = JSON.stringify({wide, width: innerWidth, found, links: links.length,
+  down: down.every((v, i) => !i || down[i - 1] >= v), up: up.every((v, i) => !i || up[i - 1] <= v),
+  drawn: [...document.querySelectorAll("figure svg")].every(s => s.getBoundingClientRect().height > 100)});
+</script></body>"""
+
+
+@pytest.mark.slow
+@needs_browser
+@pytest.mark.parametrize("width", [390, 1200])
+def test_in_a_browser(written: Path, tmp_path: Path, width: int) -> None:
+    page = (written / "report" / "report.html").read_text().replace("</body>", PROBE)
+    (tmp_path / "page.html").write_text(page)
+    # A window is at least 500 px wide; a frame is as narrow as a phone.
+    frame = f'<iframe src="page.html" style="width:{width}px;height:3000px;border:0"></iframe>'
+    copy = "onload=()=>document.title=frames[0].document.title"
+    (tmp_path / "frame.html").write_text(f"<body style='margin:0'>{frame}<script>{copy}</script>")
+    file = (tmp_path / "frame.html").as_uri()
+    dom = browser(tmp_path, "--allow-file-access-from-files", "--window-size=1300,3000", "--dump-dom", file)
+    seen = re.search(r"<title>(.*?)</title>", dom)
+    assert seen
+    truth = '"found":true,"links":17,"down":true,"up":true,"drawn":true'
+    assert seen[1] == f'{{"wide":true,"width":{width},{truth}}}'
+
+
+@pytest.mark.slow
+@needs_browser
+def test_in_print(written: Path, tmp_path: Path) -> None:
+    pdf = tmp_path / "page.pdf"
+    browser(tmp_path, f"--print-to-pdf={pdf}", (written / "report" / "report.html").as_uri())
+    subprocess.run(["pdftoppm", "-r", "40", "-png", pdf, tmp_path / "sheet"], check=True)
+    sheets = sorted(tmp_path.glob("sheet*.png"))
+    assert 3 <= len(sheets) <= 10
+    for sheet in sheets:  # none is empty, and nothing runs into the right edge
+        grey = Image.open(sheet).convert("L")
+        assert min(grey.tobytes()) < 100
+        assert min(grey.crop((grey.width - 8, 0, grey.width, grey.height)).tobytes()) > 200
