@@ -52,7 +52,8 @@ def run_trial(
         from cifar_arch.search.reporter import Reporter
 
         judge = instantiate(pruner, _execution_whitelist_=("optuna.pruners.*",))
-        reporter = Reporter(config["storage"], config["study"], config["trial"]["id"], judge)
+        trial_id, epochs = config["trial"]["id"], config["training"]["epochs"]
+        reporter = Reporter(config["storage"], config["study"], trial_id, judge, epochs)
     return run(config, folder, reporter, progress=False).get("val_accuracy")
 
 

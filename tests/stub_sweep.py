@@ -45,6 +45,7 @@ def run(config: dict[str, Any], path: Path, on_epoch: Any, *, progress: bool) ->
         epochs = config["training"]["epochs"]
         values = curve(totals["params"], epochs)
         done = int(folder.checkpoint.read_text()) if folder.checkpoint.exists() else 0
+        summary |= {"epochs_done": epochs, "val_accuracy": values[-1]} if done == epochs else {}
         for epoch in range(done + 1, epochs + 1):
             values[-1] = _live(config, path, epoch, values[-1])
             history = [Row(n, values[n - 1]) for n in range(1, epoch + 1)]

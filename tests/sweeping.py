@@ -1,8 +1,10 @@
 """What the tests of the search share: plans, stub judges, and sweeps in processes of their own."""
 
+import functools
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,16 @@ TESTS = Path(__file__).parent
 STORAGE = "sqlite:///outputs/studies.db"
 
 
+@functools.cache
+def _empty_database() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        optuna.storages.RDBStorage(f"sqlite:///{folder}/empty.db").engine.dispose()
+        return (Path(folder) / "empty.db").read_bytes()
+
+
 def plan(tmp_path: Path, space: dict[str, BaseDistribution], **changes: Any) -> Plan:
+    if not (tmp_path / "studies.db").exists():
+        (tmp_path / "studies.db").write_bytes(_empty_database())  # making one anew takes half a second
     fields: dict[str, Any] = {
         "name": "test",
         "storage": f"sqlite:///{tmp_path}/studies.db",

@@ -28,9 +28,10 @@ class Reporter:
     A storage that does not answer must not cost a training: that is logged, and training goes on.
     """
 
-    def __init__(self, storage: str, study: str, trial_id: int, pruner: BasePruner):
+    def __init__(self, storage: str, study: str, trial_id: int, pruner: BasePruner, epochs: int):
         self.where = storage, study, trial_id
         self.pruner = pruner
+        self.epochs = epochs  # after the last one there is nothing left to save
         self.trial: optuna.Trial | None = None
         self.reported = 0
 
@@ -54,7 +55,7 @@ class Reporter:
             if row.val_accuracy is not None:
                 trial.report(row.val_accuracy, row.epoch)
         self.reported = len(history)
-        return trial.should_prune()
+        return history[-1].epoch < self.epochs and trial.should_prune()
 
     def _open(self) -> optuna.Trial:
         url, name, trial_id = self.where

@@ -1,5 +1,6 @@
 """What became of a trial: told by its own summary.json, or queued again where its worker is gone."""
 
+import csv
 import logging
 import math
 from typing import Any
@@ -33,6 +34,7 @@ def settle(book: Book, trial: FrozenTrial, *, stopped: bool = False) -> None:
         return
     attrs = {name: summary.get(name) for name in ("seconds", "epochs_done", "device", "error")}
     book.note(trial._trial_id, folder=str(folder.path))
+    _complete_curve(book, folder, trial)
     _attach_pictures(book, folder, trial)
     book.close(trial, state, values, **attrs, reason=reason)
 
@@ -102,6 +104,20 @@ def recover(book: Book, workers: Workers) -> None:
         dead = workers.dead(worker)
         if dead or (dead is None and trial._trial_id in stale):
             settle(book, trial)
+
+
+def _complete_curve(book: Book, folder: RunFolder, trial: FrozenTrial) -> None:
+    """Reports the epochs that the job could not: the storage was away, or it went on after its last one."""
+    if len(book.plan.objectives) > 1:
+        return
+    try:
+        with folder.metrics.open(newline="") as file:
+            curve = {int(row["epoch"]): float(row["val_accuracy"]) for row in csv.DictReader(file)}
+    except (OSError, KeyError, ValueError):  # no epoch, or no validation images
+        return
+    reported = book.trial(trial.number).intermediate_values
+    for epoch in sorted(curve.keys() - reported.keys()):
+        book.study._storage.set_trial_intermediate_value(trial._trial_id, epoch, curve[epoch])
 
 
 def _attach_pictures(book: Book, folder: RunFolder, trial: FrozenTrial) -> None:
