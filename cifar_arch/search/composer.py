@@ -27,6 +27,7 @@ class Composer:
 
     def __init__(self, load: Callable[[list[str]], DictConfig], fixed: Sequence[str], space: Space):
         self.load = load
+        self.space = space
         self.fixed = list(fixed)
         groups = config_groups()
         self.groups = {key for key in space.distributions if key.partition("@")[0] in groups}

@@ -1,0 +1,205 @@
+"""`python -m cifar_arch.run -m` as a user types it."""
+
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from conftest import TINY, command, environment, summary_of, type_command
+from optuna.trial import TrialState
+from stub_sweep import curve
+from sweeping import sweep, trained, trials
+
+from cifar_arch.runfolder import RunFolder
+
+pytestmark = pytest.mark.slow
+
+# what is typed after -m, how the sentence starts
+WRONG = [
+    (
+        "width=16,abc",
+        "model.width: expected an integer at least 1 and at most 4096 or auto or null, got 'abc'",
+    ),
+    ("width=4,6 c3=plain,plane", "block: unknown option 'plane'; choose from dilated, "),
+    ("width=4,6 widht=3", "widht: unknown key, did you mean 'width'?"),
+    ("width=4,6 n_trials=0", "n_trials: expected an integer at least 1 or null, got 0"),
+    ("width=4,6 n_trials=many", "n_trials: expected an integer at least 1 or null, got 'many'"),
+    ("width=interval(4,9)", "n_trials: a space with an interval has no end, got null; give a number"),
+    ("width=interval(4,9) n_trials=3 sampler=grid", "sampler: grid needs a finite space, got an interval"),
+    ("width=4,6 sampler=best", "hydra/sweeper/sampler: unknown option 'best'; choose from gp, grid, "),
+    ("width=4,6 pruner=best", "hydra/sweeper/pruner: unknown option 'best'; choose from halving, "),
+    ("width=4,6 study=../x", "study: expected a name of letters, digits, '.', '_' and '-', got '../x'"),
+    ("width=4,6 objectives=[]", "objectives: expected some of accuracy, params, macs, each once, got []"),
+    ("width=4,6 objectives=[speed]", "objectives[0]: expected one of accuracy, macs, params, got 'speed'"),
+    (
+        "width=4,6 objectives=[params,params]",
+        "objectives: expected some of accuracy, params, macs, each once",
+    ),
+    ("width=4,6 prefer=largest", "prefer: expected one of accuracy, smallest, got 'largest'"),
+    ("width=4,6 storage=nowhere", "storage: expected sqlite:///FILE.db or postgresql+psycopg://"),
+    ("width=4,6 storage=sqlite:////proc/x/studies.db", "storage: 'sqlite:////proc/x/studies.db' cannot be"),
+    ("width=4,6 storage=sqlite:///:memory:", "storage: expected sqlite:///FILE.db or "),
+    ("width=4,6 seed=-1", "seed: expected an integer at least 0 and below 4294967296, got -1"),
+    (
+        "width=4,6 hydra.sweeper.max_failure_rate=2",
+        "hydra.sweeper.max_failure_rate: expected a number",
+    ),
+    (
+        "width=4,6 hydra.sweeper.max_rejections=0",
+        "hydra.sweeper.max_rejections: expected an integer",
+    ),
+    (
+        "width=4,6 hydra.sweeper.n_jobs=0",
+        "hydra.sweeper.n_jobs: expected an integer at least 1",
+    ),
+    ("width=4,6 hydra.sweeper.trials=3", "hydra.sweeper.trials: unknown key"),
+    ("width=4,6 hydra.sweeper.pruner.n_warmup_steps=-1", "hydra.sweeper.pruner: "),
+    ("width=4,6 sampler=nsgaii hydra.sweeper.sampler.population_size=1", "hydra.sweeper.sampler: "),
+    ("+search=nothing", "search: unknown option 'nothing'; choose from blocks, quickstart, recipe"),
+    (
+        "width=64,96 c4=plain",
+        "nothing inside the limits among 2 candidates; the rules that bind: params (2 of 2)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("typed", "start"), WRONG, ids=[typed for typed, _ in WRONG])
+def test_a_mistake_is_one_sentence(typed: str, start: str, tmp_path: Path) -> None:
+    done = sweep(*typed.split(), cwd=tmp_path)
+    assert done.stderr.startswith(start)
+    assert done.stderr.count("\n") == 1
+    assert done.returncode == 2
+    assert not (tmp_path / "epochs.log").exists()
+
+
+def test_a_space_without_m_is_refused(tmp_path: Path) -> None:
+    done = type_command("run", "+search=blocks", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == "search: a space to sweep over, got +search=blocks; type -m +search=blocks\n"
+
+
+def test_a_real_sweep_trains_each_width_once_and_its_best_runs_again(tmp_path: Path) -> None:
+    tiny = [text for text in TINY if not text.startswith("width")]
+    typed = ("-m", "width=4,6,8", *tiny, "c3=plain,dilated", "study=real", "training.lr=0.02")
+    done = type_command("run", *typed, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    found = trained(trials(tmp_path))
+    points = {(t.params["model.width"], t.params["block@model.c3"]) for t in found}
+    assert len(points) == len(found) == 6
+    for trial in found:
+        folder = RunFolder(tmp_path / trial.user_attrs["folder"])
+        summary = summary_of(folder.path)
+        assert summary["status"] == "completed"
+        assert "test_accuracy" not in summary  # the search never reads the test set
+        assert trial.values == [summary["val_accuracy"]]
+        assert list(trial.intermediate_values) == [1, 2]
+        for name in ("params", "macs", "receptive_field", "seconds", "epochs_done", "device"):
+            assert trial.user_attrs[name] == summary[name]
+    rows = re.findall(r"^ +(\d) +(\d) +([\d.]+)% .*model\.width=", done.stdout, re.M)
+    assert len(rows) == 6
+    best = max(found, key=lambda t: (t.values[0], -t.user_attrs["params"]))
+    assert rows[0][1] == str(best.number)
+    command = re.search(r"python -m cifar_arch\.run (--config-dir \S+ \+experiment=best)$", done.stdout, re.M)
+    assert command
+    again = type_command("run", *command[1].split(), "read_test=false", "training.device=cpu", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    (folder,) = (tmp_path / "outputs" / "runs").glob("*/*")
+    assert summary_of(folder)["val_accuracy"] == best.values[0]
+    assert (
+        summary_of(folder)["architecture"] == summary_of(tmp_path / best.user_attrs["folder"])["architecture"]
+    )
+
+
+def test_a_killed_training_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
+    typed = ("-m", "width=4,6", *(t for t in TINY if "width" not in t and "epochs" not in t), "epochs=5")
+    (tmp_path / "killed").mkdir(), (tmp_path / "whole").mkdir()
+    whole = type_command("run", *typed, "study=same", cwd=tmp_path / "whole")
+    assert whole.returncode == 0, whole.stderr
+    for epoch in (2, 4):
+        process = subprocess.Popen(
+            command("run", *typed, "study=same"),
+            cwd=tmp_path / "killed",
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+        )
+        folder = tmp_path / "killed/outputs/sweeps/same"
+        while not any(RunFolder(f).epochs_done() >= epoch for f in folder.glob("[0-9]*")):
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    done = type_command("run", *typed, "study=same", cwd=tmp_path / "killed")
+    assert (done.returncode, done.stderr) == (0, "")
+    results = [
+        {t.params["model.width"]: (t.values, t.intermediate_values) for t in trained(trials(tmp_path / name))}
+        for name in ("whole", "killed")
+    ]
+    assert results[0] == results[1]
+    assert len(results[0]) == 2
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "nsgaii", "random", "grid"])
+def test_samplers_by_name(sampler: str, tmp_path: Path) -> None:
+    typed = ("width=range(4,16)", "c3=plain,dilated", "limits=none", "epochs=1", "n_trials=12")
+    done = sweep(*typed, f"sampler={sampler}", "study=named", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(trained(trials(tmp_path))) == 12
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsgaii"])
+def test_several_objectives_end_in_a_front(sampler: str, tmp_path: Path) -> None:
+    typed = ("width=range(4,20)", "limits=none", "epochs=1", "objectives=[accuracy,params]", "n_trials=9")
+    done = sweep(*typed, f"sampler={sampler}", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    sentence = "Optuna cannot prune with several objectives: every trial is trained to its end\n"
+    assert done.stdout.count(sentence) == 1
+    found = trained(trials(tmp_path))
+    assert len(found) == 9
+    assert all(t.state == TrialState.COMPLETE for t in found)
+    front = {
+        t.number
+        for t in found
+        if not any(o.values[0] >= t.values[0] and o.values[1] <= t.values[1] and o is not t for o in found)
+    }
+    marked = {int(n) for n in re.findall(r"^ +\d+ +(\d+) +\* ", done.stdout, re.M)}
+    assert marked == front
+    quiet = sweep(*typed, f"sampler={sampler}", "pruner=none", "study=other", cwd=tmp_path)
+    assert sentence not in quiet.stdout
+
+
+def test_products_of_groups_and_ranges_with_limits(tmp_path: Path) -> None:
+    typed = "c3=plain,dilated c4=separable,plain t1=strided,dilated downsample=strided,dilated width=16,24"
+    done = sweep(*typed.split(), "epochs=1", "study=design", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    found = trials(tmp_path)
+    rejected = [t for t in found if t.user_attrs.get("role") == "rejected"]
+    assert len(found) == 32
+    assert len(trained(found)) + len(rejected) == 32
+    assert len(rejected) >= 16  # c4=plain has no separable layer
+    rows = (tmp_path / "outputs/sweeps/design/rejected.csv").read_text().splitlines()
+    assert len({row.split(",")[0] for row in rows[1:]}) == len(rejected)
+    for trial in rejected:
+        assert not (tmp_path / "outputs/sweeps/design" / str(trial.number)).exists()
+
+
+def test_a_named_space_searches(tmp_path: Path) -> None:
+    done = sweep("+search=blocks", "n_trials=5", "epochs=2", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.match(
+        r"study blocks-[0-9a-f]{6}: 25,600 points, folders in outputs/sweeps/blocks-", done.stdout
+    )
+    found = trained(trials(tmp_path))
+    assert len(found) == 5
+    assert all(t.user_attrs["params"] < 200_000 and t.user_attrs["receptive_field"] > 44 for t in found)
+    assert all(t.values == [curve(t.user_attrs["params"], 2)[-1]] for t in found if t.values)
+
+
+@pytest.mark.parametrize("name", ["quickstart", "recipe", "blocks"])
+def test_previews(name: str, tmp_path: Path) -> None:
+    done = type_command("check", "-m", f"+search={name}", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"^points  ", done.stdout, re.M)
+    assert re.search(r"^feasible  +[\d.]+% of ", done.stdout, re.M)
+    assert re.search(r"about \S+ hours for \d+ trials of \d+ epochs", done.stdout)
