@@ -1,0 +1,179 @@
+"""python -m cifar_arch.confirm STUDY --top K --seeds N: the best networks of a study on the full schedule.
+
+Each is trained on all training images with several seeds, and reads the test set once a seed. The same
+command goes on where it was interrupted.
+"""
+
+import argparse
+import statistics
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cifar_arch import experiment
+from cifar_arch.runfolder import RunFolder, Status
+from cifar_arch.schema import ConfigError
+
+CONFIRM = Path("outputs/confirm")
+STORAGE = "sqlite:///outputs/studies.db"
+
+
+class Confirmed(NamedTuple):
+    """A network with the test accuracies of its seeds."""
+
+    number: int
+    params: int
+    receptive_field: int
+    validation: float  # accuracy in the study
+    test: list[float]
+    seconds: float
+    device: str
+
+    @property
+    def mean(self) -> float:
+        return statistics.mean(self.test)
+
+
+def main() -> None:
+    """Exits with 2 for a mistake in what was typed, 1 where a training failed, 130 when interrupted."""
+    arguments = _parser().parse_args()
+    try:
+        _confirm(arguments)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        text = str(error).splitlines()[0] if str(error) else type(error).__name__
+        print(f"a training failed ({text}); the same command goes on", file=sys.stderr)
+        sys.exit(1)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m cifar_arch.confirm", description=__doc__)
+    parser.add_argument("study", help="the name that the sweep printed")
+    parser.add_argument("--top", type=_count, default=3, metavar="K", help="how many networks (default: 3)")
+    parser.add_argument("--seeds", type=_count, default=3, metavar="N", help="seeds for each (default: 3)")
+    parser.add_argument(
+        "--prefer",
+        choices=("accuracy", "smallest"),
+        default="accuracy",
+        help="smallest: the fewest parameters among those at or above the target on the validation images",
+    )
+    parser.add_argument(
+        "--epochs",
+        type=_count,
+        help="default: those of the default recipe, or of the study where that is more",
+    )
+    parser.add_argument("--storage", default=STORAGE, help=f"default: {STORAGE}")
+    return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected an integer at least 1, got {text!r}")
+    return int(text)
+
+
+def _confirm(arguments: argparse.Namespace) -> None:
+    from cifar_arch.search.confirmation import best_trials, write_winner
+
+    choices = best_trials(arguments.study, arguments.storage, arguments.top, arguments.prefer)
+    config = choices[0].config(arguments.epochs, 0)
+    epochs, data = config["training"]["epochs"], config["data"]["name"]
+    print(
+        f"study {arguments.study}: {len(choices)} networks x {arguments.seeds} seeds, "
+        f"{epochs} epochs on all training images of {data}",
+        flush=True,
+    )
+    found = [_train(choice, arguments) for choice in choices]
+    target = config["limits"]["target_accuracy"]
+    print(f"\n{table(found, target if data != 'shapes' else None)}\n\n{verdict(found, target, data)}")
+    path = write_winner(choices[0], arguments.epochs)
+    print(
+        f"\nthe first of the study's ranking is the winner, so that the test images choose nothing; again:\n"
+        f"  python -m cifar_arch.run --config-dir {path.parent.parent} +experiment=winner"
+    )
+
+
+def _train(choice: Any, arguments: argparse.Namespace) -> Confirmed:
+    """Trains a network with every seed that is not done yet."""
+    summaries = []
+    for seed in range(arguments.seeds):
+        folder = RunFolder(CONFIRM / arguments.study / f"{choice.number}-seed{seed}")
+        config = choice.config(arguments.epochs, seed)
+        summary = _finished(folder, config)
+        done = "" if summary is None else " (done before)"
+        summary = summary or experiment.run(config, folder.path)
+        summaries.append(summary)
+        print(
+            f"trial {choice.number} seed {seed}: test accuracy {summary['test_accuracy']:.2%}, "
+            f"{summary['seconds']:.0f} s on {summary['device']}{done}",
+            flush=True,
+        )
+    return Confirmed(
+        number=choice.number,
+        params=choice.params,
+        receptive_field=choice.receptive_field,
+        validation=choice.value,
+        test=[summary["test_accuracy"] for summary in summaries],
+        seconds=sum(summary["seconds"] for summary in summaries),
+        device=summaries[0]["device"],
+    )
+
+
+def _finished(folder: RunFolder, config: dict[str, Any]) -> dict[str, Any] | None:
+    """The summary of a finished folder; None for one to train, whose config is saved."""
+    from cifar_arch.search.confirmation import save_config, saved_config
+
+    before = saved_config(folder)
+    if before is not None:
+        for key in ("epochs", "batch_size", "lr"):
+            old, new = before["training"][key], config["training"][key]
+            if old != new:
+                raise ConfigError(
+                    f"--epochs: {str(folder.path)!r} was begun with training.{key}={old}, now {new}; "
+                    "type the same again, or move that folder away"
+                )
+    summary = folder.read_summary()
+    if summary.get("status") == Status.COMPLETED:
+        return summary
+    save_config(folder, config)
+    return None
+
+
+def table(found: list[Confirmed], target: float | None) -> str:
+    """Mean, std and n of the test accuracy for each network."""
+    rows = [["trial", "test mean", "std", "n", "params", "field", "validation in the study", "seconds"]]
+    if target is not None:
+        rows[0].append(f"target {target:.0%}")
+    for c in found:
+        std = f"{statistics.stdev(c.test):.2%}" if len(c.test) > 1 else "-"
+        sizes = [f"{c.params:,}", f"{c.receptive_field} px", f"{c.validation:.2%}", f"{c.seconds:.0f}"]
+        rows.append([str(c.number), f"{c.mean:.2%}", std, str(len(c.test)), *sizes])
+        if target is not None:
+            rows[-1].append("reached" if c.mean >= target else f"{100 * (target - c.mean):.2f} points below")
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join("  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) for row in rows)
+
+
+def verdict(found: list[Confirmed], target: float | None, data: str) -> str:
+    """Whether the target is reached on average, and the distance where it is not."""
+    if data == "shapes":
+        return experiment.EMBEDDED
+    if target is None:
+        return "no target is set"
+    reached = [c.number for c in found if c.mean >= target]
+    if reached:
+        return f"reach the target of {target:.0%} on average: trial {', trial '.join(map(str, reached))}"
+    best = max(found, key=lambda c: c.mean)
+    return (
+        f"none reaches the target of {target:.0%}: "
+        f"trial {best.number} comes closest, {100 * (target - best.mean):.2f} points below"
+    )
+
+
+if __name__ == "__main__":
+    main()
