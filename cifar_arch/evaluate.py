@@ -1,4 +1,7 @@
-"""python -m cifar_arch.evaluate RUN [--data FOLDER]: test accuracy from the saved weights alone."""
+"""python -m cifar_arch.evaluate RUN [--data FOLDER]: test accuracy from the saved weights alone.
+
+With --images FOLDER it says what the network sees in a person's own pictures instead.
+"""
 
 import argparse
 import sys
@@ -7,19 +10,27 @@ from typing import Any
 
 import numpy as np
 
-from cifar_arch.data import DataConfig, Pictures, load
+from cifar_arch import shapes
+from cifar_arch.data import CIFAR10_CLASSES, DataConfig, Pictures, load
+from cifar_arch.layers import IMAGE_SIZE
 from cifar_arch.plots import confusion_counts
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError, checked
 from cifar_arch.spec import Architecture
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m cifar_arch.evaluate", description=__doc__)
     parser.add_argument("run", type=Path, help="a run folder: outputs/runs/<date>/<time>")
     parser.add_argument("--data", help="folder that holds cifar-10-batches-py (default: the run's)")
+    parser.add_argument("--images", type=Path, help="a folder of pictures to classify instead")
     arguments = parser.parse_args()
     try:
+        if arguments.images:
+            print(classify(arguments.run, arguments.images))
+            return
         pictures, probabilities, recorded = evaluate(arguments.run, arguments.data)
     except ConfigError as error:
         print(error, file=sys.stderr)
@@ -34,19 +45,80 @@ def evaluate(path: Path, root: str | None = None) -> tuple[Pictures, np.ndarray,
     where the folder holds no finished run.
     """
     folder = RunFolder(path)
-    for file in (folder.architecture, folder.summary, folder.weights):
-        if not file.is_file():
-            raise ConfigError(
-                f"run: {str(path)!r} holds no finished run ({file.relative_to(path)} is missing); "
-                "name a folder under outputs/runs whose summary.json says completed"
-            )
-    summary = folder.read_json(folder.summary)
-    config = {k.removeprefix("data."): v for k, v in summary["config"].items() if k.startswith("data.")}
-    pictures = load(checked(DataConfig, {**config, **({"root": root} if root else {})}, "data"))
+    require_finished(folder)
+    pictures = load_pictures(folder, root)
     network = load_network(folder)
     from cifar_arch.training import predict
 
-    return pictures, predict(network, pictures.test.images), summary.get("test_accuracy")
+    recorded = folder.read_json(folder.summary).get("test_accuracy")
+    return pictures, predict(network, pictures.test.images), recorded
+
+
+def require_finished(folder: RunFolder) -> None:
+    """Raises ConfigError where a folder holds no finished run."""
+    for file in (folder.architecture, folder.summary, folder.weights):
+        if not file.is_file():
+            raise ConfigError(
+                f"run: {str(folder.path)!r} holds no finished run "
+                f"({file.relative_to(folder.path)} is missing); "
+                "name a folder under outputs/runs whose summary.json says completed"
+            )
+
+
+def load_pictures(folder: RunFolder, root: str | None = None) -> Pictures:
+    """The data set that a run was trained on, from `root` where one is given."""
+    return load(checked(DataConfig, {**_data(folder), **({"root": root} if root else {})}, "data"))
+
+
+def _data(folder: RunFolder) -> dict[str, Any]:
+    config = folder.read_json(folder.summary)["config"]
+    return {k.removeprefix("data."): v for k, v in config.items() if k.startswith("data.")}
+
+
+def classify(path: Path, images: Path) -> str:
+    """A line for each picture in the folder `images`: its likeliest three classes.
+
+    A picture of another form is cut to its middle square, then scaled to 32x32 pixels. Raises
+    ConfigError where the folder holds no picture that can be read.
+    """
+    folder = RunFolder(path)
+    require_finished(folder)
+    if not images.is_dir():
+        raise ConfigError(f"--images: expected a folder with pictures, got {str(images)!r}")
+    files = sorted(f for f in images.iterdir() if f.suffix.lower() in SUFFIXES)
+    read = {file: _picture(file) for file in files}
+    whole = {file: picture for file, picture in read.items() if picture is not None}
+    if not whole:
+        raise ConfigError(
+            f"--images: no picture in {str(images)!r} can be read; put {', '.join(SUFFIXES)} files there"
+        )
+    from cifar_arch.training import predict
+
+    classes = CIFAR10_CLASSES if _data(folder)["name"] == "cifar10" else shapes.CLASSES
+    found = dict(zip(whole, predict(load_network(folder), np.stack(list(whole.values()))), strict=True))
+    wide = max(len(file.name) for file in files)
+    lines = []
+    for file in files:
+        if file in found:
+            best = np.argsort(-found[file], kind="stable")[:3]
+            says = ", ".join(f"{classes[i]} {found[file][i]:.0%}" for i in best)
+        else:
+            says = "cannot be read as a picture"
+        lines.append(f"{file.name:{wide}}  {says}")
+    return "\n".join(lines)
+
+
+def _picture(file: Path) -> np.ndarray | None:
+    """The picture as (32, 32, 3) uint8, transparent parts white; None for what is none."""
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(file) as opened:
+            upright = ImageOps.exif_transpose(opened).convert("RGBA")
+            opaque = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright).convert("RGB")
+            return np.asarray(ImageOps.fit(opaque, (IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BOX))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
 
 
 def load_network(folder: RunFolder) -> Any:

@@ -36,6 +36,7 @@ class RunFolder:
         self.checkpoint = self.path / "checkpoints" / "last.pt"
         self.weights = self.path / "checkpoints" / "weights.safetensors"
         self.plots = self.path / "plots"
+        self.onnx = self.path / "network.onnx"
         self.tensorboard = self.path / "tensorboard"
 
     def write_json(self, path: Path, data: Mapping[str, Any]) -> None:

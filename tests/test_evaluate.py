@@ -1,11 +1,14 @@
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import summary_of
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from cifar_arch import evaluate
@@ -94,6 +97,65 @@ def test_what_is_no_finished_run_is_refused_in_one_sentence(
         case name:
             next(run.path.rglob(name)).unlink()
     monkeypatch.setattr(sys, "argv", ["evaluate", str(run.path)])
+    with pytest.raises(SystemExit) as raised:
+        evaluate.main()
+    assert raised.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+
+
+def test_own_pictures_are_classified(
+    run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures, probabilities, _ = evaluate.evaluate(run.path)
+    own = tmp_path / "own"
+    own.mkdir()
+    for index in (0, 1):
+        Image.fromarray(pictures.test.images[index]).save(own / f"{index}.png")
+    doubled = pictures.test.images[2].repeat(2, 0).repeat(2, 1)
+    wide = np.pad(doubled, ((0, 0), (30, 30), (0, 0)))  # only its middle square counts
+    Image.fromarray(wide).save(own / "2.PNG")
+    (own / "broken.jpg").write_bytes(b"\xff\xd8nothing")
+    (own / "notes.txt").touch()
+    monkeypatch.setattr(sys, "argv", ["evaluate", str(run.path), "--images", str(own)])
+    evaluate.main()
+    lines = capsys.readouterr().out.splitlines()
+    for index, line in enumerate(lines[:3]):
+        best = probabilities[index].argmax()
+        start = rf"{index}\.(png|PNG) +{pictures.classes[best]} {probabilities[index][best]:.0%}, "
+        assert re.match(start, line), line
+    assert lines[3:] == ["broken.jpg  cannot be read as a picture"]
+
+
+def test_transparent_pictures_are_laid_on_white(tmp_path: Path) -> None:
+    Image.new("RGBA", (50, 40), (255, 0, 0, 0)).save(tmp_path / "clear.png")
+    picture = evaluate._picture(tmp_path / "clear.png")
+    assert picture is not None
+    assert picture.shape == (32, 32, 3)
+    assert (picture == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("folder", "message"),
+    [
+        ("none", "--images: expected a folder with pictures, got '"),
+        ("empty", "can be read; put .png, .jpg, "),
+        ("broken", "can be read; put .png, .jpg, "),
+    ],
+)
+def test_a_folder_without_pictures_is_refused(
+    run: RunFolder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    folder: str,
+    message: str,
+) -> None:
+    if folder != "none":
+        (tmp_path / folder).mkdir()
+    if folder == "broken":
+        (tmp_path / folder / "a.png").write_text("no picture")
+    monkeypatch.setattr(sys, "argv", ["evaluate", str(run.path), "--images", str(tmp_path / folder)])
     with pytest.raises(SystemExit) as raised:
         evaluate.main()
     assert raised.value.code == 2

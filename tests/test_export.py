@@ -1,0 +1,111 @@
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import CHECKOUT
+
+from cifar_arch import export
+from cifar_arch.evaluate import evaluate
+from cifar_arch.runfolder import RunFolder
+
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+
+
+@pytest.fixture(scope="module")
+def exported(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    return export.export(finished_run, tmp_path_factory.mktemp("onnx") / "network.onnx")
+
+
+def typed(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["export", *arguments])
+    try:
+        export.main()
+    except SystemExit as end:
+        return int(str(end.code))
+    return 0
+
+
+@pytest.mark.slow
+def test_the_file_predicts_as_torch_does_on_any_batch(
+    exported: tuple[Path, float], finished_run: Path
+) -> None:
+    path, difference = exported
+    assert 0 <= difference < export.TOLERANCE
+    pictures, probabilities, _ = evaluate(finished_run)
+    session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    assert session.get_inputs()[0].shape[1:] == [3, 32, 32]
+    for count in (1, 3, 100):
+        pixels = pictures.test.images[:count].transpose(0, 3, 1, 2).astype(np.float32)
+        (logits,) = session.run(["logits"], {"pixels": pixels})
+        share = np.exp(logits - logits.max(1, keepdims=True))
+        assert share / share.sum(1, keepdims=True) == pytest.approx(probabilities[:count], abs=1e-4)
+
+
+@pytest.mark.slow
+def test_the_classes_are_in_the_metadata(exported: tuple[Path, float], finished_run: Path) -> None:
+    model = onnx.load(exported[0])
+    onnx.checker.check_model(model)
+    properties = {entry.key: entry.value for entry in model.metadata_props}
+    assert json.loads(properties["classes"]) == list(evaluate(finished_run)[0].classes)
+    assert properties["input"] == "RGB pixels of 0 to 255"
+    assert str(CHECKOUT) not in str(model)  # nothing of the machine that made it
+
+
+@pytest.mark.slow
+def test_the_command_prints_the_largest_difference(
+    finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert typed(monkeypatch, str(finished_run), "--to", str(tmp_path / "n.onnx")) == 0
+    out = capsys.readouterr().out
+    assert "largest difference from torch on 256 real images: " in out
+    assert [path.name for path in tmp_path.iterdir()] == ["n.onnx"]
+
+
+@pytest.mark.parametrize("difference", [1.1e-4, float("nan")])
+def test_a_difference_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], difference: float
+) -> None:
+    (tmp_path / "network.onnx").touch()
+    monkeypatch.setattr(export, "export", lambda *_: (tmp_path / "network.onnx", difference))
+    assert typed(monkeypatch, str(tmp_path)) == 1
+    assert capsys.readouterr().err == "the difference is over 0.0001: do not deploy this file\n"
+
+
+def test_what_differs_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check compares what the file says with what torch says: another network is found out."""
+    import torch
+
+    class Session:
+        def __init__(self, *_: object, **__: object) -> None: ...
+
+        def run(self, _: list[str], inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+            return [inputs["pixels"].mean((2, 3)) + (0.5 if len(inputs["pixels"]) > 7 else 0)]
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    (tmp_path / "file").touch()
+    images = np.random.default_rng(0).random((20, 3, 32, 32), np.float32)
+
+    def network(x: torch.Tensor) -> torch.Tensor:
+        return x.mean((2, 3))
+
+    assert export._difference(network, tmp_path / "file", images) == pytest.approx(0.5, abs=1e-4)
+
+
+def test_a_missing_package_says_what_to_type(
+    finished_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(export, "NEEDED", ("json", "a_package_that_nobody_has"))
+    assert typed(monkeypatch, str(finished_run)) == 2
+    err = capsys.readouterr().err
+    assert err == "export: a_package_that_nobody_has is not installed; type uv sync --extra onnx\n"
+
+
+def test_an_unfinished_run_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert typed(monkeypatch, str(tmp_path)) == 2
+    assert "holds no finished run" in capsys.readouterr().err
+    assert not RunFolder(tmp_path).onnx.exists()
