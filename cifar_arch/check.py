@@ -1,4 +1,4 @@
-"""python -m cifar_arch.check [overrides] [--json]: static analysis and verdict, without torch."""
+"""python -m cifar_arch.check [overrides] [--json] [--plot FILE]: analysis and verdict, without torch."""
 
 import argparse
 import itertools
@@ -9,6 +9,7 @@ from cifar_arch.analysis import Analysis, Row
 from cifar_arch.compose import compose
 from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import Verdict, judge
+from cifar_arch.limits import Limits
 from cifar_arch.schema import ConfigError
 
 
@@ -20,6 +21,9 @@ def main() -> None:
     parser.add_argument(
         "-m", "--multirun", action="store_true", help="preview the space of a sweep: -m +search=blocks"
     )
+    parser.add_argument(
+        "--plot", metavar="FILE", help="draw it as well: FILE.svg, FILE.png, or FILE for both"
+    )
     parser.add_argument("--config-dir", help="a folder whose configs are found before ours")
     arguments = parser.parse_intermixed_args()
     try:
@@ -30,11 +34,21 @@ def main() -> None:
             return
         experiment = Experiment.from_dict(compose(arguments.overrides, arguments.config_dir))
         verdict = judge(experiment.model, experiment.limits, experiment.augment.active())
+        drawn = _plot(verdict, experiment.limits, arguments.plot) if arguments.plot else []
     except ConfigError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
     print(json.dumps(verdict.to_dict(), indent=2) if arguments.json else text(verdict))
+    if drawn and not arguments.json:
+        print(f"\ndrawn: {', '.join(drawn)}")
     sys.exit(0 if verdict.ok else 1)
+
+
+def _plot(verdict: Verdict, limits: Limits, file: str) -> list[str]:
+    """The files that the drawing was written to."""
+    from cifar_arch.drawing import save
+
+    return [str(path) for path in save(verdict, limits, file)]
 
 
 def text(verdict: Verdict) -> str:

@@ -132,3 +132,51 @@ def test_as_a_command(tmp_path: Path) -> None:
     assert done.stderr.startswith("model.width: expected an integer")
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "written"),
+    [("net.svg", ["net.svg"]), ("net.PNG", ["net.PNG"]), ("sub/net", ["net.png", "net.svg"])],
+)
+def test_plot_writes_what_is_asked_for(
+    file: str,
+    written: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["c3=dilated", "--plot", str(tmp_path / file)], monkeypatch) == 0
+    assert "\ndrawn: " in capsys.readouterr().out
+    left = sorted(path for path in tmp_path.rglob("*") if path.is_file())
+    assert [path.name for path in left] == written
+    magic = {".svg": b"<?xml", ".png": b"\x89PNG"}
+    assert all(path.read_bytes().startswith(magic[path.suffix.lower()]) for path in left)
+
+
+def test_json_stays_json_with_a_plot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["--json", "--plot", str(tmp_path / "net.svg")], monkeypatch) == 0
+    assert json.loads(capsys.readouterr().out)["ok"]
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("net.pdf", "--plot: choose .svg or .png, or no ending for both, got '"),
+        (".", "--plot: expected a file, got the folder '"),
+        ("file/net.svg", "' cannot be written ("),
+    ],
+)
+def test_a_plot_that_cannot_be_written(
+    file: str,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "file").touch()
+    assert run(["--plot", str(tmp_path / file)], monkeypatch) == 2
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+    assert message in printed.err

@@ -1,0 +1,67 @@
+from typing import Any
+
+import pytest
+
+from cifar_arch import drawing
+from cifar_arch.compose import compose
+from cifar_arch.experiment import Experiment
+from cifar_arch.feasibility import Verdict, judge
+from cifar_arch.limits import Limits
+
+
+def verdict(*overrides: str) -> Verdict:
+    experiment = Experiment.from_dict(compose(overrides))
+    return judge(experiment.model, experiment.limits, repairs=False)
+
+
+def test_parts_say_kind_shape_parameters_and_field() -> None:
+    found = {p.name: p for p in drawing.parts(verdict("t2=dilated", "depth=[1,2,1,1]", "width=24"))}
+    assert list(found) == ["c1", "t1", "c2", "t2", "c3", "t3", "c4", "o"]
+    assert (found["c1"].kind, found["c2"].kind, found["t2"].kind) == (
+        "plain",
+        "plain\nresidual x2",
+        "dilated",
+    )
+    assert (found["c1"].out_shape, found["c4"].out_shape, found["o"].out_shape) == (
+        (24, 32, 32),
+        (72, 4, 4),
+        (10,),
+    )
+    assert found["c1"].receptive_field == 3
+
+
+@pytest.mark.parametrize("overrides", [(), ("model.head=conv",), ("model=reference",), ("width=auto",)])
+def test_the_parts_add_up_to_the_network(overrides: tuple[str, ...]) -> None:
+    judged = verdict(*overrides)
+    found = drawing.parts(judged)
+    assert sum(part.params for part in found) == judged.analysis.params
+    assert found[-1].receptive_field == found[-2].receptive_field == judged.analysis.receptive_field
+
+
+def texts(axes: Any) -> str:
+    return " ".join(text.get_text() for text in axes.texts)
+
+
+def test_the_drawing_shows_them() -> None:
+    judged = verdict("model=reference")
+    figure = drawing.draw(judged, Limits(receptive_field_above=44))
+    figure.draw_without_rendering()
+    stages, growth, image = figure.axes
+    for words in ("C1", "T3", "custom", "64 ch", "32x32", "58,272"):
+        assert words in texts(stages)
+    (line,) = [line for line in growth.lines if line.get_drawstyle() == "steps-mid"]
+    assert list(line.get_ydata())[-1] == 75  # type: ignore[arg-type]
+    legend = image.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()][-1] == "C4  75 px"
+    assert any("limit: more than 44 px" in str(line.get_label()) for line in growth.lines)
+
+
+def test_nothing_overlaps_the_edges() -> None:
+    figure = drawing.draw(verdict("depth=[1,3,3,2]"), Limits())
+    figure.draw_without_rendering()
+    whole = figure.bbox
+    for axes in figure.axes:
+        for text in axes.texts:
+            box = text.get_window_extent()
+            assert whole.x0 <= box.x0 <= box.x1 <= whole.x1, text.get_text()
