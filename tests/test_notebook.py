@@ -1,0 +1,92 @@
+"""The notebook runs from the first cell to the last, each in the same fresh process."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import CHECKOUT, environment
+
+NOTEBOOK = json.loads((CHECKOUT / "notebooks" / "tour.ipynb").read_text())
+CODE = ["".join(cell["source"]) for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"]
+
+
+def displayed(cell: str) -> str:
+    """The cell, with its last value printed as a notebook shows it."""
+    tree = ast.parse(cell)
+    if isinstance(tree.body[-1], ast.Expr):
+        last = tree.body[-1]
+        last.value = ast.Call(ast.Name("print", ast.Load()), [last.value], [])
+    return ast.unparse(ast.fix_missing_locations(tree))
+
+
+def test_it_is_a_notebook_without_leftovers() -> None:
+    assert (NOTEBOOK["nbformat"], NOTEBOOK["nbformat_minor"]) == (4, 5)
+    ids = [cell["id"] for cell in NOTEBOOK["cells"]]
+    assert len(ids) == len(set(ids))
+    for cell in NOTEBOOK["cells"]:
+        if cell["cell_type"] == "code":
+            assert (cell["outputs"], cell["execution_count"]) == ([], None)
+    assert "\nREAL = False  # True: CIFAR-10" in CODE[0]
+
+
+def test_every_command_that_it_names_exists() -> None:
+    text = "".join("".join(cell["source"]) for cell in NOTEBOOK["cells"] if cell["cell_type"] == "markdown")
+    names = re.findall(r"python -m cifar_arch\.(\w+)", text)
+    assert names == ["report", "confirm"]
+    for name in names:
+        assert (CHECKOUT / "cifar_arch" / f"{name}.py").is_file() or (CHECKOUT / "cifar_arch" / name).is_dir()
+
+
+@pytest.mark.parametrize("real", [False, True])
+def test_the_switch_chooses_the_pictures(real: bool) -> None:
+    """The data of both positions are valid, without training on them."""
+    from cifar_arch.experiment import Experiment
+
+    (cell,) = [cell for cell in CODE if "EXPERIMENT = {" in cell]
+    tree = ast.parse(cell)
+    (assigned,) = [
+        n for n in tree.body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "EXPERIMENT"
+    ]
+    (model,) = [
+        n
+        for n in ast.parse(CODE[1]).body
+        if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "MODEL"
+    ]
+    made = eval(ast.unparse(assigned.value), {"REAL": real, "MODEL": ast.literal_eval(model.value)})
+    assert Experiment.from_dict(made).data.name == ("cifar10" if real else "shapes")
+
+
+def test_without_the_package_it_says_what_to_do(tmp_path: Path) -> None:
+    hidden = "import importlib.util\nimportlib.util.find_spec = lambda name: None\n"
+    done = subprocess.run(
+        [sys.executable, "-c", hidden + CODE[0]],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=environment(),
+    )
+    assert done.returncode == 1
+    assert done.stderr.strip().startswith("put the address of the repository into REPOSITORY above")
+
+
+@pytest.mark.slow
+def test_it_runs_to_the_end(tmp_path: Path) -> None:
+    script = tmp_path / "tour.py"
+    script.write_text("\n".join(map(displayed, CODE)))
+    words = [sys.executable, "-W", "error", str(script)]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, env=environment())
+    assert done.returncode == 0, done.stderr
+    said = re.sub(r"  +", "  ", done.stdout)
+    for words_said in (
+        "model.c1.kind: unknown kind 'plian'; choose from",
+        "outside the limits: fewer than 200,000 trainable parameters are allowed",
+        "the embedded picture set never counts towards the target",
+        "points were refused before training",
+        "strided  dilated",
+    ):
+        assert words_said in said, words_said
+    assert len(list((tmp_path / "outputs/sweeps/tour").glob("*/summary.json"))) >= 4
