@@ -109,10 +109,11 @@ def sweep(*arguments: str, cwd: Path, settings: str = "{}") -> "subprocess.Compl
     return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
 
-def trials(cwd: Path, url: str = "") -> list[FrozenTrial]:
-    """All trials of the one study in the folder's storage, or the one at `url`."""
+def trials(cwd: Path, url: str = "", name: str = "") -> list[FrozenTrial]:
+    """All trials of a study, by default the only one, in the folder's storage or the one at `url`."""
     storage = url or f"sqlite:///{cwd}/outputs/studies.db"
-    (name,) = optuna.get_all_study_names(storage)
+    if not name:
+        (name,) = optuna.get_all_study_names(storage)
     return optuna.load_study(study_name=name, storage=storage).get_trials()
 
 

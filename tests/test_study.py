@@ -161,10 +161,8 @@ def test_what_samplers_learn_from_rejections(
     kind: type[BaseSampler], options: dict[str, Any], tmp_path: Path
 ) -> None:
     rejected = rejections_late(tmp_path, kind(seed=1, **options))  # type: ignore[call-arg]
-    if kind is RandomSampler:
-        assert rejected > 4
-    else:
-        assert rejected < 2.5
+    least, most = {RandomSampler: (4.8, 8), NSGAIISampler: (0, 4)}.get(kind, (0, 2.5))
+    assert least <= rejected < most
 
 
 def test_a_rejection_costs_under_a_tenth_of_a_second(tmp_path: Path) -> None:

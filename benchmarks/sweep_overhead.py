@@ -1,0 +1,111 @@
+"""python benchmarks/sweep_overhead.py: what a sweep costs beside training, on SQLite.
+
+Training is a fixed sleep in a small Hydra application that uses our sweeper and configs. Printed are
+the seconds that a trained trial costs beside that sleep, those of a rejected candidate, and how much
+more two shells get done than one. The time from start to first trial is not part of any of them.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import hydra
+import optuna
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+from optuna.trial import FrozenTrial
+
+from cifar_arch import app
+from cifar_arch.compose import CONF, plain
+from cifar_arch.runfolder import RunFolder
+
+EPOCHS = 5
+
+
+def slept(config: dict[str, Any], path: Path, on_epoch: Any, *, progress: bool) -> dict[str, Any]:
+    """In place of `experiment.run`: sleeps in as many epochs, and leaves the files of a run."""
+    folder, history = RunFolder(path), []
+    for epoch in range(1, EPOCHS + 1):
+        time.sleep(float(os.environ["SLEEP"]) / EPOCHS)
+        history.append(Row(epoch, 0.1 * epoch))
+        folder.write_metrics([vars(row) for row in history])
+        on_epoch(history)
+    summary = {"status": "completed", "val_accuracy": 0.5, "params": 1, "macs": 1, "seconds": 1.0}
+    folder.write_json(folder.summary, summary)
+    return summary
+
+
+class Row:
+    def __init__(self, epoch: int, val_accuracy: float):
+        self.epoch, self.val_accuracy = epoch, val_accuracy
+
+
+@hydra.main(config_path=str(CONF), config_name="config", execution_whitelist=("cifar_arch.*", "logging.*"))
+def job(config: DictConfig) -> float | None:
+    hydra_config = HydraConfig.get()
+    folder = Path(hydra_config.runtime.output_dir)
+    return app.run_trial(plain(config), folder, hydra_config.sweeper.get("pruner"), slept)
+
+
+def sweep(folder: Path, shells: int, trials: int, sleep: float, *more: str) -> list[FrozenTrial]:
+    """All trials of a search by so many shells."""
+    command = [sys.executable, __file__, "--job", "-m", "+search=blocks", f"n_trials={trials}", "study=timed"]
+    command += ["pruner=none", f"training.epochs={EPOCHS}", *more]
+    environment = {**os.environ, "SLEEP": str(sleep)}
+    started = [
+        subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
+        for _ in range(shells)
+    ]
+    assert [process.wait() for process in started] == [0] * shells
+    return optuna.load_study(study_name="timed", storage=f"sqlite:///{folder}/outputs/studies.db").trials
+
+
+def trained(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    return [t for t in trials if "role" not in t.user_attrs]
+
+
+def seconds(trials: list[FrozenTrial], workers: int = 1) -> tuple[float, int]:
+    """From when all workers had begun to the end, and the trials that ended in between."""
+    done = trained(trials)
+    firsts: dict[str, Any] = {}
+    for t in done:
+        firsts.setdefault(t.user_attrs["worker"], t.datetime_complete)
+    assert len(firsts) == workers
+    begun = max(firsts.values())
+    after = sorted(t.datetime_complete for t in done if t.datetime_complete and t.datetime_complete > begun)
+    return (after[-1] - begun).total_seconds(), len(after)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=30)
+    parser.add_argument("--sleep", type=float, default=3.0, help="seconds of the stubbed training")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        folders = [Path(place) / name for name in ("one", "two")]
+        for folder in folders:
+            folder.mkdir()
+        one = sweep(folders[0], 1, arguments.trials, arguments.sleep)
+        whole, count = seconds(one)
+        rejected = [t for t in one if t.user_attrs.get("role") == "rejected"]
+        cost = [t.duration.total_seconds() for t in rejected if t.duration]
+        print(f"one shell: {whole / count:.2f} s a trained trial, of which {arguments.sleep:.2f} s sleep")
+        print(f"overhead: {whole / count - arguments.sleep:.2f} s a trained trial, rejections included")
+        print(f"rejections: {len(cost)}, {sum(cost) / max(1, len(cost)):.3f} s each from ask to tell")
+        two = sweep(folders[1], 2, arguments.trials, arguments.sleep)
+        both, count_two = seconds(two, 2)
+        rate = count_two / both / (count / whole)
+        print(f"two shells: {rate:.2f} times the throughput of one")
+
+
+if __name__ == "__main__":
+    if "--job" in sys.argv:
+        sys.argv.remove("--job")
+        app.main(job)
+    else:
+        main()
