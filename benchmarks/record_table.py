@@ -39,9 +39,9 @@ SEEDS = range(1, 5)  # of the best point, besides 0
 
 def main() -> None:
     torch.set_num_threads(1)
-    table = (
-        json.loads(TABLE.read_text()) if TABLE.exists() else {"space": SPACE, "recipe": RECIPE, "points": []}
-    )
+    table: dict[str, Any] = {"space": SPACE, "recipe": RECIPE, "points": []}
+    if TABLE.exists():
+        table = json.loads(TABLE.read_text())
     known = {(tuple(p["values"]), p["seed"]) for p in table["points"]}
     for values in itertools.product(*SPACE.values()):
         if (values, 0) not in known and (row := trained(values, 0)):

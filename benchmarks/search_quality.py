@@ -31,6 +31,8 @@ KEYS = list(TABLE["space"])
 CURVES = {tuple(p["values"]): p["curve"] for p in TABLE["points"] if p["seed"] == 0}
 SPACE = Space({key: CategoricalDistribution(values) for key, values in TABLE["space"].items()})
 EPOCHS = len(next(iter(CURVES.values())))
+if len(CURVES) < 102:
+    raise SystemExit(f"the table has {len(CURVES)} of 102 networks: finish it with record_table.py")
 BUDGET = len(CURVES) * EPOCHS // 4
 BEST = max(CURVES, key=lambda values: CURVES[values][-1])
 STD = statistics.stdev(p["curve"][-1] for p in TABLE["points"] if tuple(p["values"]) == BEST)
@@ -40,9 +42,7 @@ SEEDS = range(10)
 
 def main() -> None:
     quiet_optuna()
-    print(
-        f"{len(CURVES)} networks of {EPOCHS} epochs; the best {CURVES[BEST][-1]:.2%}, std over seeds {STD:.2%}"
-    )
+    print(f"{len(CURVES)} networks of {EPOCHS} epochs, best {CURVES[BEST][-1]:.2%}, std over seeds {STD:.2%}")
     print(f"budget {BUDGET} epochs, goal {GOAL:.2%}\n")
     for name, strategy in {"ours": ours, "random": random_search, "stock TPE": stock_tpe}.items():
         found = [strategy(seed) for seed in SEEDS]
