@@ -40,7 +40,9 @@ LOADED = [
     ),
     (("compose", "check"), [*LEARNING, *TABLES]),
     (("training",), [*TABLES, *HYDRA]),
-    (("plots",), [*LEARNING, *HYDRA, "optuna"]),
+    (("plots", "drawing"), [*LEARNING, *HYDRA, "optuna"]),
+    (("report.command", "report.page"), [*LEARNING, *HYDRA, "optuna"]),
+    (("confirm", "export", "evaluate"), [*LEARNING, *HYDRA, "optuna"]),
 ]
 
 

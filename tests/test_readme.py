@@ -89,8 +89,22 @@ def test_every_command_is_of_a_kind_that_is_tested() -> None:
     quick = section("Quick start", "sh")[0].splitlines()
     tested = (*quick, *CHECKS, *TRAININGS, COMPLETION)
     forms = rf"{RUN} (--help|training\.resume=RUN)|python -m cifar_arch\.evaluate RUN|uv sync( --extra \w+)+"
+    forms += (
+        r"|python -m cifar_arch\.(report|confirm|export|evaluate) .+"  # their options: test_options_exist
+    )
     for part, line in COMMANDS:
         assert line in tested or part == "Add a block" or re.fullmatch(forms, line), line
+
+
+@pytest.mark.parametrize(
+    "command", [c for _, c in COMMANDS if re.search(r"\.(report|confirm|export|evaluate)\b", c)]
+)
+def test_options_exist(command: str, tmp_path: Path) -> None:
+    """The parser understands the command; there is nothing here for it to work on."""
+    done = typed(command, tmp_path)
+    assert done.returncode in (0, 2), done.stderr
+    assert "usage:" not in done.stderr
+    assert len(done.stderr.splitlines()) <= 1
 
 
 def test_extras_exist() -> None:
