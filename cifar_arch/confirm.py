@@ -84,7 +84,7 @@ def _confirm(arguments: argparse.Namespace) -> None:
     config = choices[0].config(arguments.epochs, 0)
     epochs, data = config["training"]["epochs"], config["data"]["name"]
     print(
-        f"study {arguments.study}: {len(choices)} networks x {arguments.seeds} seeds, "
+        f"study {arguments.study}: networks: {len(choices)}, seeds for each: {arguments.seeds}, "
         f"{epochs} epochs on all training images of {data}",
         flush=True,
     )

@@ -113,7 +113,9 @@ def test_the_best_are_trained_on_all_images_and_tested(
         assert (made.data.validation, made.read_test) == (0, True)
         assert (made.training.epochs, made.seed) == (15, int(name[-1]))
     out = capsys.readouterr().out
-    assert out.startswith("study s: 2 networks x 2 seeds, 15 epochs on all training images of cifar10\n")
+    assert out.startswith(
+        "study s: networks: 2, seeds for each: 2, 15 epochs on all training images of cifar10\n"
+    )
     rows = [line.split() for line in out.splitlines()]
     assert [
         "1",

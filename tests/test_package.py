@@ -99,6 +99,13 @@ def test_the_wheel_carries_every_config(installed: Path) -> None:
 
 @pytest.mark.slow
 @needs_uv
+def test_the_wheel_carries_the_page_of_the_report(installed: Path) -> None:
+    (package,) = (installed / "lib").glob("python*/site-packages/cifar_arch")
+    assert (package / "report" / "templates" / "report.html").is_file()
+
+
+@pytest.mark.slow
+@needs_uv
 def test_the_wheel_trains_outside_the_checkout(installed: Path, tmp_path: Path) -> None:
     short = ("data=shapes", "data.validation=5700", "training.epochs=1")
     done = outside(installed, tmp_path, "cifar-arch", *short, torch=True)

@@ -183,7 +183,7 @@ def test_half_finished_outputs_report_without_a_best_run(
     monkeypatch.setattr(sys, "argv", ["report"])
     command.main()
     out = capsys.readouterr().out
-    assert "1 runs: 1 running" in out
+    assert "1 run: 1 running" in out
     assert "runs.parquet needs a package that is not installed: uv sync --extra report" in out
     page = (tmp_path / "report" / "report.html").read_text()
     assert "No run is completed yet." in page

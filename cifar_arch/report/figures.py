@@ -60,7 +60,7 @@ def accuracy_against(done: pd.DataFrame, column: str) -> Figure:
                 where="post",
                 color=points.get_facecolor()[0][:3],
                 linewidth=1.2,
-                label=f"Pareto front, {len(front)} runs",
+                label=f"Pareto front, {len(front)} run{'s' * (len(front) > 1)}",
             )
     key = LIMITS.get(column)
     for limit in sorted(set(done[key].dropna())) if key in done else ():

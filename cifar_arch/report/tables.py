@@ -119,7 +119,10 @@ def notes(runs: pd.DataFrame) -> list[str]:
     """What a reader has to know to read the accuracies rightly, a sentence each."""
     found = []
     counts = runs["status"].value_counts()
-    found.append(f"{len(runs):,} runs: " + ", ".join(f"{n:,} {status}" for status, n in counts.items()))
+    found.append(
+        f"{len(runs):,} run{'s' * (len(runs) > 1)}: "
+        + ", ".join(f"{n:,} {status}" for status, n in counts.items())
+    )
     embedded = int((runs["data"] == "shapes").sum())
     if embedded:
         found.append(f"{embedded:,} of them on embedded pictures: {EMBEDDED}")
