@@ -111,16 +111,16 @@ def test_a_real_sweep_trains_each_width_once_and_its_best_runs_again(tmp_path: P
     assert command
     again = type_command("run", *command[1].split(), "read_test=false", "training.device=cpu", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
-    (folder,) = (tmp_path / "outputs" / "runs").glob("*/*")
-    assert summary_of(folder)["val_accuracy"] == best.values[0]
-    assert (
-        summary_of(folder)["architecture"] == summary_of(tmp_path / best.user_attrs["folder"])["architecture"]
-    )
+    (rerun,) = (tmp_path / "outputs" / "runs").glob("*/*")
+    trial_again = summary_of(tmp_path / best.user_attrs["folder"])
+    assert summary_of(rerun)["val_accuracy"] == best.values[0]
+    assert summary_of(rerun)["architecture"] == trial_again["architecture"]
 
 
 def test_a_killed_training_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
     typed = ("-m", "width=4,6", *(t for t in TINY if "width" not in t and "epochs" not in t), "epochs=5")
-    (tmp_path / "killed").mkdir(), (tmp_path / "whole").mkdir()
+    (tmp_path / "killed").mkdir()
+    (tmp_path / "whole").mkdir()
     whole = type_command("run", *typed, "study=same", cwd=tmp_path / "whole")
     assert whole.returncode == 0, whole.stderr
     for epoch in (2, 4):
