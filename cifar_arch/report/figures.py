@@ -62,17 +62,23 @@ def accuracy_against(done: pd.DataFrame, column: str) -> Figure:
                 linewidth=1.2,
                 label=f"Pareto front, {len(front)} run{'s' * (len(front) > 1)}",
             )
+    _limit_lines(axes, done, column)
+    axes.legend(fontsize=8, framealpha=0.8)
+    return figure
+
+
+def _limit_lines(axes: Any, done: pd.DataFrame, column: str) -> None:
     key = LIMITS.get(column)
     for limit in sorted(set(done[key].dropna())) if key in done else ():
         sign = "<" if column == "params" else ">"
-        axes.axvline(limit / scale, color=GREY, linestyle="--", linewidth=1, label=f"limit: {sign} {limit:,}")
+        axes.axvline(
+            limit / SCALES[column], color=GREY, linestyle="--", linewidth=1, label=f"limit: {sign} {limit:,}"
+        )
     held = done[done["data"] != "shapes"]["target_accuracy"].dropna()
     for target in sorted(set(held)):
         axes.axhline(
             100 * target, color=ORANGE, linestyle=":", linewidth=1.4, label=f"target {target:.0%} (test)"
         )
-    axes.legend(fontsize=8, framealpha=0.8)
-    return figure
 
 
 def pareto(runs: pd.DataFrame, cost: str) -> pd.DataFrame:
