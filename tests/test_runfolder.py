@@ -28,6 +28,7 @@ def test_the_names_of_the_files_are_those_of_the_contract(tmp_path: Path) -> Non
         "checkpoint": "checkpoints/last.pt",
         "weights": "checkpoints/weights.safetensors",
         "plots": "plots",
+        "onnx": "network.onnx",
         "tensorboard": "tensorboard",
     }
 
