@@ -18,7 +18,7 @@ from cifar_arch.search.candidate import candidate
 from cifar_arch.search.composer import Composer, best_config, read_space
 from cifar_arch.search.options import EXECUTION
 from cifar_arch.search.preview import _draw
-from cifar_arch.search.space import Point, Space, overrides
+from cifar_arch.search.space import ALIASES, Point, Space, overrides
 from cifar_arch.summary import flatten
 
 SPACES = sorted(path.stem for path in (CONF / "search").glob("*.yaml"))
@@ -139,6 +139,11 @@ def test_the_best_config_gives_the_same_again(fixed: list[str], point: Point, tm
     again = hydra_compose("config", [f"hydra.searchpath=[file://{tmp_path}]", "+experiment=best"])
     assert without_execution(plain(again)) == without_execution(plain(composed))
     assert not EXECUTION & {key for key, _ in flatten(OmegaConf.to_container(OmegaConf.load(path)))}  # type: ignore[arg-type]
+
+
+def test_the_aliases_are_those_of_the_config() -> None:
+    aliases = hydra_compose("config", return_hydra_config=True).hydra.aliases
+    assert {key: name for name, key in aliases.items() if not key.startswith("hydra/")} == ALIASES
 
 
 def test_every_value_is_looked_at_once_before_a_sweep() -> None:

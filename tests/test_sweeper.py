@@ -103,7 +103,7 @@ def test_a_real_sweep_trains_each_width_once_and_its_best_runs_again(tmp_path: P
         assert list(trial.intermediate_values) == [1, 2]
         for name in ("params", "macs", "receptive_field", "seconds", "epochs_done", "device"):
             assert trial.user_attrs[name] == summary[name]
-    rows = re.findall(r"^ +(\d) +(\d) +([\d.]+)% .*model\.width=", done.stdout, re.M)
+    rows = re.findall(r"^ +(\d) +(\d) +([\d.]+)% .*width=", done.stdout, re.M)
     assert len(rows) == 6
     best = max(found, key=lambda t: (t.values[0], -t.user_attrs["params"]))
     assert rows[0][1] == str(best.number)
@@ -186,6 +186,7 @@ def test_products_of_groups_and_ranges_with_limits(tmp_path: Path) -> None:
     assert len(rejected) >= 16  # c4=plain has no separable layer
     rows = (tmp_path / "outputs/sweeps/design/rejected.csv").read_text().splitlines()
     assert len({row.split(",")[0] for row in rows[1:]}) == len(rejected)
+    assert re.search(r"^ +1 .* c3=\w+ c4=separable t1=\w+ downsample=\w+ width=", done.stdout, re.M)
     for trial in rejected:
         assert not (tmp_path / "outputs/sweeps/design" / str(trial.number)).exists()
 

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tqdm import tqdm
 
 from cifar_arch.runfolder import RunFolder
-from cifar_arch.search.space import overrides
+from cifar_arch.search.space import typed
 from cifar_arch.search.storage import HEARTBEAT
 from cifar_arch.search.study import Job, SearchStudy
 
@@ -27,7 +27,7 @@ class Live:
             initial=self.before,
             disable=None,
             leave=False,
-            bar_format="{percentage:3.0f}% {bar:20} {n_fmt}/{total_fmt} trials, {postfix}",
+            bar_format="{percentage:3.0f}% {bar:20} {n_fmt}/{total_fmt} trials{postfix}",
         )
 
     def finished(self, line: str) -> None:
@@ -78,7 +78,7 @@ def result_line(search: SearchStudy, trial: FrozenTrial) -> str:
     else:
         text = f"{trial.state.name.lower()}: {reason}"
     size = f"{trial.user_attrs.get('params', 0):,} parameters"
-    return f"trial {trial.number}  {text}  {size}  {' '.join(overrides(trial.params))}"
+    return f"trial {trial.number}  {text}  {size}  {typed(trial.params)}"
 
 
 class Heart:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from optuna.study._multi_objective import _get_pareto_front_trials_by_trials
 from optuna.trial import FrozenTrial, TrialState
 
-from cifar_arch.search.space import overrides
+from cifar_arch.search.space import typed
 from cifar_arch.search.study import SearchStudy
 
 SHOWN = 10
@@ -50,7 +50,7 @@ def table(trials: Sequence[FrozenTrial], objectives: Sequence[str], front: Colle
             "params": f"{t.user_attrs['params']:,}",
             "field": f"{t.user_attrs['receptive_field']} px",
             "seconds": f"{t.user_attrs.get('seconds', 0):.0f}",
-            "overrides": " ".join(overrides(t.params)),
+            "overrides": typed(t.params),
         }
         if "accuracy" in values:
             cells["accuracy"] = f"{values['accuracy']:.2%}"

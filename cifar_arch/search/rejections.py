@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cifar_arch.limits import Violation
-from cifar_arch.search.space import overrides
+from cifar_arch.search.space import typed
 
 COLUMNS = ("trial", "overrides", "rule", "limit", "actual", "message")
 
@@ -23,7 +23,7 @@ class Rejections:
         writer = csv.writer(text, lineterminator="\n")
         if not self.path.exists():
             writer.writerow(COLUMNS)
-        typed = " ".join(overrides(point))
-        writer.writerows((number, typed, v.rule, v.limit, v.actual, v.message) for v in violations)
+        words = typed(point)
+        writer.writerows((number, words, v.rule, v.limit, v.actual, v.message) for v in violations)
         with self.path.open("a", newline="") as file:
             file.write(text.getvalue())

@@ -15,6 +15,14 @@ from optuna.distributions import (
 
 Point = dict[str, Any]
 
+# The aliases of conf/config.yaml, by key.
+ALIASES = {
+    **{f"block@model.c{n}": f"c{n}" for n in (1, 2, 3, 4)},
+    **{f"downsample@model.t{n}": f"t{n}" for n in (1, 2, 3)},
+    **{f"model.{name}": name for name in ("width", "depth")},
+    "training.epochs": "epochs",
+}
+
 ENUMERABLE = 20_000  # points; spaces up to here are looked through instead of guessed at
 
 
@@ -51,8 +59,13 @@ class Space:
         return {key: distribution_to_json(d) for key, d in self.distributions.items()}
 
 
-def overrides(point: Mapping[str, Any]) -> tuple[str, ...]:
+def typed(point: Mapping[str, Any]) -> str:
     """The point as a person types it."""
+    return " ".join(f"{ALIASES.get(key, key)}={value}" for key, value in point.items())
+
+
+def overrides(point: Mapping[str, Any]) -> tuple[str, ...]:
+    """The point with full keys, for Hydra."""
     return tuple(f"{key}={value}" for key, value in point.items())
 
 

@@ -13,7 +13,7 @@ from cifar_arch.search.book import DIRECTIONS, RUNNING, Book, Plan, trained
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.rejections import Rejections
 from cifar_arch.search.settling import recover, settle
-from cifar_arch.search.space import Point, identity, overrides
+from cifar_arch.search.space import Point, identity, typed
 from cifar_arch.search.workers import Workers
 
 GUESSES = 20  # proposals in a row without news before a finite space is looked through
@@ -210,7 +210,7 @@ class SearchStudy(Book):
         closest, point = min(judged, key=lambda pair: pair[0].excess)
         raise ConfigError(
             f"nothing inside the limits among {len(judged)} candidates; the rules that bind: {binding}; "
-            f"the closest is {' '.join(overrides(point))}: "
+            f"the closest is {typed(point)}: "
             f"{'; '.join(v.message for v in closest.violations)}; widen the space or the limits"
         )
 
