@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,10 @@ import pytest
 from cifar_arch import experiment
 from cifar_arch.data import Pictures, Split
 from cifar_arch.runfolder import RunFolder
+
+# Where tests run in the background of a script, SIGINT is ignored, and so it would be in the commands
+# that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CHECKOUT = Path(__file__).parent.parent
 CIFAR10 = Path(os.environ.get("CIFAR_ARCH_DATA", CHECKOUT.parent / "shared" / "data")).resolve()
