@@ -111,10 +111,14 @@ def sweep(*arguments: str, cwd: Path, settings: str = "{}") -> "subprocess.Compl
 
 def trials(cwd: Path, url: str = "", name: str = "") -> list[FrozenTrial]:
     """All trials of a study, by default the only one, in the folder's storage or the one at `url`."""
-    storage = url or f"sqlite:///{cwd}/outputs/studies.db"
-    if not name:
-        (name,) = optuna.get_all_study_names(storage)
-    return optuna.load_study(study_name=name, storage=storage).get_trials()
+    storage = optuna.storages.RDBStorage(url or f"sqlite:///{cwd}/outputs/studies.db")
+    try:
+        if not name:
+            (name,) = optuna.get_all_study_names(storage)
+        return optuna.load_study(study_name=name, storage=storage).get_trials()
+    finally:  # no connection is left for the garbage collector, which warns
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 def trained(found: Sequence[FrozenTrial]) -> list[FrozenTrial]:
