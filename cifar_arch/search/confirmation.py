@@ -2,7 +2,6 @@
 
 import difflib
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NamedTuple, cast
 
 import optuna
@@ -13,10 +12,10 @@ from cifar_arch.compose import plain
 from cifar_arch.recipe import Recipe
 from cifar_arch.runfolder import RunFolder, atomic
 from cifar_arch.schema import ConfigError
+from cifar_arch.search.book import trained
 from cifar_arch.search.composer import best_config
 from cifar_arch.search.ranking import ranked
 from cifar_arch.search.storage import masked, open_storage, quiet_optuna
-from cifar_arch.search.study import SearchStudy
 
 
 class Choice(NamedTuple):
@@ -49,9 +48,7 @@ def best_trials(study: str, storage: str, top: int, prefer: str) -> list[Choice]
     """The best `top` trials of a study, the best first. Raises ConfigError where there is no such study."""
     quiet_optuna()
     found = _load(study, storage)
-    done = [
-        t for t in found.get_trials(deepcopy=False) if t.state.is_finished() and "role" not in t.user_attrs
-    ]
+    done = [t for t in found.get_trials(deepcopy=False) if trained(t)]
     objectives = found.metric_names or ["accuracy"]
     if objectives[0] != "accuracy":
         raise ConfigError(f"study: {study!r} looked for {objectives[0]} first; confirm needs accuracy there")
@@ -59,9 +56,7 @@ def best_trials(study: str, storage: str, top: int, prefer: str) -> list[Choice]
     if not completed:
         raise ConfigError(f"study: {study!r} has no completed trial yet; type its command again to go on")
     first = _choice(completed[0])
-    search = SimpleNamespace(trained=lambda: done, plan=SimpleNamespace(objectives=objectives), study=found)
-    target = first.composed.limits.target_accuracy
-    trials, _ = ranked(cast(SearchStudy, search), prefer, target)
+    trials, _ = ranked(done, objectives, prefer, first.composed.limits.target_accuracy)
     return [_choice(t) for t in trials[:top]]
 
 

@@ -30,7 +30,7 @@ def finish(search: SearchStudy, prefer: str, composer: Composer, config: dict[st
     print(f"\nstudy {plan.name} is done: {_trained(counts['trained'], plan.n_trials)}", end="")
     print(f" ({others})" if others else "")
     target = config["limits"]["target_accuracy"]
-    trials, front = ranked(search, prefer, target)
+    trials, front = ranked(search.trained(), plan.objectives, prefer, target)
     if not trials:
         raise SearchStopped("no trial was completed; look at run.log in the folders of the failed ones")
     print(table(trials, plan.objectives, front))

@@ -32,9 +32,8 @@ class Live:
 
     def finished(self, line: str) -> None:
         """Prints a line about a trial and brings the bar up to date."""
-        counts = self.search.counts()
-        done = counts["trained"]
-        self.bar.n = done
+        done = self.search.counts()["trained"]
+        self._update(())
         with self.bar.external_write_mode(file=sys.stdout):
             of = f"/{self.total}" if self.total else ""
             print(f"{done:3}{of}  {line}  {self.left(done)}".rstrip(), flush=True)
@@ -47,19 +46,17 @@ class Live:
 
     def refresh(self, jobs: Iterable[Job]) -> None:
         """What is running now: the last epoch of each job, from its folder."""
-        if self.bar.disable:
-            return
+        if not self.bar.disable:
+            self._update(jobs)
+            self.bar.refresh()
+
+    def _update(self, jobs: Iterable[Job]) -> None:
         counts = self.search.counts()
         running = [f"trial {job.number} epoch {RunFolder(job.folder).epochs_done()}" for job in jobs]
-        best = best_line(self.search)
-        parts = [
-            best,
-            *(f"{counts[name]} {name}" for name in ("rejected", "pruned", "failed")),
-            *running,
-        ]
-        parts.append(self.left(counts["trained"]))
+        others = [f"{counts[name]} {name}" for name in ("rejected", "pruned", "failed")]
+        parts = [best_line(self.search), *others, *running, self.left(counts["trained"])]
         self.bar.n = counts["trained"]
-        self.bar.set_postfix_str(", ".join(part for part in parts if part))
+        self.bar.set_postfix_str(", ".join(part for part in parts if part), refresh=False)
 
 
 def best_line(search: SearchStudy) -> str:

@@ -2,27 +2,31 @@
 
 from collections.abc import Collection, Sequence
 
+from optuna.study import StudyDirection
 from optuna.study._multi_objective import _get_pareto_front_trials_by_trials
 from optuna.trial import FrozenTrial, TrialState
 
+from cifar_arch.search.book import DIRECTIONS
 from cifar_arch.search.space import typed
-from cifar_arch.search.study import SearchStudy
 
 SHOWN = 10
 
 
-def ranked(search: SearchStudy, prefer: str, target: float | None) -> tuple[list[FrozenTrial], set[int]]:
-    """Complete trials, the best first, and the numbers of those on the Pareto front, where there is one.
+def ranked(
+    trained: Sequence[FrozenTrial], objectives: Sequence[str], prefer: str, target: float | None
+) -> tuple[list[FrozenTrial], set[int]]:
+    """The complete ones, the best first, and the numbers of those on the Pareto front, where there is one.
 
     By the first objective; with `prefer=smallest` those at or above `target` come first, the fewest
     parameters ahead. With several objectives the Pareto front comes first.
     """
-    trials = [t for t in search.trained() if t.state == TrialState.COMPLETE]
-    sign = -1 if search.plan.objectives[0] == "accuracy" else 1
+    trials = [t for t in trained if t.state == TrialState.COMPLETE]
+    sign = -1 if DIRECTIONS[objectives[0]] == "maximize" else 1
     trials.sort(key=lambda t: (sign * t.values[0], t.user_attrs["params"], t.number))
     front: set[int] = set()
-    if len(search.plan.objectives) > 1:
-        front = {t.number for t in _get_pareto_front_trials_by_trials(trials, search.study.directions)}
+    if len(objectives) > 1:
+        directions = [StudyDirection[DIRECTIONS[name].upper()] for name in objectives]
+        front = {t.number for t in _get_pareto_front_trials_by_trials(trials, directions)}
         trials.sort(key=lambda t: t.number not in front)
     elif prefer == "smallest" and target is not None:
         trials.sort(

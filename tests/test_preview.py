@@ -1,0 +1,49 @@
+"""What `check -m` says of a space, and the commands of docs/search.md."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from cifar_arch.schema import ConfigError
+from cifar_arch.search.preview import preview
+
+ROOT = Path(__file__).parent.parent
+DOCUMENT = (ROOT / "docs" / "search.md").read_text()
+BLOCKS = re.findall(r"^```sh\n(.*?)^```$", DOCUMENT, re.M | re.S)
+SWEEPS = [line for block in BLOCKS for line in block.splitlines() if "cifar_arch.run -m" in line]
+
+
+def test_a_small_space_is_looked_through() -> None:
+    text = preview(["width=16,24,32,64", "c4=separable,plain"])
+    assert "points           8\n" in text
+    assert "feasible         37.5% of 8\n" in text
+    assert "rule separable is broken by 50.0%" in text
+    assert "rule params is broken by " in text
+    assert "about " in text
+
+
+def test_nothing_to_train() -> None:
+    assert preview(["width=64,96"]).endswith("nothing to train: widen the space or the limits")
+
+
+def test_an_endless_space_needs_a_number() -> None:
+    text = preview(["training.lr=interval(0.1,0.2)"])
+    assert text.startswith("points           endless, for it holds an interval\n")
+    assert text.endswith("give n_trials to see how long it takes")
+
+
+def test_mistakes_are_sentences() -> None:
+    with pytest.raises(ConfigError, match=r"^widht: unknown key"):
+        preview(["widht=3", "width=16,24"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", SWEEPS)
+def test_the_commands_of_the_document_can_be_previewed(command: str) -> None:
+    words = shlex.split(command.partition("-m cifar_arch.run -m ")[2])
+    local = [
+        word for word in words if not word.startswith(("hydra/launcher", "hydra.launcher", "hydra.sweeper"))
+    ]
+    assert "feasible " in preview(local)
