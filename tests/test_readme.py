@@ -1,5 +1,6 @@
 """The documents stay true: commands run, outputs and file trees are as shown, links resolve."""
 
+import contextlib
 import os
 import re
 import shlex
@@ -17,6 +18,7 @@ from cifar_arch import check
 from cifar_arch.compose import compose
 from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import judge
+from cifar_arch.search.preview import preview
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -53,7 +55,8 @@ COMMANDS = [
 ]
 CHECKS = [line for section, line in COMMANDS if line.startswith(CHECK) and section != "Add a block"]
 RUNS = [line for section, line in COMMANDS if line.startswith(RUN) and section != "Add a block"]
-TRAININGS = [line for line in RUNS if "--help" not in line and "RUN" not in line]
+SWEEPS = [line for line in RUNS if line.startswith(f"{RUN} -m ")]
+TRAININGS = [line for line in RUNS if line not in SWEEPS and "--help" not in line and "RUN" not in line]
 
 
 def section(name: str, language: str) -> list[str]:
@@ -80,14 +83,14 @@ def test_quick_start_is_two_commands_that_ci_runs_too() -> None:
     first, second = section("Quick start", "sh")[0].splitlines()
     before, _, main = first.partition(" && uv run ")
     assert before == "pip install uv"
-    assert main.startswith(RUN)
-    assert Experiment.from_dict(compose(overrides(main))).data.name == "shapes"
+    assert main == f"{RUN} -m +search=quickstart"
+    assert Experiment.from_dict(compose(overrides(main)[1:])).data.name == "shapes"
     assert second in (ROOT / ".ci" / "run").read_text().splitlines()
 
 
 def test_every_command_is_of_a_kind_that_is_tested() -> None:
     quick = section("Quick start", "sh")[0].splitlines()
-    tested = (*quick, *CHECKS, *TRAININGS, COMPLETION)
+    tested = (*quick, *CHECKS, *TRAININGS, *SWEEPS, COMPLETION)
     forms = rf"{RUN} (--help|training\.resume=RUN)|python -m cifar_arch\.evaluate RUN|uv sync( --extra \w+)+"
     forms += (
         r"|python -m cifar_arch\.(report|confirm|export|evaluate) .+"  # their options: test_options_exist
@@ -118,7 +121,7 @@ def test_checks_print_what_is_shown(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", shlex.split(command)[2:])
-    with pytest.raises(SystemExit):
+    with contextlib.suppress(SystemExit):
         check.main()
     out, err = capsys.readouterr()
     for fence, after in pairwise(FENCES):
@@ -132,6 +135,26 @@ def test_checks_print_what_is_shown(
 def test_runs_compose_within_their_limits(command: str) -> None:
     experiment = Experiment.from_dict(compose(overrides(command)))
     assert judge(experiment.model, experiment.limits, experiment.augment.active()).ok
+
+
+@pytest.mark.parametrize("command", SWEEPS)
+def test_sweeps_have_something_to_train(command: str) -> None:
+    assert "hours" in preview(overrides(command)[1:])
+
+
+def outline(text: str) -> list[str]:
+    """The lines of a sweep that are the same for each: what stands before its first value."""
+    words = ("is done", "rank ", "train ", "tables ", "look ", "  python", "  optuna", "accuracies ")
+    return [re.split(r"[\d/=:]", line)[0] for line in text.splitlines() if any(w in line for w in words)]
+
+
+@pytest.mark.slow
+def test_the_quick_start_prints_what_is_shown(tmp_path: Path) -> None:
+    (main,) = (line.partition(" && uv run ")[2] for line in section("Quick start", "sh")[0].splitlines()[:1])
+    done = typed(main, tmp_path, "data.validation=5700", "epochs=1", "n_trials=3")
+    assert (done.returncode, done.stderr) == (0, "")
+    shown = re.sub(r"(study quickstart)-\w+", r"\1", section("Quick start", "text")[0])
+    assert outline(re.sub(r"(study quickstart)-\w+", r"\1", done.stdout)) == outline(shown)
 
 
 @pytest.mark.slow

@@ -2,7 +2,9 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -134,8 +136,9 @@ def test_other_ends_are_listed(tmp_path: Path, status: Status) -> None:
 
 def test_foreign_folders_are_listed_and_our_own_are_not(tmp_path: Path) -> None:
     write_sweep(tmp_path, "s", {"width": [8, 16]}, lambda point: 0.5)
-    for ours in ("sweeps/s/experiment", "sweeps/s/.workers", "artifacts/x", "report/figures"):
+    for ours in ("sweeps/s/experiment", "sweeps/s/.workers", "artifacts/x", "report/figures", "sweeps/none"):
         (tmp_path / ours).mkdir(parents=True)
+    (tmp_path / "sweeps" / "none" / "rejected.csv").touch()  # a sweep that found nothing to train
     (tmp_path / "holiday" / "photos").mkdir(parents=True)
     (tmp_path / "holiday" / "photos" / "a.jpg").touch()
     frame = load_runs(tmp_path)
@@ -163,24 +166,30 @@ def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
         load_runs(tmp_path / "file")
 
 
-def test_folders_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Root may read everything, so that the system's refusal is put in its place."""
-    write_run(tmp_path / "runs" / "a")
-    (tmp_path / "runs" / "closed").mkdir()
-    scandir = os.scandir
+@pytest.fixture
+def unprivileged() -> Iterator[Path]:
+    """A folder that everybody may read, and a user to whom permissions apply, unlike root."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o777)
+        root = os.geteuid() == 0
+        if root:
+            os.seteuid(65534)  # nobody
+        yield Path(folder)
+        if root:
+            os.seteuid(0)
 
-    def refusing(path: str) -> Any:
-        if str(path).endswith("closed"):
-            raise PermissionError(13, "Permission denied")
-        return scandir(path)
 
-    monkeypatch.setattr(os, "scandir", refusing)
-    frame = load_runs(tmp_path).set_index("status")
+def test_folders_without_permission(unprivileged: Path) -> None:
+    write_run(unprivileged / "runs" / "a")
+    closed = unprivileged / "runs" / "closed"
+    closed.mkdir(mode=0)
+    frame = load_runs(unprivileged).set_index("status")
     assert frame.loc["unreadable", "reason"] == "the folder cannot be read (Permission denied)"
+    with pytest.raises(
+        ConfigError, match=r"outputs: the folder '.*closed' cannot be read \(Permission denied\)"
+    ):
+        load_runs(closed)
     assert len(frame) == 2
-    monkeypatch.setattr(os, "access", lambda path, mode: False)
-    with pytest.raises(ConfigError, match="outputs: no permission to read the folder"):
-        load_runs(tmp_path)
 
 
 def test_no_torch_and_no_optuna() -> None:

@@ -13,6 +13,7 @@ MARKS = {str(p) for p in (_RUN.summary, _RUN.architecture, _RUN.metrics, _RUN.lo
     "checkpoints",
 }
 OURS = {"report", "artifacts", "experiment"}  # folders beside runs that hold none
+SWEEP = OURS | {"rejected.csv"}  # what the folder of a sweep may hold, also before its first run
 
 Stamp = tuple[int, int]  # of summary.json: time in ns and size
 
@@ -22,8 +23,10 @@ def require_folder(root: Path) -> None:
     if not root.is_dir():
         what = "is no folder" if root.exists() else "does not exist"
         raise ConfigError(f"outputs: {str(root)!r} {what}; name the folder that holds your runs")
-    if not os.access(root, os.R_OK | os.X_OK):
-        raise ConfigError(f"outputs: no permission to read the folder {str(root)!r}")
+    try:
+        next(root.iterdir(), None)
+    except OSError as error:
+        raise ConfigError(f"outputs: the folder {str(root)!r} cannot be read ({error.strerror})") from error
 
 
 def find(root: str, known: Container[str], folder: str = "") -> Iterator[tuple[str, str | None]]:
@@ -41,7 +44,7 @@ def find(root: str, known: Container[str], folder: str = "") -> Iterator[tuple[s
         yield folder or ".", None
         return
     below = [n for n, is_folder in names.items() if is_folder and not n.startswith(".") and n not in OURS]
-    if not below and folder and not OURS & names.keys():
+    if not below and folder and not SWEEP & names.keys():
         yield folder, "no run: it holds none of " + ", ".join(sorted(MARKS - {".hydra"}))
     for name in below:
         path = f"{folder}/{name}" if folder else name

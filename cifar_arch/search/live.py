@@ -72,8 +72,10 @@ def result_line(search: SearchStudy, trial: FrozenTrial) -> str:
     elif trial.state == TrialState.COMPLETE:
         pairs = zip(search.plan.objectives, trial.values, strict=True)
         text = "  ".join(f"{n} {v:.2%}" if n == "accuracy" else f"{n} {v:,.0f}" for n, v in pairs)
+    elif trial.state == TrialState.PRUNED:
+        text = str(reason)
     else:
-        text = f"{trial.state.name.lower()}: {reason}"
+        text = f"failed: {reason}"
     size = f"{trial.user_attrs.get('params', 0):,} parameters"
     return f"trial {trial.number}  {text}  {size}  {typed(trial.params)}"
 

@@ -21,6 +21,7 @@ SAMPLE = 2000  # points looked at in a space that is larger
 # Multiply-adds of training a second, for the estimate: the default network on two cores of a server
 # CPU with AVX-512 (LOG.md, 2026-11-22).
 SPEED = 14e9
+PER_TRIAL = 5  # seconds beside training: reading the pictures, drawing the plots
 IMAGES = {"cifar10": 50_000, "shapes": 6_000}
 
 
@@ -79,7 +80,8 @@ def _text(space: Space, looked_at: Sequence[tuple[Point, Candidate]], config: di
     if feasible:
         for name in ("params", "receptive_field"):
             values = [c.totals[name] for c in feasible]
-            lines.append(f"{name:15}  {min(values):,} to {max(values):,}")
+            least, most = f"{min(values):,}", f"{max(values):,}"
+            lines.append(f"{name:15}  {least}" + (f" to {most}" if most != least else ""))
     rules = Counter(v.rule for _, c in looked_at for v in c.violations)
     lines += [f"rule {rule} is broken by {n / count:.1%}" for rule, n in rules.most_common()]
     lines += _estimate(feasible, size, share, config)
@@ -95,10 +97,12 @@ def _estimate(
     if not trials:
         return ["give n_trials to see how long it takes"]
     data, epochs = config["data"], config["training"]["epochs"]
-    images = IMAGES[data["name"]] - data["validation"]
+    # A forward pass is a third of a training step.
+    images = IMAGES[data["name"]] - data["validation"] + data["validation"] / 3
     macs = sum(c.totals["macs"] for c in feasible) / len(feasible)
-    hours = trials * epochs * images * macs / SPEED / 3600
+    hours = trials * (epochs * images * macs / SPEED + PER_TRIAL) / 3600
+    minutes = f" ({60 * hours:.0f} minutes)" if hours < 1 else ""
     return [
-        f"about {hours:.1g} hours for {trials} trials of {epochs} epochs without pruning, "
+        f"about {hours:.1g} hours{minutes} for {trials} trials of {epochs} epochs without pruning, "
         f"at {SPEED / 1e9:.0f} billion multiply-adds a second (two CPU cores)"
     ]
