@@ -22,6 +22,7 @@ from cifar_arch.compose import COMPOSITION_ERRORS, CONF, plain, sentence
 from cifar_arch.experiment import Rejected
 from cifar_arch.runfolder import RunFolder, Status
 from cifar_arch.schema import ConfigError, SearchStopped
+from cifar_arch.terminal import reader_left, unreadable
 
 log = logging.getLogger(__name__)
 
@@ -72,9 +73,8 @@ def main(task: Callable[[], Any] = hydra_main) -> None:
         if not isinstance(error, ConfigError) and _raised_by(error).partition(".")[0] != "hydra":
             raise
         sys.exit(_explain(error if isinstance(error, ConfigError) else ConfigError(sentence(error))))
-    except BrokenPipeError:  # as in `--help | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+    except BrokenPipeError:
+        reader_left()
     except (SearchStopped, OSError, *COMPOSITION_ERRORS, KeyboardInterrupt) as error:
         sys.exit(_explain(error))
 
@@ -156,7 +156,7 @@ def _explain(error: BaseException) -> int:
         case error if isinstance(error, COMPOSITION_ERRORS):
             lines, status = [sentence(error)], 2
         case OSError():
-            lines, status = [f"cannot read or write {error.filename or 'a file'}: {error.strerror}"], 1
+            lines, status = [unreadable(error)], 1
         case _:
             lines, status = [f"{type(error).__name__}: {error} (the traceback is in run.log)"], 1
     print("\n".join(lines), file=sys.stderr)

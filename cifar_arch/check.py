@@ -10,7 +10,7 @@ from cifar_arch.compose import compose
 from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import Verdict, judge
 from cifar_arch.limits import Limits
-from cifar_arch.schema import ConfigError
+from cifar_arch.terminal import sentences
 
 
 def main() -> None:
@@ -26,7 +26,7 @@ def main() -> None:
     )
     parser.add_argument("--config-dir", help="a folder whose configs are found before ours")
     arguments = parser.parse_intermixed_args()
-    try:
+    with sentences():
         if arguments.multirun:
             from cifar_arch.search.preview import preview
 
@@ -35,12 +35,9 @@ def main() -> None:
         experiment = Experiment.from_dict(compose(arguments.overrides, arguments.config_dir))
         verdict = judge(experiment.model, experiment.limits, experiment.augment.active())
         drawn = _plot(verdict, experiment.limits, arguments.plot) if arguments.plot else []
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
-    print(json.dumps(verdict.to_dict(), indent=2) if arguments.json else text(verdict))
-    if drawn and not arguments.json:
-        print(f"\ndrawn: {', '.join(drawn)}")
+        print(json.dumps(verdict.to_dict(), indent=2) if arguments.json else text(verdict))
+        if drawn and not arguments.json:
+            print(f"\ndrawn: {', '.join(drawn)}")
     sys.exit(0 if verdict.ok else 1)
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from cifar_arch import experiment
 from cifar_arch.runfolder import RunFolder, Status
 from cifar_arch.schema import ConfigError
+from cifar_arch.terminal import sentences
 
 CONFIRM = Path("outputs/confirm")
 STORAGE = "sqlite:///outputs/studies.db"
@@ -37,18 +38,15 @@ class Confirmed(NamedTuple):
 def main() -> None:
     """Exits with 2 for a mistake in what was typed, 1 where a training failed, 130 when interrupted."""
     arguments = _parser().parse_args()
-    try:
-        _confirm(arguments)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on", file=sys.stderr)
-        sys.exit(130)
-    except Exception as error:
-        text = str(error).splitlines()[0] if str(error) else type(error).__name__
-        print(f"a training failed ({text}); the same command goes on", file=sys.stderr)
-        sys.exit(1)
+    with sentences("interrupted; the same command goes on"):
+        try:
+            _confirm(arguments)
+        except (ConfigError, BrokenPipeError):
+            raise
+        except Exception as error:
+            text = str(error).splitlines()[0] if str(error) else type(error).__name__
+            print(f"a training failed ({text}); the same command goes on", file=sys.stderr)
+            sys.exit(1)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,7 +4,6 @@ With --images FOLDER it says what the network sees in a person's own pictures in
 """
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from cifar_arch.plots import confusion_counts
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError, checked
 from cifar_arch.spec import Architecture
+from cifar_arch.terminal import sentences
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
 
@@ -27,15 +27,11 @@ def main() -> None:
     parser.add_argument("--data", help="folder that holds cifar-10-batches-py (default: the run's)")
     parser.add_argument("--images", type=Path, help="a folder of pictures to classify instead")
     arguments = parser.parse_args()
-    try:
+    with sentences():
         if arguments.images:
             print(classify(arguments.run, arguments.images))
-            return
-        pictures, probabilities, recorded = evaluate(arguments.run, arguments.data)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
-    print(text(pictures, probabilities, recorded))
+        else:
+            print(text(*evaluate(arguments.run, arguments.data)))
 
 
 def evaluate(path: Path, root: str | None = None) -> tuple[Pictures, np.ndarray, float | None]:

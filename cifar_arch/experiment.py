@@ -150,6 +150,15 @@ def _train(
     from cifar_arch.training import pick_device, random_seed, train
 
     summary["device"] = pick_device(experiment.training.device).type
+    log.info(
+        "%s parameters, receptive field %d px; %d epochs on %s images of %s, on %s",
+        f"{summary['params']:,}",
+        summary["receptive_field"],
+        experiment.training.epochs,
+        f"{len(pictures.train.labels):,}",
+        pictures.name,
+        summary["device"],
+    )
 
     def after_epoch(history: "list[Epoch]") -> None:
         _record(folder, summary, history)

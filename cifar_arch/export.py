@@ -16,6 +16,7 @@ import numpy as np
 from cifar_arch.evaluate import load_network, load_pictures, require_finished
 from cifar_arch.runfolder import RunFolder, atomic
 from cifar_arch.schema import ConfigError
+from cifar_arch.terminal import sentences
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 CHECKED = 256  # images on which both are compared
@@ -29,11 +30,8 @@ def main() -> None:
     parser.add_argument("--data", help="folder that holds cifar-10-batches-py (default: the run's)")
     parser.add_argument("--to", type=Path, help="file to write (default: network.onnx in the run folder)")
     arguments = parser.parse_args()
-    try:
+    with sentences():
         path, difference = export(arguments.run, arguments.to, arguments.data)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
     print(
         f"{path}: {path.stat().st_size / 1024:.0f} KiB, pixels (N, 3, 32, 32) of 0 to 255 -> logits (N, 10)\n"
         f"largest difference from torch on {CHECKED} real images: {difference:.1e}"

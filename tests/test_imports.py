@@ -35,7 +35,7 @@ HYDRA = ["hydra", "omegaconf"]
 LOADED = [
     (tuple(STATIC), [*LEARNING, *TABLES, *HYDRA, "numpy"]),
     (
-        ("recipe", "runfolder", "summary", "augment", "data", "shapes", "experiment"),
+        ("recipe", "terminal", "runfolder", "summary", "augment", "data", "shapes", "experiment"),
         [*LEARNING, *TABLES, *HYDRA],
     ),
     (("compose", "check"), [*LEARNING, *TABLES]),

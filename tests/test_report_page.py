@@ -132,7 +132,7 @@ def test_the_front_holds_what_nothing_beats() -> None:
 
 REFUSED = [
     (("--study", "x"), "--study: no study 'x' in "),
-    (("--study", "S"), "; there are s, ..."),
+    (("--study", "S"), "; there are s\n"),
     (("--where", "param < 3"), "--where: no column 'param'; did you mean 'params'?"),
     (("--where", "params < 3"), "--where: none of 20 runs keeps 'params < 3'; loosen it"),
     (("--where", "exit()"), "--where: 'exit()' is not allowed there; "),
@@ -170,7 +170,7 @@ def test_folders_that_do_not_do(
     assert run(monkeypatch, str(written / "outputs"), "--to", str(tmp_path / "file")) == 2
     assert "--to: " in capsys.readouterr().err
     assert run(monkeypatch, str(written / "outputs"), "--to", str(tmp_path / "file" / "in")) == 1
-    assert capsys.readouterr().err.startswith("cannot write ")
+    assert capsys.readouterr().err.startswith("cannot read or write ")
 
 
 def test_half_finished_outputs_report_without_a_best_run(

@@ -5,7 +5,6 @@ Prints the best runs and writes report/: report.html, leaderboard.md, runs.csv, 
 
 import argparse
 import importlib.util
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +14,7 @@ from cifar_arch.report.runs import load_runs
 from cifar_arch.report.where import closest, require_column, where
 from cifar_arch.runfolder import atomic
 from cifar_arch.schema import ConfigError
+from cifar_arch.terminal import sentences
 
 SHOWN = 15  # rows for the terminal
 PARQUET = "pyarrow"  # the package that writes it
@@ -23,14 +23,8 @@ BEST_RUNS = 100  # rows of leaderboard.md
 
 def main() -> None:
     """Exits with 2 for a mistake in what was typed, 1 where the report cannot be written."""
-    try:
+    with sentences():
         _report(_parser().parse_args())
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
-        print(f"cannot write {error.filename or 'the report'}: {error.strerror}", file=sys.stderr)
-        sys.exit(1)
 
 
 def _parser() -> argparse.ArgumentParser:

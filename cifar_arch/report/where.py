@@ -50,8 +50,9 @@ def closest(name: str, names: Iterable[str]) -> str:
     names = list(names)
     like = [n for n in names if n.rpartition(".")[2] == name]
     like = like or difflib.get_close_matches(name, names, 2, 0.5)
-    shown = list(dict.fromkeys(like))[:3] or names[:8]
-    return f"did you mean {' or '.join(map(repr, shown))}?" if like else f"there are {', '.join(shown)}, ..."
+    if like:
+        return f"did you mean {' or '.join(map(repr, list(dict.fromkeys(like))[:3]))}?"
+    return f"there are {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}"
 
 
 def _mask(runs: pd.DataFrame, node: ast.AST) -> pd.Series:

@@ -1,0 +1,41 @@
+"""What becomes of errors at a command line: a sentence and an exit status instead of a traceback."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from typing import NoReturn
+
+from cifar_arch.schema import ConfigError
+
+
+@contextlib.contextmanager
+def sentences(interrupted: str = "interrupted") -> Iterator[None]:
+    """Ends a command with 2 for a mistake in what was typed, 1 for a file that cannot be read or
+    written, and 130 after Ctrl-C, saying `interrupted`."""
+    try:
+        yield
+        sys.stdout.flush()
+    except ConfigError as error:
+        _end(str(error), 2)
+    except KeyboardInterrupt:
+        _end(interrupted, 130)
+    except BrokenPipeError:
+        reader_left()
+    except OSError as error:
+        _end(unreadable(error), 1)
+
+
+def unreadable(error: OSError) -> str:
+    return f"cannot read or write {error.filename or 'a file'}: {error.strerror}"
+
+
+def reader_left() -> NoReturn:
+    """Ends quietly, as after `| head`: also the flush at exit must not fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(1)
+
+
+def _end(sentence: str, status: int) -> NoReturn:
+    print(sentence, file=sys.stderr)
+    sys.exit(status)
