@@ -50,7 +50,9 @@ def test_the_switch_chooses_the_pictures(real: bool) -> None:
         for n in ast.parse(CODE[1]).body
         if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "MODEL"
     ]
-    made = eval(ast.unparse(assigned.value), {"REAL": real, "MODEL": ast.literal_eval(model.value)})
+    made = eval(
+        ast.unparse(assigned.value), {"REAL": real, "DATA": "there", "MODEL": ast.literal_eval(model.value)}
+    )
     assert Experiment.from_dict(made).data.name == ("cifar10" if real else "shapes")
 
 

@@ -63,6 +63,10 @@ WRONG = [
     ("width=4,6 hydra.sweeper.trials=3", "hydra.sweeper.trials: unknown key"),
     ("width=4,6 hydra.sweeper.pruner.n_warmup_steps=-1", "hydra.sweeper.pruner: "),
     ("width=4,6 sampler=nsgaii hydra.sweeper.sampler.population_size=1", "hydra.sweeper.sampler: "),
+    (
+        "width=range(4,16) limits=none n_trials=2 sampler=cmaes",
+        "hydra.sweeper.sampler: needs the package 'cmaes', which is not installed; type uv pip install cmaes",
+    ),
     ("+search=nothing", "search: unknown option 'nothing'; choose from blocks, quickstart, recipe"),
     (
         "width=64,96 c4=plain",

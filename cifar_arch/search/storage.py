@@ -117,3 +117,4 @@ def quiet_optuna() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", category=ExperimentalWarning)
     warnings.filterwarnings("ignore", "Heartbeat of storage")  # beaten by our own thread
+    warnings.filterwarnings("ignore", "Constraints have been set")  # rejected ones are not trained anyway

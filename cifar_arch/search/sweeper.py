@@ -73,6 +73,11 @@ class ArchitectureSweeper(OptunaSweeperImpl):
             with flag_override(self.config.hydra, "readonly", False):
                 self.config.hydra.sweep.dir = str(plan.folder)
             self._search(search, fixed)
+        except ImportError as error:  # Optuna imports what a sampler needs when it is asked for a point
+            raise ConfigError(
+                f"hydra.sweeper.sampler: needs the package {error.name!r}, which is not installed; "
+                f"type uv pip install {error.name}, or choose another sampler"
+            ) from error
         except KeyboardInterrupt:
             print(f"\nstopped; the same command goes on with study {plan.name}", flush=True)
             raise
