@@ -63,10 +63,6 @@ WRONG = [
     ("width=4,6 hydra.sweeper.trials=3", "hydra.sweeper.trials: unknown key"),
     ("width=4,6 hydra.sweeper.pruner.n_warmup_steps=-1", "hydra.sweeper.pruner: "),
     ("width=4,6 sampler=nsgaii hydra.sweeper.sampler.population_size=1", "hydra.sweeper.sampler: "),
-    (
-        "width=range(4,16) limits=none n_trials=2 sampler=cmaes",
-        "hydra.sweeper.sampler: needs the package 'cmaes', which is not installed; type uv pip install cmaes",
-    ),
     ("+search=nothing", "search: unknown option 'nothing'; choose from blocks, quickstart, recipe"),
     (
         "width=64,96 c4=plain",
@@ -82,6 +78,15 @@ def test_a_mistake_is_one_sentence(typed: str, start: str, tmp_path: Path) -> No
     assert done.stderr.count("\n") == 1
     assert done.returncode == 2
     assert not (tmp_path / "epochs.log").exists()
+
+
+def test_a_sampler_that_lacks_its_package_names_it(tmp_path: Path) -> None:
+    typed = ("width=range(4,16)", "limits=none", "epochs=1", "n_trials=3", "sampler=cmaes", "study=lacking")
+    done = sweep(*typed, cwd=tmp_path)
+    sentence = "hydra.sweeper.sampler: needs the package 'cmaes', which is not installed; "
+    assert done.stderr == f"{sentence}type uv pip install cmaes, or choose another sampler\n"
+    assert done.returncode == 2
+    assert all(t.state.is_finished() for t in trials(tmp_path))
 
 
 def test_a_space_without_m_is_refused(tmp_path: Path) -> None:
