@@ -225,6 +225,7 @@ class SearchStudy(Book):
     def leave(self) -> None:
         """Gives back what this worker did not finish; somebody goes on from its checkpoint."""
         with self.lock():
+            recover(self, self.workers)  # also a trial whose asking failed half-way
             for trial in self.trials(RUNNING):
                 if trial.user_attrs.get("worker") == self.workers.me:
                     settle(self, trial, stopped=True)
