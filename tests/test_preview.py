@@ -39,6 +39,13 @@ def test_mistakes_are_sentences() -> None:
         preview(["widht=3", "width=16,24"])
 
 
+def test_the_document_shows_what_is_printed() -> None:
+    command = "python -m cifar_arch.check -m +search=quickstart"
+    shown = re.search(rf"^```sh\n{re.escape(command)}\n```\n\n```text\n(.*?)^```$", DOCUMENT, re.M | re.S)
+    assert shown
+    assert shown[1] == preview(["+search=quickstart"]) + "\n"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", SWEEPS)
 def test_the_commands_of_the_document_can_be_previewed(command: str) -> None:
