@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import re
+import zlib
 from collections.abc import Iterable
 from html import escape
 from pathlib import Path
@@ -215,7 +216,7 @@ def svg(figure: Figure, done: pd.DataFrame) -> Markup:
     text = re.sub(r'<a xlink:href="#run-(\d+)"[^>]*>', named, text)
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
-    return Markup(_own_ids(text, f"f{abs(hash(text)) % 10**8}"))
+    return Markup(_own_ids(text, f"f{zlib.crc32(text.encode())}"))
 
 
 def _own_ids(text: str, prefix: str) -> str:
