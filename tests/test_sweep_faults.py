@@ -107,7 +107,7 @@ def test_an_interrupted_sweep_leaves_nothing_running_and_goes_on(tmp_path: Path,
     assert_whole(tmp_path)
     again = sweep(*GRID, cwd=tmp_path)
     assert again.returncode == 0
-    assert "12 trials are trained already" in again.stdout
+    assert "12 trained before" in again.stdout
     assert "study grid is done: 12 trained\n" in again.stdout
     assert re.search(r"^ +1 +\d+ +\d\d\.\d\d% ", again.stdout, re.M)
     assert_whole(tmp_path)

@@ -19,7 +19,7 @@ def announce(search: SearchStudy) -> None:
     points = "endless" if size is None else f"{size:,} point{'s' if size > 1 else ''}"
     print(f"study {plan.name}: {points}, folders in {plan.folder}", flush=True)
     if counts["trained"]:
-        print(f"{counts['trained']} trials are trained already", flush=True)
+        print(f"{counts['trained']} trained before", flush=True)
 
 
 def finish(search: SearchStudy, prefer: str, composer: Composer, config: dict[str, Any]) -> None:
@@ -61,5 +61,5 @@ def _print_target(best: FrozenTrial, objective: str, target: float | None, data:
     if data == "shapes":
         print("accuracies on the embedded picture set never count towards the target")
     elif best.values[0] < target:
-        missing = target - best.values[0]
-        print(f"none reaches {target:.0%} on the validation images: {missing:.2%} are missing")
+        missing = 100 * (target - best.values[0])
+        print(f"none reaches {target:.0%} on the validation images: the best is {missing:.2f} points below")
