@@ -22,6 +22,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
 
 
 def main() -> None:
+    """Exits with 2 for what is no finished run or no picture."""
     parser = argparse.ArgumentParser(prog="python -m cifar_arch.evaluate", description=__doc__)
     parser.add_argument("run", type=Path, help="a run folder: outputs/runs/<date>/<time>")
     parser.add_argument("--data", help="folder that holds cifar-10-batches-py (default: the run's)")

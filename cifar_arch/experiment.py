@@ -151,13 +151,9 @@ def _train(
 
     summary["device"] = pick_device(experiment.training.device).type
     log.info(
-        "%s parameters, receptive field %d px; %d epochs on %s images of %s, on %s",
-        f"{summary['params']:,}",
-        summary["receptive_field"],
-        experiment.training.epochs,
-        f"{len(pictures.train.labels):,}",
-        pictures.name,
-        summary["device"],
+        f"{summary['params']:,} parameters, receptive field {summary['receptive_field']} px; "
+        f"{summary['epochs']} epochs on {len(pictures.train.labels):,} images of {pictures.name}, "
+        f"on {summary['device']}"
     )
 
     def after_epoch(history: "list[Epoch]") -> None:

@@ -32,10 +32,11 @@ def main() -> None:
     arguments = parser.parse_args()
     with sentences():
         path, difference = export(arguments.run, arguments.to, arguments.data)
-    print(
-        f"{path}: {path.stat().st_size / 1024:.0f} KiB, pixels (N, 3, 32, 32) of 0 to 255 -> logits (N, 10)\n"
-        f"largest difference from torch on {CHECKED} real images: {difference:.1e}"
-    )
+        size = path.stat().st_size / 1024
+        print(
+            f"{path}: {size:.0f} KiB, pixels (N, 3, 32, 32) of 0 to 255 -> logits (N, 10)\n"
+            f"largest difference from torch on {CHECKED} real images: {difference:.1e}"
+        )
     if not difference <= TOLERANCE:
         print(f"the difference is over {TOLERANCE:g}: do not deploy this file", file=sys.stderr)
         sys.exit(1)
