@@ -7,13 +7,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from generated_runs import write_run, write_sweep
 from PIL import Image
 
-from cifar_arch.report import command
-from cifar_arch.report.figures import pareto
+from cifar_arch.report import command, load_runs, tables
+from cifar_arch.report.effects import compared
+from cifar_arch.report.figures import accuracy_against, pareto
 from cifar_arch.runfolder import Status
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -130,6 +132,22 @@ def test_the_leaderboard_is_markdown(written: Path) -> None:
     assert rows[2].startswith("| 1 | 82.00% |")
 
 
+def test_validation_and_test_are_told_apart(written: Path) -> None:
+    """A test accuracy is drawn hollow, with a front of its own, and never makes a pair with another."""
+    runs = tables.ranking(load_runs(written / "outputs"))
+    done = compared(runs)
+    [axes] = accuracy_against(done[done["data"] == "cifar10"], "params").axes
+    points = {
+        group.get_label(): (np.shape(group.get_offsets())[0], len(group.get_facecolor()) > 0)
+        for group in axes.collections
+    }
+    assert points == {"CIFAR-10, validation": (16, True), "CIFAR-10, test": (1, False)}
+    assert [line.get_label() for line in axes.lines if "front" in str(line.get_label())] == [
+        "Pareto front, 1 run",
+        "Pareto front, 2 runs",
+    ]
+
+
 def test_the_front_holds_what_nothing_beats() -> None:
     runs = pd.DataFrame({"params": [1, 2, 2, 3, 4], "accuracy": [0.5, 0.4, 0.6, 0.6, 0.7]})
     assert pareto(runs, "params").to_numpy().tolist() == [[1, 0.5], [2, 0.6], [4, 0.7]]
@@ -243,6 +261,14 @@ def test_in_a_browser(written: Path, tmp_path: Path, width: int) -> None:
 def test_in_print(written: Path, tmp_path: Path) -> None:
     pdf = tmp_path / "page.pdf"
     browser(tmp_path, f"--print-to-pdf={pdf}", (written / "report" / "report.html").as_uri())
+    text = subprocess.run(
+        ["pdftotext", "-layout", "-l", "1", pdf, "-"], capture_output=True, text=True, check=True
+    )
+    headings = next(
+        line.split() for line in text.stdout.splitlines() if "validation" in line and "rank" in line
+    )
+    assert headings[:4] == ["rank", "validation", "test", "parameters"]  # no word is broken
+    assert headings[-2:] == ["status", "folder"]
     subprocess.run(["pdftoppm", "-r", "40", "-png", pdf, tmp_path / "sheet"], check=True)
     sheets = sorted(tmp_path.glob("sheet*.png"))
     assert 3 <= len(sheets) <= 10

@@ -5,6 +5,8 @@ Prints the best runs and writes report/: report.html, leaderboard.md, runs.csv, 
 
 import argparse
 import importlib.util
+import shutil
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -46,7 +48,8 @@ def _report(arguments: argparse.Namespace) -> None:
     if arguments.group_by:
         require_column(runs, arguments.group_by, "--group-by")
     ranked = tables.ranking(runs, arguments.sort)
-    print(screen(ranked, arguments.group_by))
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    print(screen(ranked, arguments.group_by, room))
     hints = write(ranked, arguments.outputs, arguments.to, arguments.group_by)
     print(f"\nwritten to {arguments.to}: open {arguments.to / 'report.html'} in a browser", *hints, sep="\n")
 
@@ -74,11 +77,14 @@ def chosen(runs: pd.DataFrame, outputs: Path, study: str | None, condition: str 
     return runs
 
 
-def screen(ranked: pd.DataFrame, group_by: str | None) -> str:
-    """What the terminal shows."""
+def screen(ranked: pd.DataFrame, group_by: str | None, room: int | None = None) -> str:
+    """What the terminal shows, the best runs in lines of at most `room` characters."""
     parts = ["\n".join(tables.notes(ranked)), ""]
-    columns = tables.shown_columns(ranked, 16)
-    parts.append(tables.text(ranked.head(SHOWN), columns))
+    head, columns = ranked.head(SHOWN), tables.shown_columns(ranked)
+    fitting = tables.fitting(head, columns, room) if room else columns
+    parts.append(tables.text(head, fitting))
+    if left_out := [tables.label(name) for name in columns if name not in fitting]:
+        parts.append(f"no room for {', '.join(left_out)}: report.html has them")
     if len(ranked) > SHOWN:
         parts.append(f"... and {len(ranked) - SHOWN:,} more in runs.csv")
     if group_by:
@@ -106,7 +112,7 @@ def effect_lines(found: pd.DataFrame) -> list[str]:
     for row in found.itertuples(index=False):
         size = f"95 % interval {100 * row.low:+.2f} to {100 * row.high:+.2f}, " if row.pairs >= 3 else ""
         few = ", too few for an interval" if row.pairs < 3 else ""
-        change = f"{row.factor}: {row.baseline} to {row.level} {100 * row.effect:+.2f} points"
+        change = f"{tables.label(row.factor)}: {row.baseline} to {row.level} {100 * row.effect:+.2f} points"
         lines.append(f"{change} ({size}n={row.pairs}{few})")
     return lines
 

@@ -89,7 +89,7 @@ class _Codes:
     """The settings of all runs as integers, so that equal ones are found at once."""
 
     def __init__(self, runs: pd.DataFrame):
-        self.columns = settings(runs)
+        self.columns = [*settings(runs), "accuracy_of"]  # test never against validation
         coded = [pd.factorize(runs[name])[0] for name in self.columns]
         self.codes = np.array(coded, dtype=np.int64).reshape(len(self.columns), len(runs)).T
         self.accuracy = runs["accuracy"].to_numpy(float)

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from cifar_arch.report.tables import label
+
 BLUE, ORANGE, GREY = "#2563a8", "#d9822b", "#8a8f98"
 SIZE = (5.8, 4.0)  # inches
 MARKERS = {"cifar10": "o", "shapes": "s"}
@@ -34,11 +36,13 @@ def _axes(**labels: Any) -> tuple[Figure, Any]:
 def accuracy_against(done: pd.DataFrame, column: str) -> Figure:
     """A point for each completed run, the limit as a line, and for costs the Pareto front.
 
-    The points of a data set carry the links #run-N of `done["rank"]`, for the page.
+    Test accuracies are hollow and have a front of their own: they are of other images, and mostly of
+    longer training. The points carry the links #run-N of `done["rank"]`, for the page.
     """
     figure, axes = _axes(xlabel=X_LABELS[column], ylabel="accuracy (%)")
     scale = SCALES[column]
-    for data, group in done[done[column].notna()].groupby("data"):
+    for (data, images), group in done[done[column].notna()].groupby(["data", "accuracy_of"]):
+        tested = images == "test"
         x, y = group[column].astype(float) / scale, 100 * group["accuracy"]
         points = axes.scatter(
             x,
@@ -46,9 +50,10 @@ def accuracy_against(done: pd.DataFrame, column: str) -> Figure:
             s=34,
             marker=MARKERS.get(str(data), "^"),
             alpha=0.75,
-            linewidths=0.4,
-            edgecolors="white",
-            label=NAMES.get(str(data), str(data)),
+            linewidths=1.4 if tested else 0.4,
+            facecolors="none" if tested else BLUE,
+            edgecolors=ORANGE if tested else "white",
+            label=f"{NAMES.get(str(data), data)}, {images}",
             zorder=3,
         )
         points.set_urls([f"#run-{rank}" for rank in group["rank"]])
@@ -58,7 +63,7 @@ def accuracy_against(done: pd.DataFrame, column: str) -> Figure:
                 front[column].astype(float) / scale,
                 100 * front["accuracy"],
                 where="post",
-                color=points.get_facecolor()[0][:3],
+                color=ORANGE if tested else BLUE,
                 linewidth=1.2,
                 label=f"Pareto front, {len(front)} run{'s' * (len(front) > 1)}",
             )
@@ -122,7 +127,7 @@ def importance_bars(table: pd.DataFrame) -> Figure:
     """A bar for each setting: the share of variance that it accounts for by itself."""
     shown = table.head(12).iloc[::-1]
     figure, axes = _axes(xlabel="share of the accuracy's variance (%)")
-    bars = axes.barh(shown["setting"].str.removeprefix("model."), 100 * shown["share"], color=BLUE)
+    bars = axes.barh(shown["setting"].map(label), 100 * shown["share"], color=BLUE)
     axes.bar_label(bars, fmt="%.0f", padding=3, fontsize=8)
     axes.set_xlim(0, 100)
     return figure
@@ -144,7 +149,8 @@ def effect_bars(table: pd.DataFrame) -> Figure:
         )
     axes.axvline(0, color="black", linewidth=0.8)
     names = [
-        f"{f}: {a} to {b}" for f, a, b in zip(shown["factor"], shown["baseline"], shown["level"], strict=True)
+        f"{label(f)}: {a} to {b}"
+        for f, a, b in zip(shown["factor"], shown["baseline"], shown["level"], strict=True)
     ]
     axes.set_yticks(places, names, fontsize=8)
     axes.set(xlabel="change in accuracy (points, 95 % interval)")

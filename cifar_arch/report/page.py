@@ -89,7 +89,7 @@ class Page:
     def _effect_rows(self) -> list[dict[str, str]]:
         return [
             {
-                "factor": row.factor,
+                "factor": tables.label(row.factor),
                 "change": f"{row.baseline} → {row.level}",
                 "effect": f"{100 * row.effect:+.2f}",
                 "interval": f"{100 * row.low:+.2f} … {100 * row.high:+.2f}" if row.pairs >= 3 else "too few",

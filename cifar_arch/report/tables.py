@@ -22,12 +22,14 @@ LABELS: dict[str, tuple[str, str]] = {
     "params": ("parameters", "{:,}"),
     "macs": ("MACs", "{:,}"),
     "receptive_field": ("field (px)", "{:d}"),
-    "epochs_done": ("epochs", "{:d}"),
+    "epochs_done": ("epochs done", "{:d}"),
     "seconds": ("seconds", "{:,.0f}"),
     "accuracy_of": ("of", "{}"),
     "share": ("share of variance", "{:.0%}"),
 }
 BASE = ("rank", "val_accuracy", "test_accuracy", "params", "receptive_field", "macs")
+MOST_SETTINGS = 14
+LEFT_OUT_FIRST = ("seconds", "epochs_done", "macs", "status", "seed", "data", "receptive_field")
 
 
 def ranking(runs: pd.DataFrame, sort: str = BEST_FIRST) -> pd.DataFrame:
@@ -47,15 +49,37 @@ def ranking(runs: pd.DataFrame, sort: str = BEST_FIRST) -> pd.DataFrame:
     order = order.sort_values(keys, ascending=downwards, kind="stable", na_position="last", ignore_index=True)
     ranked = order.drop(columns=["_unfinished", "_embedded", "_tested"])
     ranked.insert(0, "rank", range(1, len(ranked) + 1))
-    ranked.attrs = dict(runs.attrs)
+    ranked.attrs = {**runs.attrs, "sort": sort.lstrip("-")}
     return ranked
 
 
-def shown_columns(runs: pd.DataFrame, most: int = 20) -> list[str]:
-    """What a leaderboard shows: results, sizes, and the settings in which the runs differ."""
+def shown_columns(runs: pd.DataFrame) -> list[str]:
+    """What a leaderboard shows: results, sizes, the settings in which the runs differ, and the folder.
+
+    The column that it is sorted by is always among them.
+    """
+    base = [name for name in BASE if runs[name].notna().any()]
+    base += [name for name in (runs.attrs["sort"],) if name != "accuracy"]
+    chosen = [name for name in swept(runs) if name != "data"][:MOST_SETTINGS]
     further = [name for name in ("data", "seed") if runs[name].nunique() > 1]
-    columns = [*BASE, "epochs_done", "seconds", "status", "folder", *further, *swept(runs)]
-    return list(dict.fromkeys(columns))[:most]
+    return list(dict.fromkeys([*base, *chosen, *further, "epochs_done", "seconds", "status", "folder"]))
+
+
+def fitting(frame: pd.DataFrame, columns: Sequence[str], width: int) -> list[str]:
+    """The columns without as many as it takes for `text` to be at most `width` characters wide.
+
+    Effort goes first, then the settings from the last one on; accuracies, parameters, the folder and the
+    column that is sorted by stay.
+    """
+    kept, needed = list(columns), (*BASE, "folder", frame.attrs["sort"])
+    chosen = [name for name in reversed(columns) if name not in (*needed, *LEFT_OUT_FIRST)]
+    for name in (*LEFT_OUT_FIRST, *chosen):
+        if name == frame.attrs["sort"]:
+            continue
+        if max(map(len, text(frame, kept).splitlines())) <= width:
+            break
+        kept = [other for other in kept if other != name]
+    return kept
 
 
 def label(column: str) -> str:
@@ -142,11 +166,9 @@ def target_line(runs: pd.DataFrame) -> str | None:
     if not len(held):
         return None
     reached = int(held["reaches_target"].sum())
-    best = held.loc[held["test_accuracy"].idxmax()]
     if reached:
-        return (
-            f"{reached:,} of {len(held):,} tested runs reach their target; best {best['test_accuracy']:.2%}"
-        )
+        return f"{reached:,} of {len(held):,} tested runs reach their target"
+    best = held.loc[held["test_accuracy"].idxmax()]
     missing = best["target_accuracy"] - best["test_accuracy"]
     return (
         f"no tested run reaches its target; the best, {best['folder']}, is {100 * missing:.2f} points below"
