@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl
 from omegaconf import DictConfig, OmegaConf, flag_override
-from optuna.samplers import BaseSampler, RandomSampler
+from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler
 
 from cifar_arch.compose import COMPOSITION_ERRORS, plain, sentence
 from cifar_arch.runfolder import RunFolder, atomic
@@ -73,11 +74,6 @@ class ArchitectureSweeper(OptunaSweeperImpl):
             with flag_override(self.config.hydra, "readonly", False):
                 self.config.hydra.sweep.dir = str(plan.folder)
             self._search(search, fixed)
-        except ImportError as error:  # Optuna imports what a sampler needs when it is asked for a point
-            raise ConfigError(
-                f"hydra.sweeper.sampler: needs the package {error.name!r}, which is not installed; "
-                f"type uv pip install {error.name}, or choose another sampler"
-            ) from error
         except KeyboardInterrupt:
             print(f"\nstopped; the same command goes on with study {plan.name}", flush=True)
             raise
@@ -124,7 +120,12 @@ class ArchitectureSweeper(OptunaSweeperImpl):
 
     def _check_plugins(self, options: Options) -> None:
         """Refuses wrong options of sampler and pruner here: in a job they would cost a trial each."""
-        self._sampler(options.seed)
+        sampler = self._sampler(options.seed)
+        if isinstance(sampler, CmaEsSampler) and find_spec("cmaes") is None:
+            raise ConfigError(  # Optuna itself misses it only when it is asked for a second point
+                "hydra.sweeper.sampler: needs the package 'cmaes', which is not installed; "
+                "type uv pip install cmaes, or choose another sampler"
+            )
         pruner = _made("pruner", self.pruner, PRUNERS)
         if len(options.objectives) > 1 and type(pruner).__name__ != "NopPruner":
             print("Optuna cannot prune with several objectives: every trial is trained to its end")
