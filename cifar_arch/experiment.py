@@ -77,6 +77,7 @@ def run(
     `progress` shows a bar on a terminal.
     """
     folder = RunFolder(path)
+    folder.discard_unfinished()
     summary: dict[str, Any] = {"status": Status.FAILED, "reason": None, **provenance(config)}
     start = time.perf_counter() - folder.seconds_trained()  # by earlier sessions
     try:

@@ -14,10 +14,10 @@ class Recipe(Strict, frozen=True, kw_only=True):
     epochs: Positive = 15
     batch_size: Positive = 128
     optimizer: Literal["sgd", "adamw"] = "sgd"  # sgd with Nesterov momentum
-    lr: Annotated[float, Meta(gt=0, le=100)] = 0.25  # the highest of the schedule
+    lr: Annotated[float, Meta(gt=0)] = 0.25  # the highest of the schedule
     momentum: Share = 0.9
     cycle_momentum: tuple[Share, Share] | None = None  # (low, high), against the rate; onecycle only
-    weight_decay: Annotated[float, Meta(ge=0, le=100)] = 5e-4  # of weights; norms and biases have none
+    weight_decay: Annotated[float, Meta(ge=0)] = 5e-4  # of weights; norms and biases have none
     schedule: Literal["onecycle", "cosine"] = "onecycle"
     warmup: Share = 0.3  # share of the steps in which the rate rises
     label_smoothing: Share = 0.1

@@ -72,6 +72,11 @@ class RunFolder:
         except OSError:
             return 0
 
+    def discard_unfinished(self) -> None:
+        """Removes what a killed process was writing."""
+        for temporary in self.path.rglob(".*.tmp"):
+            temporary.unlink(missing_ok=True)
+
     def read_summary(self) -> dict[str, Any]:
         """summary.json, or nothing where the run ended without one."""
         try:

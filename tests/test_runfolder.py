@@ -70,6 +70,25 @@ def test_a_full_disk_keeps_the_old_file(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["summary.json"]
 
 
+def test_what_a_killed_process_was_writing_is_discarded(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.write_json(folder.summary, {"status": "completed"})
+    code = """if True:
+        import os, sys
+        from pathlib import Path
+        from cifar_arch.runfolder import atomic
+        with atomic(Path(sys.argv[1])) as temporary:
+            temporary.write_text("half")
+            os.kill(os.getpid(), 9)
+    """
+    for path in (folder.checkpoint, folder.summary):
+        subprocess.run([sys.executable, "-c", code, str(path)], env=environment(), check=False)
+    assert len(list(tmp_path.rglob(".*.tmp"))) == 2
+    folder.discard_unfinished()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [folder.summary]
+    assert folder.read_summary() == {"status": "completed"}
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_json_has_null_for_what_is_no_finite_number(tmp_path: Path, value: float) -> None:
     folder = RunFolder(tmp_path)
