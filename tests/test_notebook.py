@@ -25,6 +25,7 @@ def test_it_is_a_notebook_without_leftovers() -> None:
         if cell["cell_type"] == "code":
             assert (cell["outputs"], cell["execution_count"]) == ([], None)
     assert "\nREAL = False  # True: CIFAR-10" in CODE[0]
+    assert NOTEBOOK["metadata"]["accelerator"] == "GPU"  # what Colab asks for at the start
 
 
 def test_every_command_that_it_names_exists() -> None:
