@@ -13,6 +13,7 @@ import optuna
 from conftest import environment
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.samplers import BaseSampler, RandomSampler
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
 
 from cifar_arch.limits import Violation
@@ -25,10 +26,16 @@ TESTS = Path(__file__).parent
 STORAGE = "sqlite:///outputs/studies.db"
 
 
+def close(storage: RDBStorage) -> None:
+    """Leaves no connection to the garbage collector, which warns."""
+    storage.remove_session()
+    storage.engine.dispose()
+
+
 @functools.cache
 def _empty_database() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
-        optuna.storages.RDBStorage(f"sqlite:///{folder}/empty.db").engine.dispose()
+        close(RDBStorage(f"sqlite:///{folder}/empty.db"))
         return (Path(folder) / "empty.db").read_bytes()
 
 
@@ -111,14 +118,13 @@ def sweep(*arguments: str, cwd: Path, settings: str = "{}") -> "subprocess.Compl
 
 def trials(cwd: Path, url: str = "", name: str = "") -> list[FrozenTrial]:
     """All trials of a study, by default the only one, in the folder's storage or the one at `url`."""
-    storage = optuna.storages.RDBStorage(url or f"sqlite:///{cwd}/outputs/studies.db")
+    storage = RDBStorage(url or f"sqlite:///{cwd}/outputs/studies.db")
     try:
         if not name:
             (name,) = optuna.get_all_study_names(storage)
         return optuna.load_study(study_name=name, storage=storage).get_trials()
-    finally:  # no connection is left for the garbage collector, which warns
-        storage.remove_session()
-        storage.engine.dispose()
+    finally:
+        close(storage)
 
 
 def trained(found: Sequence[FrozenTrial]) -> list[FrozenTrial]:

@@ -19,7 +19,7 @@ from cifar_arch.compose import CONF, compose
 from cifar_arch.confirm import Confirmed
 from cifar_arch.experiment import Experiment
 from cifar_arch.runfolder import RunFolder, Status
-from cifar_arch.search.storage import quiet_optuna
+from cifar_arch.search.storage import open_storage, quiet_optuna
 
 # trial: overrides, validation accuracy, parameters
 TRIALS: dict[int, tuple[list[str], float | None, int]] = {
@@ -52,7 +52,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _sweep() -> None:
     Path("outputs").mkdir()
-    made = optuna.create_study(study_name="s", storage=confirm.STORAGE, direction="maximize")
+    made = optuna.create_study(study_name="s", storage=open_storage(confirm.STORAGE), direction="maximize")
     made.set_metric_names(["accuracy"])
     with initialize_config_dir(str(CONF), job_name="cifar_arch"):
         composed = {
@@ -221,8 +221,9 @@ def test_mistakes(
 def test_studies_that_cannot_be_confirmed(
     study: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    optuna.create_study(study_name="empty", storage=confirm.STORAGE).set_metric_names(["accuracy"])
-    optuna.create_study(study_name="sizes", storage=confirm.STORAGE).set_metric_names(["params"])
+    storage = open_storage(confirm.STORAGE)
+    optuna.create_study(study_name="empty", storage=storage).set_metric_names(["accuracy"])
+    optuna.create_study(study_name="sizes", storage=storage).set_metric_names(["params"])
     for name, message in (
         ("empty", "study: 'empty' has no completed trial yet"),
         ("sizes", "study: 'sizes' looked for params first; confirm needs accuracy there"),

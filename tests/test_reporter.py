@@ -1,13 +1,16 @@
 """What a job tells the study after each epoch, and when that ends it. Real SQLite."""
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import optuna
 import pytest
 from optuna.pruners import BasePruner, MedianPruner, ThresholdPruner
+from optuna.storages import RDBStorage
 from optuna.trial import TrialState
+from sweeping import close
 
 from cifar_arch.experiment import Pruned
 from cifar_arch.search.reporter import HandedOver, Reporter
@@ -27,29 +30,37 @@ def url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/studies.db"
 
 
+@pytest.fixture
+def storage(url: str) -> Iterator[RDBStorage]:
+    """The storage as another process opens it."""
+    made = RDBStorage(url)
+    yield made
+    close(made)
+
+
 def reporter(study: optuna.Study, url: str, pruner: BasePruner, epochs: int = 3) -> Reporter:
     return Reporter(url, "s", study.ask()._trial_id, pruner, epochs)
 
 
-def test_each_epoch_is_told_once_also_after_a_resumed_start(url: str) -> None:
-    study = optuna.create_study(storage=url, study_name="s", direction="maximize")
+def test_each_epoch_is_told_once_also_after_a_resumed_start(url: str, storage: RDBStorage) -> None:
+    study = optuna.create_study(storage=storage, study_name="s", direction="maximize")
     report = reporter(study, url, optuna.pruners.NopPruner())
     report(rows(0.1, 0.2))  # it goes on after the second epoch of an earlier process
     report(rows(0.1, 0.2, 0.3))
     assert study.trials[0].intermediate_values == {1: 0.1, 2: 0.2, 3: 0.3}
 
 
-def test_a_bad_trial_is_pruned_but_not_after_its_last_epoch(url: str) -> None:
-    study = optuna.create_study(storage=url, study_name="s", direction="maximize")
+def test_a_bad_trial_is_pruned_but_not_after_its_last_epoch(url: str, storage: RDBStorage) -> None:
+    study = optuna.create_study(storage=storage, study_name="s", direction="maximize")
     below_half = ThresholdPruner(lower=0.5)
     with pytest.raises(Pruned, match=r"^pruned after epoch 2 at 20\.00%$"):
         reporter(study, url, below_half)(rows(0.6, 0.2))
     reporter(study, url, below_half)(rows(0.6, 0.6, 0.2))
 
 
-def test_what_was_never_trained_prunes_nothing(url: str) -> None:
+def test_what_was_never_trained_prunes_nothing(url: str, storage: RDBStorage) -> None:
     """A replayed trial repeats a curve, a rejected one has none: the median is that of trained ones."""
-    study = optuna.create_study(storage=url, study_name="s", direction="maximize")
+    study = optuna.create_study(storage=storage, study_name="s", direction="maximize")
     for value, role in [(0.5, None), (0.9, "replayed"), (0.9, "replayed")]:
         trial = study.ask()
         trial.report(value, 1)
@@ -62,17 +73,19 @@ def test_what_was_never_trained_prunes_nothing(url: str) -> None:
         reporter(study, url, median)(rows(0.4))
 
 
-def test_nothing_is_told_with_several_objectives_or_without_validation(url: str) -> None:
-    study = optuna.create_study(storage=url, study_name="s", directions=["maximize", "minimize"])
-    reporter(study, url, ThresholdPruner(lower=0.5))(rows(0.1))
-    other = url.replace("studies", "other")
-    study = optuna.create_study(storage=other, study_name="s", direction="maximize")
-    reporter(study, other, optuna.pruners.NopPruner())(rows(None))
+@pytest.mark.parametrize(
+    ("directions", "accuracy"), [(["maximize", "minimize"], 0.1), (["maximize"], None)], ids=str
+)
+def test_nothing_is_told_with_several_objectives_or_without_validation(
+    url: str, storage: RDBStorage, directions: Any, accuracy: float | None
+) -> None:
+    study = optuna.create_study(storage=storage, study_name="s", directions=directions)
+    reporter(study, url, ThresholdPruner(lower=0.5))(rows(accuracy))
     assert study.trials[0].intermediate_values == {}
 
 
-def test_a_trial_that_another_worker_took_ends_here(url: str) -> None:
-    study = optuna.create_study(storage=url, study_name="s", direction="maximize")
+def test_a_trial_that_another_worker_took_ends_here(url: str, storage: RDBStorage) -> None:
+    study = optuna.create_study(storage=storage, study_name="s", direction="maximize")
     report = reporter(study, url, optuna.pruners.NopPruner())
     report(rows(0.1))
     study.tell(0, state=TrialState.FAIL)
@@ -81,9 +94,9 @@ def test_a_trial_that_another_worker_took_ends_here(url: str) -> None:
 
 
 def test_a_storage_that_does_not_answer_costs_no_training(
-    url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    url: str, storage: RDBStorage, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    study = optuna.create_study(storage=url, study_name="s", direction="maximize")
+    study = optuna.create_study(storage=storage, study_name="s", direction="maximize")
     report = reporter(study, url, optuna.pruners.NopPruner())
     (tmp_path / "studies.db").rename(tmp_path / "away.db")
     (tmp_path / "studies.db").mkdir()

@@ -16,7 +16,7 @@ from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.space import Point
-from cifar_arch.search.storage import quiet_optuna
+from cifar_arch.search.storage import open_storage, quiet_optuna
 from cifar_arch.search.study import Job, SearchStudy
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
@@ -304,7 +304,9 @@ def test_another_fingerprint_and_a_foreign_study_are_refused(tmp_path: Path) -> 
         open_search(wanted._replace(fingerprint=other))
     import optuna
 
-    foreign = optuna.create_study(study_name="foreign", storage=wanted.storage, direction="maximize")
+    foreign = optuna.create_study(
+        study_name="foreign", storage=open_storage(wanted.storage), direction="maximize"
+    )
     foreign.ask()
     with pytest.raises(ConfigError, match="'foreign' was not made by this tool"):
         open_search(wanted._replace(name="foreign"))
