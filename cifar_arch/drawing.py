@@ -161,9 +161,10 @@ def save(verdict: Verdict, limits: Limits, text: str) -> list[Path]:
     figure = draw(verdict, limits)
     for path in wanted:
         kind = path.suffix.lower().lstrip(".")
+        dated = {"Date": None} if kind == "svg" else {}  # the same network gives the same file
         try:
-            with atomic(path) as temporary:
-                figure.savefig(temporary, format=kind, dpi=150)
+            with atomic(path) as temporary, matplotlib.rc_context({"svg.hashsalt": "cifar_arch"}):
+                figure.savefig(temporary, format=kind, dpi=150, metadata=dated)
         except OSError as error:
             raise ConfigError(f"--plot: {str(path)!r} cannot be written ({error.strerror})") from error
     return wanted

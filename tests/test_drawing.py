@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -55,6 +56,13 @@ def test_the_drawing_shows_them() -> None:
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()][-1] == "C4  75 px"
     assert any("limit: more than 44 px" in str(line.get_label()) for line in growth.lines)
+
+
+@pytest.mark.parametrize("kind", ["svg", "png"])
+def test_the_same_network_gives_the_same_file(tmp_path: Path, kind: str) -> None:
+    for name in ("a", "b"):
+        drawing.save(verdict(), Limits(), str(tmp_path / f"{name}.{kind}"))
+    assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
 
 
 def test_nothing_overlaps_the_edges() -> None:
