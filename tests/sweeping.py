@@ -78,6 +78,12 @@ def open_search(wanted: Plan, sampler: BaseSampler | None = None, judged: Any = 
     return SearchStudy(wanted, lambda seed: sampler or RandomSampler(seed=seed), judged)
 
 
+def ask(search: SearchStudy) -> Job:
+    job = search.ask()
+    assert job is not None
+    return job
+
+
 def finish_job(search: SearchStudy, job: Job, accuracy: float = 0.5, **summary: Any) -> FrozenTrial:
     """Writes what a finished job leaves, and has it settled."""
     folder = RunFolder(job.folder)

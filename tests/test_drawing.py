@@ -1,7 +1,9 @@
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import CHECKOUT
 
 from cifar_arch import drawing
 from cifar_arch.compose import compose
@@ -63,6 +65,20 @@ def test_the_same_network_gives_the_same_file(tmp_path: Path, kind: str) -> None
     for name in ("a", "b"):
         drawing.save(verdict(), Limits(), str(tmp_path / f"{name}.{kind}"))
     assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
+
+
+def test_the_picture_in_readme_is_of_the_network_above_it(tmp_path: Path) -> None:
+    overrides = ("c3=dilated", "t2=dilated", "width=24")
+    readme = (CHECKOUT / "README.md").read_text()
+    before, found, _ = readme.partition("](docs/network.svg)")
+    assert found
+    assert f"check {' '.join(overrides)}" in before
+    limits = Experiment.from_dict(compose(list(overrides))).limits
+    [drawn] = drawing.save(verdict(*overrides), limits, str(tmp_path / "drawn.svg"))
+    words = [
+        re.findall(r"<!-- (.*?) -->", file.read_text()) for file in (drawn, CHECKOUT / "docs/network.svg")
+    ]
+    assert words[0] == words[1], "draw it again: check ... --plot docs/network.svg"
 
 
 def test_nothing_overlaps_the_edges() -> None:

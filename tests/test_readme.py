@@ -21,7 +21,6 @@ from cifar_arch.feasibility import judge
 from cifar_arch.search.preview import preview
 
 ROOT = Path(__file__).parent.parent
-PICTURE = ROOT / "docs" / "network.svg"
 README = (ROOT / "README.md").read_text()
 DOCUMENTS = sorted(path.name for path in ROOT.glob("*.md"))
 CHECK, RUN = "python -m cifar_arch.check ", "python -m cifar_arch.run"
@@ -263,14 +262,6 @@ def test_the_file_tree_is_the_one_in_git() -> None:
             shown.add(folder + name)
     ours = {name for name in tracked() if name.startswith(("cifar_arch/", "conf/"))}
     assert (sorted(ours - shown), sorted(shown - ours)) == ([], []), "(not in README, not in git)"
-
-
-def test_the_picture_is_of_the_network_beside_it(tmp_path: Path) -> None:
-    [command] = [line for line in CHECKS if "c3=dilated t2=dilated" in line]
-    done = typed(f"{command} --plot drawn.svg", tmp_path)
-    assert done.returncode == 0, done.stderr
-    words = [re.findall(r"<!-- (.*?) -->", file.read_text()) for file in (tmp_path / "drawn.svg", PICTURE)]
-    assert words[0] == words[1], f"draw it again: {command} --plot docs/network.svg"
 
 
 def slug(heading: str) -> str:

@@ -10,9 +10,8 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
-from sweeping import DIGITS, WIDTHS, broken, finish_job, judge, open_search, plan
+from sweeping import DIGITS, WIDTHS, ask, broken, finish_job, judge, open_search, plan
 
-from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.space import Point
@@ -25,12 +24,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalW
 @pytest.fixture(autouse=True)
 def quiet() -> None:
     quiet_optuna()
-
-
-def ask(search: SearchStudy) -> Job:
-    job = search.ask()
-    assert job is not None
-    return job
 
 
 def test_a_grid_is_asked_for_once_each_and_then_ends(tmp_path: Path) -> None:
@@ -204,71 +197,6 @@ def test_the_few_feasible_points_of_a_finite_space_are_found(tmp_path: Path) -> 
         found.append(job.point)
     assert len(found) == 3
     assert all(sum(point.values()) <= 1 for point in found)
-
-
-def kill(search: SearchStudy) -> None:
-    """What is left of a worker after kill -9: its lock is free, its file is there."""
-    search.workers.lock.release()
-
-
-@pytest.mark.parametrize("with_checkpoint", [True, False])
-def test_a_dead_workers_trial_goes_on_with_its_point(tmp_path: Path, with_checkpoint: bool) -> None:
-    wanted = plan(tmp_path, WIDTHS)
-    dead = open_search(wanted)
-    finish_job(dead, ask(dead))
-    job = ask(dead)
-    folder = RunFolder(job.folder)
-    if with_checkpoint:
-        folder.checkpoint.parent.mkdir(parents=True)
-        folder.checkpoint.write_text("1")
-        folder.write_metrics([{"epoch": 1}])
-    alive = open_search(wanted)
-    assert ask(alive).point == {"width": 8}  # of a living worker nothing is taken
-    kill(dead)
-    after = ask(alive)
-    assert after.point == job.point == {"width": 6}
-    assert after.number == 3
-    assert after.continues == job.folder
-    assert alive.trial(1).user_attrs["role"] == "requeued"
-    assert alive.trial(3).user_attrs["retries"] == (0 if with_checkpoint else 1)
-    assert alive.counts()["trained"] == 1
-
-
-def test_a_worker_that_died_while_it_asked_loses_no_point(tmp_path: Path) -> None:
-    wanted = plan(tmp_path, WIDTHS)
-    search = open_search(wanted)
-    search.study.enqueue_trial({"width": 4})
-    search.study.ask(wanted.space.distributions)  # killed here: no worker on record
-    search.study.enqueue_trial({"width": 6}, user_attrs={"continues": 7, "retries": 2})
-    search.study.ask()  # killed here: not even its point is read
-    points = []
-    for _ in range(3):
-        job = ask(search)
-        points.append((job.point["width"], job.continues))
-    assert sorted(points, key=str) == [(4, None), (6, search.folder(7)), (8, None)]
-    assert search.ask() is None
-    assert search.trial(0).user_attrs["role"] == "abandoned"
-    assert search.trial(1).user_attrs["role"] == "requeued"
-
-
-def test_a_finished_run_of_a_dead_worker_is_told_not_repeated(tmp_path: Path) -> None:
-    dead = open_search(plan(tmp_path, WIDTHS))
-    job = ask(dead)
-    folder = RunFolder(job.folder)
-    folder.write_json(folder.summary, {"status": "completed", "val_accuracy": 0.6, "params": 4})
-    kill(dead)
-    alive = open_search(plan(tmp_path, WIDTHS))
-    assert ask(alive).point == {"width": 6}
-    assert (alive.trial(0).state, alive.trial(0).values) == (TrialState.COMPLETE, [0.6])
-
-
-def test_a_worker_that_leaves_gives_its_trials_back(tmp_path: Path) -> None:
-    search = open_search(plan(tmp_path, WIDTHS))
-    ask(search), ask(search)
-    search.leave()
-    assert search.counts()["running"] == 0
-    assert search.counts()["waiting"] == 2
-    assert not list((search.plan.folder / ".workers").glob("*.lock"))
 
 
 OUTCOMES = [

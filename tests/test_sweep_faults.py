@@ -4,6 +4,7 @@ import os
 import random
 import re
 import signal
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable
@@ -287,8 +288,6 @@ def test_another_sweep_under_the_same_name_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_writer_waits_for_a_busy_database(tmp_path: Path) -> None:
-    import sqlite3
-
     command = ("width=4,6,8", "limits=none", "epochs=2", "study=busy")
     assert sweep(*command, "n_trials=1", cwd=tmp_path).returncode == 0
     process = start(command, tmp_path, '{"seconds": 0.1}')
