@@ -1,14 +1,18 @@
 """What a study does with the trials of workers that died or left. Real SQLite."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from conftest import environment
 from optuna.trial import TrialState
 from sweeping import WIDTHS, ask, finish_job, open_search, plan
 
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.search.storage import quiet_optuna
 from cifar_arch.search.study import SearchStudy
+from cifar_arch.search.workers import Workers
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +23,7 @@ def quiet() -> None:
 def kill(search: SearchStudy) -> None:
     """What is left of a worker after kill -9: its lock is free, its file is there."""
     search.workers.lock.release()
+    Path(search.workers.lock.lock_file).touch()  # some versions of filelock remove it then
 
 
 @pytest.mark.parametrize("with_checkpoint", [True, False])
@@ -79,3 +84,20 @@ def test_a_worker_that_leaves_gives_its_trials_back(tmp_path: Path) -> None:
     assert search.counts()["running"] == 0
     assert search.counts()["waiting"] == 2
     assert not list((search.plan.folder / ".workers").glob("*.lock"))
+
+
+def test_a_dead_worker_stays_dead(tmp_path: Path) -> None:
+    """Each of its trials asks again, whatever the lock's library does with the file."""
+    code = """if True:
+        import os, sys
+        from pathlib import Path
+        from cifar_arch.search.workers import Workers
+        workers = Workers(Path(sys.argv[1]))
+        print(workers.me, flush=True)
+        os.kill(os.getpid(), 9)
+    """
+    words = [sys.executable, "-c", code, str(tmp_path)]
+    killed = subprocess.run(words, env=environment(), capture_output=True, text=True, check=False)
+    me = Workers(tmp_path)
+    assert [me.dead(killed.stdout.strip()) for _ in range(3)] == [True, True, True]
+    assert (me.dead(me.me), me.dead("elsewhere-1-abc"), me.others()) == (False, None, 1)

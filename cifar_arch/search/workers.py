@@ -34,9 +34,11 @@ class Workers:
             return None
         try:
             with FileLock(self._path(worker), timeout=0):
-                return True
+                pass
         except Timeout:
             return False
+        self._path(worker).touch()  # filelock 3.21 to 3.29 removes it on release, but it says who is dead
+        return True
 
     def leave(self) -> None:
         self.lock.release()
