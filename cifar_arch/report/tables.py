@@ -59,7 +59,8 @@ def shown_columns(runs: pd.DataFrame) -> list[str]:
     The column that it is sorted by is always among them.
     """
     base = [name for name in BASE if runs[name].notna().any()]
-    base += [name for name in (runs.attrs["sort"],) if name != "accuracy"]
+    if (sort := runs.attrs["sort"]) != "accuracy":  # that of validation or test, both shown
+        base.append(sort)
     chosen = [name for name in swept(runs) if name != "data"][:MOST_SETTINGS]
     further = [name for name in ("data", "seed") if runs[name].nunique() > 1]
     return list(dict.fromkeys([*base, *chosen, *further, "epochs_done", "seconds", "status", "folder"]))
@@ -71,14 +72,13 @@ def fitting(frame: pd.DataFrame, columns: Sequence[str], width: int) -> list[str
     Effort goes first, then the settings from the last one on; accuracies, parameters, the folder and the
     column that is sorted by stay.
     """
-    kept, needed = list(columns), (*BASE, "folder", frame.attrs["sort"])
-    chosen = [name for name in reversed(columns) if name not in (*needed, *LEFT_OUT_FIRST)]
+    kept = list(columns)
+    chosen = [name for name in reversed(columns) if name not in (*BASE, "folder", *LEFT_OUT_FIRST)]
     for name in (*LEFT_OUT_FIRST, *chosen):
-        if name == frame.attrs["sort"]:
-            continue
         if max(map(len, text(frame, kept).splitlines())) <= width:
             break
-        kept = [other for other in kept if other != name]
+        if name in kept and name != frame.attrs["sort"]:
+            kept.remove(name)
     return kept
 
 
