@@ -214,7 +214,8 @@ def svg(figure: Figure, done: pd.DataFrame) -> Markup:
         return f'<a href="#run-{match[1]}"><title>{escape(titles.get(match[1], ""))}</title>'
 
     text = re.sub(r'<a xlink:href="#run-(\d+)"[^>]*>', named, text)
-    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
+    widest = f"{1.25 * figure.get_figwidth():.1f}in"  # larger, its letters would be out of proportion
+    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', rf'\1 style="max-width: {widest}"', text, count=1)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
     return Markup(_own_ids(text, f"f{zlib.crc32(text.encode())}"))
 
