@@ -131,12 +131,13 @@ def _train_epoch(
     """Mean loss and accuracy over the epoch's batches."""
     random_seed(seed * 1_000_003 + number)  # so that a resumed run draws the same dropout
     model = state.model.train()
+    bf16 = _computes_bf16(device)
     total_loss = torch.zeros((), device=device)
     total_right = torch.zeros((), device=device)
     for step, (images, labels) in enumerate(loader.epoch(number), 1):
         images = images.to(device, non_blocking=True)
         labels = labels.to(device, non_blocking=True)
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             logits = model(images)
             loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
         state.optimizer.zero_grad()
@@ -154,6 +155,11 @@ def _train_epoch(
             _show(bar, step, float(total_loss), float(total_right), recipe, state, number)
     images_seen = len(loader) * recipe.batch_size
     return float(total_loss) / len(loader), float(total_right) / images_seen
+
+
+def _computes_bf16(device: torch.device) -> bool:
+    """Whether it is fast there: GPUs before Ampere, such as Colab's T4, only emulate it."""
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def _show(

@@ -287,6 +287,19 @@ def test_a_device_that_is_not_there_is_refused(pictures: Pictures, device: str, 
         fit(pictures, recipe(device=device))
 
 
+@pytest.mark.parametrize(
+    ("device", "native", "used"),
+    [("cuda", True, True), ("cuda", False, False), ("cpu", True, False), ("mps", True, False)],
+)
+def test_bf16_is_used_only_where_the_gpu_computes_it(
+    device: str, native: bool, used: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation: native or including_emulation
+    )
+    assert training._computes_bf16(torch.device(device)) is used
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
 def test_learns_on_cuda_and_goes_on_from_a_checkpoint(pictures: Pictures, tmp_path: Path) -> None:
