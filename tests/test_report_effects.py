@@ -98,12 +98,16 @@ def test_runs_that_differ_in_anything_else_are_no_pair(tmp_path: Path) -> None:
     assert effect(tmp_path, "t1", "strided", "dilated")["pairs"] == 1
 
 
-def test_a_test_accuracy_makes_no_pair_with_a_validation_accuracy(tmp_path: Path) -> None:
-    write_run(tmp_path / "a", 0.7, data__validation=5000)
-    write_run(tmp_path / "b", 0.8, data__validation=1000)
-    write_run(tmp_path / "c", None, test=0.9, data__validation=0)
-    table = paired_effects(load_runs(tmp_path))
-    assert table[["factor", "baseline", "level"]].to_numpy().tolist() == [["data.validation", "1000", "5000"]]
+def test_neither_test_images_nor_embedded_pictures_join_validated_runs_in_an_effect(tmp_path: Path) -> None:
+    for width, accuracy in ((8, 0.7), (12, 0.75)):
+        write_run(tmp_path / f"shapes-{width}", accuracy / 2, pictures="shapes", width=width)
+        write_run(tmp_path / f"tested-{width}", None, test=0.9, width=width, data__validation=0)
+    assert effect(tmp_path, "model.width", "8", "12")["effect"] == 0  # alone, they may be looked at
+    for width, accuracy in ((8, 0.7), (12, 0.75)):
+        write_run(tmp_path / f"validated-{width}", accuracy, width=width)
+    row = effect(tmp_path, "model.width", "8", "12")
+    assert (row["effect"], row["pairs"]) == (pytest.approx(0.05), 1)
+    assert set(paired_effects(load_runs(tmp_path))["factor"]) == {"model.width"}
 
 
 def test_with_width_auto_pairs_are_equal_in_parameters(tmp_path: Path) -> None:

@@ -43,13 +43,14 @@ def swept(runs: pd.DataFrame) -> list[str]:
 
 def compared(runs: pd.DataFrame) -> pd.DataFrame:
     """The runs whose accuracy says something: completed, with an accuracy."""
-    kept = runs[(runs["status"] == "completed") & runs["accuracy"].notna()].reset_index(drop=True)
-    kept.attrs = dict(runs.attrs)
-    return kept
+    return runs[(runs["status"] == "completed") & runs["accuracy"].notna()].reset_index(drop=True)
 
 
 def main_part(done: pd.DataFrame) -> pd.DataFrame:
-    """Runs that may stand in one table: without embedded pictures where others are there, validated ones."""
+    """Runs to learn from: no embedded pictures where there are others, no test accuracies likewise.
+
+    What is learnt leads to choices, and those must not read the test images.
+    """
     for column, kind in (("data", "shapes"), ("accuracy_of", "test")):
         others = done[column] != kind
         done = done[others] if others.any() else done
@@ -63,7 +64,7 @@ def paired_effects(runs: pd.DataFrame) -> pd.DataFrame:
     fewer than 3 pairs), pairs. Both runs of a pair are equal in every other setting, the seed and the
     data set included, and with width=auto in parameters within 2 %.
     """
-    done = compared(runs)
+    done = main_part(compared(runs))
     codes = _Codes(done)
     rows = []
     for name, factors in _factors(done).items():
@@ -89,7 +90,7 @@ class _Codes:
     """The settings of all runs as integers, so that equal ones are found at once."""
 
     def __init__(self, runs: pd.DataFrame):
-        self.columns = [*settings(runs), "accuracy_of"]  # test never against validation
+        self.columns = settings(runs)
         coded = [pd.factorize(runs[name])[0] for name in self.columns]
         self.codes = np.array(coded, dtype=np.int64).reshape(len(self.columns), len(runs)).T
         self.accuracy = runs["accuracy"].to_numpy(float)
@@ -202,9 +203,7 @@ def importances(runs: pd.DataFrame) -> pd.DataFrame:
     That is the adjusted R^2 of the group means (intervals in quarters), so that a setting with many
     values gains nothing by it, and 0 means no more than chance. Columns: setting, share (0 to 1), runs.
     """
-    done = compared(runs)
-    done = main_part(done)
-    done.attrs = dict(runs.attrs)
+    done = main_part(compared(runs))
     rows = [(name, _share(done[name], done["accuracy"].to_numpy(float)), len(done)) for name in swept(done)]
     frame = pd.DataFrame(rows, columns=["setting", "share", "runs"]).dropna()
     return frame.sort_values("share", ascending=False, ignore_index=True)

@@ -49,7 +49,6 @@ class Page:
         if len(self.importances):
             yield "importances", figures.importance_bars(self.importances)
         main = effects.main_part(self.done)
-        main.attrs = dict(self.done.attrs)
         keys = effects.swept(main)
         if len(keys) > 1:
             yield "parallel_coordinates", figures.parallel_coordinates(main, keys)
