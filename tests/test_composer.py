@@ -59,6 +59,7 @@ def draws(space: Space, count: int, seed: int = 0) -> list[Point]:
     return [{key: _draw(d, rng) for key, d in space.distributions.items()} for _ in range(count)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_points_are_composed_as_by_hydra(command: list[str]) -> None:
     made = composer(command)

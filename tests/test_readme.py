@@ -137,6 +137,7 @@ def test_runs_compose_within_their_limits(command: str) -> None:
     assert judge(experiment.model, experiment.limits, experiment.augment.active()).ok
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", SWEEPS)
 def test_sweeps_have_something_to_train(command: str) -> None:
     assert "hours" in preview(overrides(command)[1:])
