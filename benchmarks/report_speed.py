@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 from cifar_arch.compose import compose
+from cifar_arch.provenance import flatten
 from cifar_arch.report import load_runs
-from cifar_arch.summary import flatten
 
 
 def generate(outputs: Path, count: int) -> None:

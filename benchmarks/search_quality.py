@@ -24,7 +24,8 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
 from cifar_arch.compose import CONF
 from cifar_arch.limits import Violation
-from cifar_arch.runfolder import RunFolder, Status
+from cifar_arch.record import Status
+from cifar_arch.runfolder import RunFolder
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.space import Point, Space
 from cifar_arch.search.storage import quiet_optuna

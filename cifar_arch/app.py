@@ -20,7 +20,8 @@ from omegaconf import DictConfig, OmegaConf
 from cifar_arch import experiment
 from cifar_arch.compose import COMPOSITION_ERRORS, CONF, plain, sentence
 from cifar_arch.experiment import Rejected
-from cifar_arch.runfolder import RunFolder, Status
+from cifar_arch.record import Status
+from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError, SearchStopped
 from cifar_arch.terminal import reader_left, unreadable
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cifar_arch import experiment
-from cifar_arch.runfolder import RunFolder, Status
+from cifar_arch.record import Status
+from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError
 from cifar_arch.terminal import sentences
 

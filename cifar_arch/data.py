@@ -10,7 +10,8 @@ import numpy as np
 from msgspec import Meta
 
 from cifar_arch import shapes
-from cifar_arch.augment import Augment, Colour, Pipeline
+from cifar_arch.augment import Augment, Colour
+from cifar_arch.pipeline import Pipeline
 from cifar_arch.schema import ConfigError, Strict
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""One experiment, from a plain config to a finished run folder: the whole data flow on one screen.
+"""One experiment, from its parts to a finished run folder: the whole data flow on one screen.
 
 torch is imported once an architecture has passed its limits, and not before.
 """
@@ -9,28 +9,32 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import numpy as np
 from msgspec import Meta
+from msgspec.structs import replace
 
-from cifar_arch.augment import Augment, Pipeline
+from cifar_arch.augment import Augment
 from cifar_arch.data import DataConfig, Pictures, load
 from cifar_arch.feasibility import Verdict, judge
 from cifar_arch.limits import Limits
+from cifar_arch.provenance import provenance
 from cifar_arch.recipe import Recipe
-from cifar_arch.runfolder import RunFolder, Status, atomic
+from cifar_arch.record import EXECUTION, SELECTION, Epoch, Status, Summary
+from cifar_arch.runfolder import RunFolder, atomic
 from cifar_arch.schema import ConfigError, Strict, checked
 from cifar_arch.spec import Architecture
-from cifar_arch.summary import provenance
 
 if TYPE_CHECKING:
-    from cifar_arch.training import Epoch, Trained
+    from cifar_arch.training import Trained
 
 log = logging.getLogger(__name__)
 
-# Keys of a config that say nothing about a single run: `downsample` is what t1 to t3 start from.
-OF_SWEEPS = ("downsample", "study", "storage", "n_trials", "objectives", "prefer", "trial")
+SYNTHETIC = "the synthetic data set never counts towards the target"
 
-EMBEDDED = "the embedded picture set never counts towards the target"
+INTERRUPTED = "interrupted"  # the reason on record after Ctrl-C
+
+OnEpoch = Callable[[list[Epoch]], None]
 
 
 class Experiment(Strict, frozen=True, kw_only=True):
@@ -47,11 +51,15 @@ class Experiment(Strict, frozen=True, kw_only=True):
     @classmethod
     def from_dict(cls, config: dict[str, Any]) -> "Experiment":
         """The checked experiment. Raises ConfigError with the full key of the first wrong field."""
-        known = {*cls.__struct_fields__, *OF_SWEEPS}
+        known = {*cls.__struct_fields__, *(key.partition(".")[0] for key in EXECUTION | SELECTION)}
         if unknown := [name for name in config if name not in known]:
             raise ConfigError(f"{unknown[0]}: unknown key; choose from {', '.join(sorted(known))}")
         ours = {name: config[name] for name in cls.__struct_fields__ if name in config}
         return checked(cls, ours, "")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data that `from_dict` takes."""
+        return msgspec.to_builtins(self)
 
 
 class Rejected(Exception):
@@ -62,64 +70,96 @@ class Pruned(Exception):
     """Raised by `on_epoch` to end a run that is not worth its time."""
 
 
+def run_config(
+    config: dict[str, Any], path: str | Path, on_epoch: OnEpoch | None = None, *, progress: bool = True
+) -> Summary:
+    """`run` for a plain config, all of whose keys go on record.
+
+    Raises ConfigError for a mistake in the config; summary.json is written all the same.
+    """
+    try:
+        experiment = Experiment.from_dict(config)
+    except ConfigError as error:
+        RunFolder(path).write_summary(Summary(**provenance(config), **_failure(error), seconds=0.0))
+        raise
+    return run(experiment, path, on_epoch, config=config, progress=progress)
+
+
 def run(
-    config: dict[str, Any],
+    experiment: Experiment,
     path: str | Path,
-    on_epoch: "Callable[[list[Epoch]], None] | None" = None,
+    on_epoch: OnEpoch | None = None,
     *,
+    config: dict[str, Any] | None = None,
     progress: bool = True,
-) -> dict[str, Any]:
-    """Runs the experiment of a plain `config` in the folder `path` and returns its summary.
+) -> Summary:
+    """Runs the experiment in the folder `path` and returns what summary.json says at its end.
 
     Goes on from the folder's checkpoint where there is one. `on_epoch` gets the history after every
-    epoch; what it raises ends the run. Raises Rejected before any tensor exists, ConfigError for
-    a mistake in the config, and whatever else went wrong; `summary.json` is written all the same.
-    `progress` shows a bar on a terminal.
+    epoch; what it raises ends the run. `config` is what goes on record, by default the experiment's
+    own fields. Raises Rejected before any tensor exists, and whatever else went wrong;
+    summary.json is written all the same. `progress` shows a bar on a terminal.
     """
     folder = RunFolder(path)
     folder.discard_unfinished()
-    summary: dict[str, Any] = {"status": Status.FAILED, "reason": None, **provenance(config)}
-    start = time.perf_counter() - folder.seconds_trained()  # by earlier sessions
+    before = sum(epoch.seconds for epoch in folder.read_metrics())  # of earlier sessions
+    start = time.perf_counter() - before
+    summary = Summary(
+        status=Status.FAILED, **provenance(config or experiment.to_dict()), **_asked(experiment)
+    )
     try:
-        experiment = Experiment.from_dict(config)
         verdict = judge(experiment.model, experiment.limits, experiment.augment.active())
-        summary |= _totals(experiment, verdict)
+        summary = replace(summary, **_totals(verdict))
         _write_architecture(folder, verdict)
         if not verdict.ok:
             raise Rejected("\n".join(violation.message for violation in verdict.violations))
         _require_extras(experiment)
         pictures = load(experiment.data)
-        summary["split"] = {part: len(getattr(pictures, part).labels) for part in _PARTS}
-        trained = _train(experiment, verdict, pictures, folder, summary, on_epoch, progress)
+        summary = replace(summary, split={part: len(getattr(pictures, part).labels) for part in _PARTS})
+        summary = replace(summary, device=_device(experiment))
+        log.info(_headline(summary))
+        trained = _train(experiment, verdict, pictures, folder, on_epoch, progress)
         results, probabilities = _evaluate(experiment, pictures, trained)
-        summary |= {"status": Status.COMPLETED, **results}
         _save_weights(folder, trained)
-        _draw(folder, experiment, pictures, trained, probabilities)
-        return summary
+        _save_plots(folder, experiment, pictures, trained, probabilities)
+        summary = replace(summary, status=Status.COMPLETED, **results)
     except BaseException as error:
-        summary |= {"status": _status(error), "reason": _reason(error), "error": type(error).__name__}
+        summary = replace(summary, **_failure(error))
         raise
     finally:
-        summary["seconds"] = round(time.perf_counter() - start, 3)
-        folder.write_json(folder.summary, summary)
+        summary = replace(summary, **_reached(folder), seconds=round(time.perf_counter() - start, 3))
+        folder.write_summary(summary)
+    return summary
 
 
 _PARTS = ("train", "validation", "test")
 
 
-def _totals(experiment: Experiment, verdict: Verdict) -> dict[str, Any]:
-    analysis = verdict.analysis
+def _asked(experiment: Experiment) -> dict[str, Any]:
+    """What was asked for, as it goes on record."""
     return {
-        "architecture": verdict.architecture.key(),
-        "params": analysis.params,
-        "macs": analysis.macs,
-        "receptive_field": analysis.receptive_field,
-        "receptive_field_with_pooling": analysis.receptive_field_with_pooling,
         "data": experiment.data.name,
         "target_accuracy": experiment.limits.target_accuracy,
-        "reaches_target": None,
         "epochs": experiment.training.epochs,
     }
+
+
+def _totals(verdict: Verdict) -> dict[str, Any]:
+    names = ("params", "macs", "receptive_field", "receptive_field_with_pooling")
+    return {
+        "architecture": verdict.key,
+        **{name: getattr(verdict.analysis, name) for name in names},
+    }
+
+
+def _reached(folder: RunFolder) -> dict[str, Any]:
+    """What the last epoch reached, of this session or of an earlier one."""
+    history = folder.read_metrics()
+    if not history:
+        return {}
+    last = history[-1]
+    names = ("train_accuracy", "val_accuracy", "val_loss", "images_per_second")
+    return {"epochs_done": last.epoch, **{name: getattr(last, name) for name in names}}
 
 
 def _write_architecture(folder: RunFolder, verdict: Verdict) -> None:
@@ -138,36 +178,43 @@ def _require_extras(experiment: Experiment) -> None:
             ) from None
 
 
+def _device(experiment: Experiment) -> str:
+    from cifar_arch.training import pick_device
+
+    return pick_device(experiment.training.device).type
+
+
+def _headline(summary: Summary) -> str:
+    assert summary.split is not None
+    return (
+        f"{summary.params:,} parameters, receptive field {summary.receptive_field} px; "
+        f"{summary.epochs} epochs on {summary.split['train']:,} images of {summary.data}, "
+        f"on {summary.device}"
+    )
+
+
 def _train(
     experiment: Experiment,
     verdict: Verdict,
     pictures: Pictures,
     folder: RunFolder,
-    summary: dict[str, Any],
-    on_epoch: "Callable[[list[Epoch]], None] | None",
+    on_epoch: OnEpoch | None,
     progress: bool,
 ) -> "Trained":
     from cifar_arch.network import build
-    from cifar_arch.training import pick_device, random_seed, train
+    from cifar_arch.training import random_seed, train
 
-    summary["device"] = pick_device(experiment.training.device).type
-    log.info(
-        f"{summary['params']:,} parameters, receptive field {summary['receptive_field']} px; "
-        f"{summary['epochs']} epochs on {len(pictures.train.labels):,} images of {pictures.name}, "
-        f"on {summary['device']}"
-    )
-
-    def after_epoch(history: "list[Epoch]") -> None:
-        _record(folder, summary, history)
+    def after_epoch(history: list[Epoch]) -> None:
+        folder.write_metrics(history)
         if experiment.training.tensorboard:
             _write_tensorboard(folder, history[-1])
         if on_epoch:
             on_epoch(history)
 
-    _draw_augmented(folder, experiment, pictures)
+    _save_augmented(folder, experiment, pictures)
     random_seed(experiment.seed)
     trained = train(
-        build(verdict.architecture.plan()),
+        build(verdict.plan),
         pictures,
         experiment.training,
         augment=experiment.augment,
@@ -177,20 +224,8 @@ def _train(
         on_epoch=after_epoch,
         progress=progress,
     )
-    _record(folder, summary, trained.history)  # nothing was trained where all epochs were done before
+    folder.write_metrics(trained.history)  # where all epochs were done before, none was written above
     return trained
-
-
-def _record(folder: RunFolder, summary: dict[str, Any], history: "list[Epoch]") -> None:
-    folder.write_metrics([row._asdict() for row in history])
-    last = history[-1]
-    summary.update(
-        epochs_done=last.epoch,
-        train_accuracy=last.train_accuracy,
-        val_accuracy=last.val_accuracy,
-        val_loss=last.val_loss,
-        images_per_second=last.images_per_second,
-    )
 
 
 def _evaluate(
@@ -208,7 +243,7 @@ def _evaluate(
         "test_accuracy": accuracy,
         "test_loss": loss,
         "reaches_target": accuracy >= target if target is not None and counts else None,
-        "note": None if counts else EMBEDDED,
+        "note": None if counts else SYNTHETIC,
     }
     return results, probabilities
 
@@ -221,17 +256,18 @@ def _save_weights(folder: RunFolder, trained: "Trained") -> None:
         save_file(state, temporary)
 
 
-def _write_tensorboard(folder: RunFolder, row: "Epoch") -> None:
+def _write_tensorboard(folder: RunFolder, row: Epoch) -> None:
     from torch.utils.tensorboard import SummaryWriter
 
     with SummaryWriter(str(folder.tensorboard)) as writer:
-        for name, value in row._asdict().items():
+        for name, value in msgspec.structs.asdict(row).items():
             if name != "epoch" and value is not None:
                 writer.add_scalar(name, value, row.epoch)
 
 
-def _draw_augmented(folder: RunFolder, experiment: Experiment, pictures: Pictures) -> None:
+def _save_augmented(folder: RunFolder, experiment: Experiment, pictures: Pictures) -> None:
     """What the network will see: one picture a class, as it is and as seven epochs show it."""
+    from cifar_arch.pipeline import Pipeline
     from cifar_arch.plots import sheet
 
     pipeline = Pipeline(experiment.augment, pictures.mean, experiment.seed)
@@ -245,7 +281,7 @@ def _draw_augmented(folder: RunFolder, experiment: Experiment, pictures: Picture
     folder.save_figure("augmented", sheet(np.stack(images), titles, heading))
 
 
-def _draw(
+def _save_plots(
     folder: RunFolder,
     experiment: Experiment,
     pictures: Pictures,
@@ -265,17 +301,15 @@ def _draw(
         folder.save_figure("misclassified", wrong)
 
 
-def _status(error: BaseException) -> Status:
+def _failure(error: BaseException) -> dict[str, Any]:
+    """Status, reason and error of a run that did not complete."""
     match error:
         case Rejected():
-            return Status.REJECTED
+            status = Status.REJECTED
         case Pruned():
-            return Status.PRUNED
+            status = Status.PRUNED
         case _:
-            return Status.FAILED
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted"
-    return str(error) or type(error).__name__
+            status = Status.FAILED
+    name = type(error).__name__
+    reason = INTERRUPTED if isinstance(error, KeyboardInterrupt) else str(error) or name
+    return {"status": status, "reason": reason, "error": name}

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from cifar_arch.analysis import Analysis, analyse
 from cifar_arch.blocks import BLOCKS, Custom, Unit
 from cifar_arch.downsample import DOWNSAMPLERS
+from cifar_arch.layers import Plan, content_key
 from cifar_arch.limits import Limits, Violation, violations
 from cifar_arch.schema import ConfigError
 from cifar_arch.spec import DEEPEST, WIDEST, Architecture
@@ -23,11 +24,17 @@ FORMS: dict[str, Unit] = {
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
-    """An architecture with its width solved, its analysis, and every rule that it breaks."""
+    """An architecture with its width solved, its plan, its analysis, and every rule that it breaks."""
 
     architecture: Architecture
+    plan: Plan
     analysis: Analysis
     violations: tuple[Violation, ...]
+
+    @property
+    def key(self) -> str:
+        """That of the architecture."""
+        return content_key(self.plan)
 
     @property
     def ok(self) -> bool:
@@ -61,7 +68,8 @@ def judge(
     """
     if architecture.width == "auto":
         architecture = replace(architecture, width=_widest(architecture, limits))
-    analysis = analyse(architecture.plan())
+    plan = architecture.plan()
+    analysis = analyse(plan)
     broken = violations(analysis, limits, augment)
     if repairs:
         rules = {violation.rule for violation in broken}
@@ -69,7 +77,7 @@ def judge(
         broken = tuple(
             replace(v, message=f"{v.message}; {text}") for v, text in zip(broken, advice, strict=True)
         )
-    return Verdict(architecture=architecture, analysis=analysis, violations=broken)
+    return Verdict(architecture=architecture, plan=plan, analysis=analysis, violations=broken)
 
 
 def _widest(architecture: Architecture, limits: Limits) -> int:

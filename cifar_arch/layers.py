@@ -1,8 +1,10 @@
 """Primitive layers as frozen data: what a plan is made of. No torch, no formulas but a map's size."""
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, Literal
 
+import msgspec
 from msgspec import Struct
 
 # The pictures that every network here reads, and what it tells apart.
@@ -81,6 +83,12 @@ class Section(Struct, frozen=True, kw_only=True):
 
 
 Plan = tuple[Section, ...]
+
+
+def content_key(plan: Plan) -> str:
+    """Equal for plans with equal layers, however their sections are named."""
+    flat = tuple(layer for section in plan for layer in section.layers)
+    return hashlib.sha256(msgspec.json.encode(flat)).hexdigest()[:16]
 
 
 def named(layers: Iterable[Layer]) -> Iterator[tuple[str, Layer]]:

@@ -1,26 +1,21 @@
-"""Every file name of a run folder; all writes go to a temporary file that is renamed when whole."""
+"""Every file name of a run folder; typed reads, and writes that leave a whole file or none."""
 
 import csv
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from cifar_arch.record import Epoch, Summary
 from cifar_arch.schema import ConfigError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-class Status(StrEnum):
-    COMPLETED = "completed"
-    PRUNED = "pruned"
-    REJECTED = "rejected"  # outside its limits: never trained
-    FAILED = "failed"
 
 
 class RunFolder:
@@ -39,57 +34,73 @@ class RunFolder:
         self.onnx = self.path / "network.onnx"
         self.tensorboard = self.path / "tensorboard"
 
+    def write_summary(self, summary: Summary) -> None:
+        """The summary as JSON, every field of it; null where a number is not finite."""
+        self.write_json(self.summary, msgspec.to_builtins(summary))
+
+    def read_summary(self) -> Summary | None:
+        """summary.json; None where the run has not ended. Raises ConfigError for a file that is not ours."""
+        try:
+            content = self.summary.read_bytes()
+        except FileNotFoundError:
+            return None
+        try:
+            return _summary.decode(content)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise _damaged(self.summary, error) from error
+
+    def write_metrics(self, history: Sequence[Epoch]) -> None:
+        """Writes the whole table of at least one epoch again: it is small, and so never torn."""
+        with atomic(self.metrics) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, Epoch.__struct_fields__)
+            writer.writeheader()
+            writer.writerows(msgspec.structs.asdict(row) for row in history)
+
+    def read_metrics(self) -> list[Epoch]:
+        """The rows of metrics.csv; none before the first epoch. Raises ConfigError for a file not ours."""
+        try:
+            content = self.metrics.read_bytes()
+        except FileNotFoundError:
+            return []
+        try:
+            rows = csv.DictReader(content.decode().splitlines(), strict=True)
+            return [msgspec.convert(_cells(row), Epoch, strict=False) for row in rows]
+        except (ValueError, msgspec.MsgspecError, csv.Error) as error:
+            raise _damaged(self.metrics, error) from error
+
     def write_json(self, path: Path, data: Mapping[str, Any]) -> None:
         """`data` as JSON; null where a number is not finite, which JSON cannot say."""
         with atomic(path) as temporary:
             text = json.dumps(_finite(data), indent=2, allow_nan=False)
-            temporary.write_text(text + "\n")
+            temporary.write_text(text + "\n", encoding="utf-8")
 
-    def write_metrics(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """The whole table of epochs, anew: it is small, and so never torn."""
-        rows = list(rows)
-        with atomic(self.metrics) as temporary, temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, rows[0].keys())
-            writer.writeheader()
-            writer.writerows(rows)
+    def read_json(self, path: Path) -> dict[str, Any]:
+        """What `write_json` wrote. Raises ConfigError for a file that is damaged."""
+        try:
+            return json.loads(path.read_bytes())
+        except ValueError as error:
+            raise _damaged(path, error) from error
 
     def save_figure(self, name: str, figure: "Figure") -> None:
         with atomic(self.plots / f"{name}.png") as temporary:
             figure.savefig(temporary, format="png", dpi=120)
-
-    def seconds_trained(self) -> float:
-        """Sum over the epochs in metrics.csv."""
-        try:
-            with self.metrics.open(newline="") as file:
-                return sum(float(row["seconds"]) for row in csv.DictReader(file))
-        except (OSError, ValueError, KeyError, TypeError):
-            return 0.0
-
-    def epochs_done(self) -> int:
-        """Rows of metrics.csv."""
-        try:
-            return max(0, len(self.metrics.read_text().splitlines()) - 1)
-        except OSError:
-            return 0
 
     def discard_unfinished(self) -> None:
         """Removes what a killed process was writing."""
         for temporary in self.path.rglob(".*.tmp"):
             temporary.unlink(missing_ok=True)
 
-    def read_summary(self) -> dict[str, Any]:
-        """summary.json, or nothing where the run ended without one."""
-        try:
-            return self.read_json(self.summary)
-        except (OSError, ValueError):
-            return {}
 
-    def read_json(self, path: Path) -> dict[str, Any]:
-        """What `write_json` wrote. Raises ConfigError for a file that is damaged."""
-        try:
-            return json.loads(path.read_text())
-        except ValueError as error:
-            raise ConfigError(f"run: {str(path)!r} is damaged ({error}); remove it and run again") from error
+_summary = msgspec.json.Decoder(Summary)
+
+
+def _damaged(path: Path, error: Exception) -> ConfigError:
+    return ConfigError(f"run: {str(path)!r} is damaged ({error}); remove it and run again")
+
+
+def _cells(row: Mapping[Any, Any]) -> dict[Any, Any]:
+    """The cells of a row, empty ones as None."""
+    return {name: cell or None for name, cell in row.items()}
 
 
 def _finite(value: Any) -> Any:

@@ -1,6 +1,5 @@
 """What the user writes about a network, checked, and expanded into its plan."""
 
-import hashlib
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -19,6 +18,7 @@ from cifar_arch.layers import (
     Linear,
     Plan,
     Section,
+    content_key,
     convolutions,
 )
 from cifar_arch.schema import ConfigError, Strict, checked
@@ -79,9 +79,7 @@ class Architecture(Strict, frozen=True, kw_only=True):
 
     def key(self) -> str:
         """Equal for networks with equal layers, however they were written."""
-        layers = [section.layers for section in self.plan()]
-        flat = tuple(layer for section in layers for layer in section)
-        return hashlib.sha256(msgspec.json.encode(flat)).hexdigest()[:16]
+        return content_key(self.plan())
 
     def plan(self) -> Plan:
         """The primitive layers in sections c1.1, c1.2, ..., t1, ..., c4.1, ..., o.

@@ -1,12 +1,24 @@
-"""What becomes of errors at a command line: a sentence and an exit status instead of a traceback."""
+"""What a command prints: aligned tables; a sentence and an exit status instead of a traceback."""
 
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import NoReturn
 
 from cifar_arch.schema import ConfigError
+
+
+def table(rows: Sequence[Sequence[str]], left: Collection[int] = ()) -> str:
+    """Rows of cells in aligned columns, the heading first; those in `left` to the left, others right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if place in left else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
 
 
 @contextlib.contextmanager

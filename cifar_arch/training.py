@@ -11,6 +11,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import torch
 from torch import nn
@@ -30,23 +31,11 @@ from cifar_arch.augment import Augment
 from cifar_arch.data import Loader, Pictures, Split
 from cifar_arch.network import Normalised
 from cifar_arch.recipe import Recipe
+from cifar_arch.record import Epoch
 from cifar_arch.runfolder import atomic
 from cifar_arch.schema import ConfigError
 
 log = logging.getLogger(__name__)
-
-
-class Epoch(NamedTuple):
-    """One row of metrics.csv; losses in nats, accuracies of 0 to 1, seconds since the epoch began."""
-
-    epoch: int  # from 1
-    lr: float
-    train_loss: float  # on augmented images, with label smoothing
-    train_accuracy: float
-    val_loss: float | None  # None without validation images
-    val_accuracy: float | None
-    seconds: float
-    images_per_second: float  # of training, validation not counted
 
 
 class Trained(NamedTuple):
@@ -242,7 +231,9 @@ class _State:
         parts = self._parts()
         state = {name: part.state_dict() for name, part in parts.items()}
         with atomic(path) as temporary:
-            torch.save({**state, "history": [tuple(row) for row in self.history]}, temporary)
+            torch.save(
+                {**state, "history": [msgspec.structs.astuple(row) for row in self.history]}, temporary
+            )
 
     def load(self, path: Path, device: torch.device) -> None:
         """Goes on from `path`. Raises ConfigError where it is damaged or of another experiment."""

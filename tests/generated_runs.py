@@ -12,9 +12,10 @@ from cifar_arch.analysis import analyse
 from cifar_arch.compose import compose
 from cifar_arch.feasibility import judge
 from cifar_arch.limits import Limits
-from cifar_arch.runfolder import RunFolder, Status
+from cifar_arch.provenance import flatten
+from cifar_arch.record import Status
+from cifar_arch.runfolder import RunFolder
 from cifar_arch.spec import Architecture
-from cifar_arch.summary import flatten
 
 Changes = dict[str, Any]
 _BASE: dict[str, Any] = {}

@@ -19,7 +19,8 @@ from omegaconf import DictConfig
 from cifar_arch import app
 from cifar_arch.compose import CONF, plain
 from cifar_arch.experiment import _reason, _status
-from cifar_arch.runfolder import RunFolder, Status, atomic
+from cifar_arch.record import Status
+from cifar_arch.runfolder import RunFolder, atomic
 from cifar_arch.schema import ConfigError
 from cifar_arch.search.candidate import candidate
 

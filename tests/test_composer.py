@@ -13,13 +13,13 @@ from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution
 
 from cifar_arch.compose import CONF, plain
+from cifar_arch.provenance import flatten
 from cifar_arch.schema import ConfigError
 from cifar_arch.search.candidate import candidate
 from cifar_arch.search.composer import Composer, best_config, read_space
 from cifar_arch.search.options import EXECUTION
 from cifar_arch.search.preview import _draw
 from cifar_arch.search.space import ALIASES, Point, Space, overrides
-from cifar_arch.summary import flatten
 
 SPACES = sorted(path.stem for path in (CONF / "search").glob("*.yaml"))
 DESIGN = (

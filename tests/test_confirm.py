@@ -18,7 +18,8 @@ from cifar_arch import confirm, experiment
 from cifar_arch.compose import CONF, compose
 from cifar_arch.confirm import Confirmed
 from cifar_arch.experiment import Experiment
-from cifar_arch.runfolder import RunFolder, Status
+from cifar_arch.record import Status
+from cifar_arch.runfolder import RunFolder
 from cifar_arch.search.storage import open_storage, quiet_optuna
 
 # trial: overrides, validation accuracy, parameters

@@ -35,7 +35,17 @@ HYDRA = ["hydra", "omegaconf"]
 LOADED = [
     (tuple(STATIC), [*LEARNING, *TABLES, *HYDRA, "numpy"]),
     (
-        ("recipe", "terminal", "runfolder", "summary", "augment", "data", "shapes", "experiment"),
+        (
+            "recipe",
+            "terminal",
+            "runfolder",
+            "record",
+            "provenance",
+            "augment",
+            "data",
+            "shapes",
+            "experiment",
+        ),
         [*LEARNING, *TABLES, *HYDRA],
     ),
     (("compose", "check"), [*LEARNING, *TABLES]),

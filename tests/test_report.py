@@ -13,8 +13,9 @@ import pandas as pd
 import pytest
 from generated_runs import edit_summary, write_run, write_sweep
 
+from cifar_arch.record import Status
 from cifar_arch.report import cache, load_curves, load_runs, runs
-from cifar_arch.runfolder import RunFolder, Status
+from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError
 
 

@@ -13,10 +13,10 @@ import pytest
 from generated_runs import write_run, write_sweep
 from PIL import Image
 
+from cifar_arch.record import Status
 from cifar_arch.report import command, load_runs, tables
 from cifar_arch.report.effects import compared
 from cifar_arch.report.figures import accuracy_against, pareto
-from cifar_arch.runfolder import Status
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = (

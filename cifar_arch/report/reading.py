@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from cifar_arch.runfolder import RunFolder, Status
+from cifar_arch.record import Status
+from cifar_arch.runfolder import RunFolder
 
 STAGES = ("c1", "c2", "c3", "c4")
 TRANSITIONS = ("t1", "t2", "t3")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from cifar_arch.experiment import EMBEDDED
+from cifar_arch.experiment import SYNTHETIC
 from cifar_arch.report.effects import main_part, settings, swept
 
 BEST_FIRST = "-accuracy"
@@ -149,7 +149,7 @@ def notes(runs: pd.DataFrame) -> list[str]:
     )
     embedded = int((runs["data"] == "shapes").sum())
     if embedded:
-        found.append(f"{embedded:,} of them on embedded pictures: {EMBEDDED}")
+        found.append(f"{embedded:,} of them on embedded pictures: {SYNTHETIC}")
     read = int(runs["test_accuracy"].notna().sum())
     found.append(
         "accuracy is that of the validation images"

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
+from cifar_arch.provenance import flatten
 from cifar_arch.schema import ConfigError, Strict
 from cifar_arch.search.space import Space
-from cifar_arch.summary import flatten
 
 # What decides how and where a sweep runs, and not what it finds.
 EXECUTION = frozenset(

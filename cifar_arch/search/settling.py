@@ -8,7 +8,8 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from cifar_arch.runfolder import RunFolder, Status
+from cifar_arch.record import Status
+from cifar_arch.runfolder import RunFolder
 from cifar_arch.search.book import RUNNING, Book
 from cifar_arch.search.workers import Workers
 

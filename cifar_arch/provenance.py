@@ -40,9 +40,13 @@ def _masked(name: str, value: Any) -> Any:
         return [_masked(name, item) for item in value]
     if isinstance(value, dict):  # within a list
         return {key: _masked(str(key), item) for key, item in value.items()}
-    if isinstance(value, str):  # the password of an address such as postgresql://user:password@host
-        return re.sub(r"(://[^:/@\s]*):[^@\s]+@", r"\1:***@", value)
-    return value
+    return masked(value) if isinstance(value, str) else value
+
+
+def masked(text: str) -> str:
+    """A text without the password of an address such as postgresql://user:password@host."""
+    text = re.sub(r"(://[^:/@\s]*):[^@\s]+@", r"\1:***@", text)
+    return re.sub(r"([?&]\w*(?:password|token|secret)\w*=)[^&#\s]+", r"\1***", text, flags=re.IGNORECASE)
 
 
 def git_commit() -> str | None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from conftest import tiny_config
 
-from cifar_arch.summary import flatten, git_commit, provenance
+from cifar_arch.provenance import flatten, git_commit, provenance
 
 
 def test_flatten_gives_full_keys() -> None:

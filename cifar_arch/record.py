@@ -1,0 +1,95 @@
+"""What a run leaves on record, as structs; and which keys of a config decide a result."""
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+
+class Status(StrEnum):
+    """How a run ended."""
+
+    COMPLETED = "completed"
+    PRUNED = "pruned"
+    REJECTED = "rejected"  # outside its limits: never trained
+    FAILED = "failed"
+
+
+class Epoch(msgspec.Struct, frozen=True):
+    """One row of metrics.csv: losses in nats, accuracies from 0 to 1."""
+
+    epoch: int  # from 1
+    lr: float
+    train_loss: float  # on augmented images, with label smoothing
+    train_accuracy: float
+    val_loss: float | None  # None without validation images
+    val_accuracy: float | None
+    seconds: float  # validation included
+    images_per_second: float  # of training alone
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """summary.json: how a run ended and what it reached; None is not known, or not reached."""
+
+    status: Status
+    reason: str | None = None  # a sentence; None for a completed run
+    error: str | None = None  # the class of the exception that ended it
+    seed: int | None = None
+    versions: dict[str, str] = {}
+    git_commit: str | None = None
+    config: dict[str, Any] = {}  # flattened to full keys, secrets masked
+    architecture: str | None = None  # equal for equal layers
+    params: int | None = None  # trainable numbers
+    macs: int | None = None  # multiply-adds of one image
+    receptive_field: int | None = None  # pixels, before global pooling
+    receptive_field_with_pooling: int | None = None
+    data: str | None = None
+    split: dict[str, int] | None = None  # images in train, validation, test
+    target_accuracy: float | None = None
+    reaches_target: bool | None = None  # None until the test set was read
+    epochs: int | None = None  # asked for
+    epochs_done: int | None = None
+    device: str | None = None
+    train_accuracy: float | None = None
+    val_accuracy: float | None = None
+    val_loss: float | None = None
+    test_accuracy: float | None = None
+    test_loss: float | None = None
+    images_per_second: float | None = None
+    seconds: float | None = None  # of all sessions
+    note: str | None = None
+
+
+# The one place that says which keys of a config matter for what. A key that stands in neither set decides
+# what a run computes: two runs that differ in it are different runs.
+
+# How and where something runs. Changing one of these changes neither a run nor what a search finds.
+EXECUTION = frozenset(
+    {
+        "data.root",
+        "data.workers",
+        "n_trials",
+        "prefer",
+        "read_test",
+        "storage",
+        "study",
+        "training.device",
+        "training.resume",
+        "training.tensorboard",
+        "trial.id",
+        "trial.number",
+    }
+)
+# Which runs are wanted. They decide what a search finds, and not what one of its runs computes:
+# limits reject, objectives rank, and `downsample` is only what t1 to t3 start from.
+SELECTION = frozenset({"downsample", "limits", "objectives"})
+
+
+def decides_search(key: str) -> bool:
+    """Whether a full key of a flattened config decides what a search finds."""
+    return key not in EXECUTION
+
+
+def decides_result(key: str) -> bool:
+    """Whether a full key of a flattened config decides what a run computes."""
+    return key not in EXECUTION and key.partition(".")[0] not in SELECTION
