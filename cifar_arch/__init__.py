@@ -1,1 +1,62 @@
-"""Architecture search for tiny CIFAR-10 networks under hard limits."""
+"""Architecture search for tiny CIFAR-10 networks under hard limits; the core, for use without Hydra.
+
+Importing a name here loads its module and nothing else: no torch before `load_network` is called.
+"""
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from cifar_arch.analysis import analyse
+    from cifar_arch.augment import Augment
+    from cifar_arch.data import DataConfig
+    from cifar_arch.experiment import Experiment
+    from cifar_arch.feasibility import judge
+    from cifar_arch.limits import Limits, violations
+    from cifar_arch.recipe import Recipe
+    from cifar_arch.spec import Architecture
+
+_MODULES = {
+    "Architecture": "spec",
+    "Augment": "augment",
+    "DataConfig": "data",
+    "Experiment": "experiment",
+    "Limits": "limits",
+    "Recipe": "recipe",
+    "analyse": "analysis",
+    "judge": "feasibility",
+    "violations": "limits",
+}
+
+__all__ = [
+    "Architecture",
+    "Augment",
+    "DataConfig",
+    "Experiment",
+    "Limits",
+    "Recipe",
+    "analyse",
+    "judge",
+    "load_network",
+    "violations",
+]
+
+
+def load_network(run_folder: str | Path) -> "nn.Module":
+    """The trained network of a completed run, in eval mode.
+
+    It takes pixels, not normalised floats: (N, 3, 32, 32) of 0 to 255, uint8 or any other dtype, and
+    gives logits (N, 10); it normalises itself. Raises ConfigError where the folder holds no completed run.
+    """
+    from cifar_arch.saved import SavedRun
+
+    return SavedRun(run_folder).network()
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'cifar_arch' has no attribute {name!r}")
+    return getattr(import_module(f"cifar_arch.{_MODULES[name]}"), name)

@@ -1,4 +1,4 @@
-"""The @hydra.main function, and what becomes of errors: a sentence, an exit status, a log.
+"""The @hydra.main function, and its errors: a sentence, an exit status, a traceback in the log.
 
 It stands in a module of its own so that launchers pickle it by name under `python -m`.
 """
@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from cifar_arch import experiment
 from cifar_arch.compose import COMPOSITION_ERRORS, CONF, plain, sentence
 from cifar_arch.experiment import Rejected
-from cifar_arch.record import Status
+from cifar_arch.record import Status, Summary
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError, SearchStopped
 from cifar_arch.terminal import reader_left, unreadable
@@ -43,20 +43,22 @@ def run_trial(
     config: dict[str, Any],
     folder: Path,
     pruner: DictConfig | None,
-    run: Callable[..., dict[str, Any]] = experiment.run,
+    run: Callable[..., Summary] = experiment.run_config,
 ) -> float | None:
     """One trial of a sweep: quiet on the terminal, reporting to its study."""
     for handler in logging.getLogger().handlers:
         if not isinstance(handler, logging.FileHandler):
             handler.setLevel(logging.CRITICAL)  # the sweep prints a line for each trial itself
-    reporter = None
-    if config["trial"]["id"] is not None and pruner is not None:
-        from cifar_arch.search.reporter import Reporter
+    on_epoch = None if config["trial"]["id"] is None or pruner is None else _pruning_callback(config, pruner)
+    return run(config, folder, on_epoch, progress=False).val_accuracy
 
-        judge = instantiate(pruner, _execution_whitelist_=("optuna.pruners.*",))
-        trial_id, epochs = config["trial"]["id"], config["training"]["epochs"]
-        reporter = Reporter(config["storage"], config["study"], trial_id, judge, epochs)
-    return run(config, folder, reporter, progress=False).get("val_accuracy")
+
+def _pruning_callback(config: dict[str, Any], pruner: DictConfig) -> experiment.OnEpoch:
+    from cifar_arch.search.pruning_callback import PruningCallback
+
+    made = instantiate(pruner, _execution_whitelist_=("optuna.pruners.*",))
+    trial_id, epochs = config["trial"]["id"], config["training"]["epochs"]
+    return PruningCallback(config["storage"], config["study"], trial_id, made, epochs)
 
 
 def main(task: Callable[[], Any] = hydra_main) -> None:
@@ -81,7 +83,7 @@ def main(task: Callable[[], Any] = hydra_main) -> None:
 
 
 def _raised_by(error: BaseException) -> str:
-    """The module whose code raised `error`."""
+    """The name of the module whose code raised `error`."""
     frame = error.__traceback__
     while frame and frame.tb_next:
         frame = frame.tb_next
@@ -94,7 +96,7 @@ def _interrupt(*_: object) -> None:
 
 
 def _prepare_sweep(arguments: list[str]) -> None:
-    """Lets Hydra know our sweeper, which takes a second to import, where it is asked for."""
+    """Registers our sweeper with Hydra where one is needed: it takes a second to import."""
     if {"-m", "--multirun"} & set(arguments) or any("hydra.mode=MULTIRUN" in a for a in arguments):
         from cifar_arch.search.sweeper import register
 
@@ -113,7 +115,8 @@ def _resume(folder: str, others: list[str]) -> None:
         )
     if not run.config.is_file():
         raise ConfigError(f"training.resume: {folder!r} is no run folder (it has no .hydra/config.yaml)")
-    if run.summary.is_file() and run.read_json(run.summary)["status"] == Status.COMPLETED:
+    summary = run.read_summary()
+    if summary and summary.status == Status.COMPLETED:
         print(f"{folder} is complete; type python -m cifar_arch.evaluate {folder}")
         return
     config = OmegaConf.load(run.config)
@@ -130,7 +133,7 @@ def _resume(folder: str, others: list[str]) -> None:
 def _run(config: dict[str, Any], folder: Path) -> None:
     """One experiment at the command line: a sentence and an exit status instead of a traceback."""
     try:
-        summary = experiment.run(config, folder)
+        summary = experiment.run_config(config, folder)
     except BaseException as error:
         log.debug("the run ended here", exc_info=True)
         status = _explain(error)
@@ -164,25 +167,29 @@ def _explain(error: BaseException) -> int:
     return status
 
 
-def _print_results(summary: dict[str, Any], folder: Path) -> None:
-    def percent(name: str) -> str:
-        value = summary.get(name)
-        return "not read" if value is None else f"{value:.2%}"
-
-    reached = {True: "reaches", False: "misses", None: "is not held against"}[summary["reaches_target"]]
-    target = summary["target_accuracy"]
+def _print_results(summary: Summary, folder: Path) -> None:
+    target = summary.target_accuracy
+    tested = target is not None and summary.test_accuracy is not None
     print(
-        f"validation accuracy {percent('val_accuracy')}, test accuracy {percent('test_accuracy')}"
-        + (f" ({reached} the target of {target:.0%})" if target and summary.get("test_accuracy") else "")
-        + f"\n{summary['params']:,} parameters, receptive field {summary['receptive_field']} px, "
-        f"{summary['seconds']:.0f} s on {summary['device']}"
+        f"validation accuracy {_percent(summary.val_accuracy)}, "
+        f"test accuracy {_percent(summary.test_accuracy)}"
+        + (f" ({_REACHES[summary.reaches_target]} the target of {target:.0%})" if tested else "")
+        + f"\n{summary.params:,} parameters, receptive field {summary.receptive_field} px, "
+        f"{summary.seconds:.0f} s on {summary.device}"
     )
-    if summary.get("note"):
-        print(summary["note"])
+    if summary.note:
+        print(summary.note)
     shown = _shown(folder)
     print(
         f"\ncurves and pictures: {shown}/plots\nagain from the weights: python -m cifar_arch.evaluate {shown}"
     )
+
+
+_REACHES = {True: "reaches", False: "misses", None: "is not held against"}
+
+
+def _percent(accuracy: float | None) -> str:
+    return "not read" if accuracy is None else f"{accuracy:.2%}"
 
 
 def _shown(folder: Path) -> str:

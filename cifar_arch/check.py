@@ -10,11 +10,11 @@ from cifar_arch.compose import compose
 from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import Verdict, judge
 from cifar_arch.limits import Limits
-from cifar_arch.terminal import sentences
+from cifar_arch.terminal import sentences, table
 
 
 def main() -> None:
-    """Exits with 0 within the limits, 1 outside, 2 for a config that makes no sense."""
+    """Exits with 0 within the limits, 1 outside, 2 for an invalid config."""
     parser = argparse.ArgumentParser(prog="python -m cifar_arch.check", description=__doc__)
     parser.add_argument("overrides", nargs="*", help="as for run: width=24 c3=dilated limits=eva6_hard")
     parser.add_argument("--json", action="store_true", help="machine-readable")
@@ -51,7 +51,7 @@ def _plot(verdict: Verdict, limits: Limits, file: str) -> list[str]:
 def text(verdict: Verdict) -> str:
     """The layer table, the totals and the verdict, for a terminal."""
     a, width = verdict.analysis, verdict.architecture.width
-    lines = [*table(a), "", totals(a) + (f"; width {width}" if width else ""), ""]
+    lines = [layer_table(a), "", totals(a) + (f"; width {width}" if width else ""), ""]
     lines += [f"outside its limits: {violation.message}" for violation in verdict.violations]
     return "\n".join(lines if not verdict.ok else [*lines, "within its limits"])
 
@@ -64,23 +64,15 @@ def totals(a: Analysis) -> str:
     )
 
 
-def table(a: Analysis) -> list[str]:
+def layer_table(a: Analysis) -> str:
     """A line for each layer that computes or moves something; a norm's parameters join the line above."""
-    heading = ("layer", "output", "kernel", "params", "MACs", "field", "jump")
-    rows: list[tuple[str, ...]] = [heading]
+    rows: list[tuple[str, ...]] = [("layer", "output", "kernel", "params", "MACs", "field", "jump")]
     for index, row in enumerate(a.layers):
         if row.kind not in ("norm", "activation", "dropout"):
             joined = itertools.takewhile(lambda r: r.kind != "conv", a.layers[index + 1 :])
             norms = sum(r.params for r in joined if r.kind == "norm") if row.kind == "conv" else 0
             rows.append(_cells(row, row.params + norms))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(heading))]
-    return [
-        "  ".join(
-            cell.ljust(width) if column < 3 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    return table(rows, left=range(3))
 
 
 def _cells(row: Row, params: int) -> tuple[str, ...]:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cifar_arch import experiment
-from cifar_arch.record import Status
+from cifar_arch.record import Status, Summary
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError
-from cifar_arch.terminal import sentences
+from cifar_arch.terminal import sentences, table
 
 CONFIRM = Path("outputs/confirm")
 STORAGE = "sqlite:///outputs/studies.db"
@@ -29,7 +29,6 @@ class Confirmed(NamedTuple):
     validation: float  # accuracy in the study
     test: list[float]
     seconds: float
-    device: str
 
     @property
     def mean(self) -> float:
@@ -89,7 +88,7 @@ def _confirm(arguments: argparse.Namespace) -> None:
     )
     found = [_train(choice, arguments) for choice in choices]
     target = config["limits"]["target_accuracy"]
-    print(f"\n{table(found, target if data != 'shapes' else None)}\n\n{verdict(found, target, data)}")
+    print(f"\n{results_table(found, target if data != 'shapes' else None)}\n\n{verdict(found, target, data)}")
     path = write_winner(choices[0], arguments.epochs)
     print(
         f"\nthe first of the study's ranking is the winner, so that the test images choose nothing; again:\n"
@@ -105,11 +104,11 @@ def _train(choice: Any, arguments: argparse.Namespace) -> Confirmed:
         config = choice.config(arguments.epochs, seed)
         summary = _finished(folder, config)
         done = "" if summary is None else " (done before)"
-        summary = summary or experiment.run(config, folder.path)
+        summary = summary or experiment.run_config(config, folder.path)
         summaries.append(summary)
         print(
-            f"trial {choice.number} seed {seed}: test accuracy {summary['test_accuracy']:.2%}, "
-            f"{summary['seconds']:.0f} s on {summary['device']}{done}",
+            f"trial {choice.number} seed {seed}: test accuracy {summary.test_accuracy:.2%}, "
+            f"{summary.seconds:.0f} s on {summary.device}{done}",
             flush=True,
         )
     return Confirmed(
@@ -117,13 +116,12 @@ def _train(choice: Any, arguments: argparse.Namespace) -> Confirmed:
         params=choice.params,
         receptive_field=choice.receptive_field,
         validation=choice.value,
-        test=[summary["test_accuracy"] for summary in summaries],
-        seconds=sum(summary["seconds"] for summary in summaries),
-        device=summaries[0]["device"],
+        test=[accuracy for summary in summaries if (accuracy := summary.test_accuracy) is not None],
+        seconds=sum(summary.seconds or 0.0 for summary in summaries),
     )
 
 
-def _finished(folder: RunFolder, config: dict[str, Any]) -> dict[str, Any] | None:
+def _finished(folder: RunFolder, config: dict[str, Any]) -> Summary | None:
     """The summary of a finished folder; None for one to train, whose config is saved."""
     from cifar_arch.search.confirmation import save_config, saved_config
 
@@ -137,13 +135,13 @@ def _finished(folder: RunFolder, config: dict[str, Any]) -> dict[str, Any] | Non
                     "type the same again, or move that folder away"
                 )
     summary = folder.read_summary()
-    if summary.get("status") == Status.COMPLETED:
+    if summary and summary.status == Status.COMPLETED and summary.test_accuracy is not None:
         return summary
     save_config(folder, config)
     return None
 
 
-def table(found: list[Confirmed], target: float | None) -> str:
+def results_table(found: list[Confirmed], target: float | None) -> str:
     """Mean, std and n of the test accuracy for each network."""
     rows = [["trial", "test mean", "std", "n", "params", "field", "validation in the study", "seconds"]]
     if target is not None:
@@ -154,14 +152,13 @@ def table(found: list[Confirmed], target: float | None) -> str:
         rows.append([str(c.number), f"{c.mean:.2%}", std, str(len(c.test)), *sizes])
         if target is not None:
             rows[-1].append("reached" if c.mean >= target else f"{100 * (target - c.mean):.2f} points below")
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join("  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) for row in rows)
+    return table(rows)
 
 
 def verdict(found: list[Confirmed], target: float | None, data: str) -> str:
     """Whether the target is reached on average, and the distance where it is not."""
     if data == "shapes":
-        return experiment.EMBEDDED
+        return experiment.SYNTHETIC
     if target is None:
         return "no target is set"
     reached = [c.number for c in found if c.mean >= target]

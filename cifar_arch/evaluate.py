@@ -5,17 +5,15 @@ With --images FOLDER it says what the network sees in a person's own pictures in
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from cifar_arch import shapes
-from cifar_arch.data import CIFAR10_CLASSES, DataConfig, Pictures, load
+from cifar_arch.data import CIFAR10_CLASSES, Pictures
 from cifar_arch.layers import IMAGE_SIZE
 from cifar_arch.plots import confusion_counts
-from cifar_arch.runfolder import RunFolder
-from cifar_arch.schema import ConfigError, checked
-from cifar_arch.spec import Architecture
+from cifar_arch.saved import SavedRun
+from cifar_arch.schema import ConfigError
 from cifar_arch.terminal import sentences
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
@@ -38,38 +36,14 @@ def main() -> None:
 def evaluate(path: Path, root: str | None = None) -> tuple[Pictures, np.ndarray, float | None]:
     """The run's data, its class probabilities (N, 10) on the test set, and the accuracy on record.
 
-    Reads the architecture as data and the weights from safetensors: no pickle. Raises ConfigError
-    where the folder holds no finished run.
+    Raises ConfigError where the folder holds no finished run.
     """
-    folder = RunFolder(path)
-    require_finished(folder)
-    pictures = load_pictures(folder, root)
-    network = load_network(folder)
+    run = SavedRun(path)
+    pictures = run.pictures(root)
+    network = run.network()
     from cifar_arch.training import predict
 
-    recorded = folder.read_json(folder.summary).get("test_accuracy")
-    return pictures, predict(network, pictures.test.images), recorded
-
-
-def require_finished(folder: RunFolder) -> None:
-    """Raises ConfigError where a folder holds no finished run."""
-    for file in (folder.architecture, folder.summary, folder.weights):
-        if not file.is_file():
-            raise ConfigError(
-                f"run: {str(folder.path)!r} holds no finished run "
-                f"({file.relative_to(folder.path)} is missing); "
-                "name a folder under outputs/runs whose summary.json says completed"
-            )
-
-
-def load_pictures(folder: RunFolder, root: str | None = None) -> Pictures:
-    """The data set that a run was trained on, from `root` where one is given."""
-    return load(checked(DataConfig, {**_data(folder), **({"root": root} if root else {})}, "data"))
-
-
-def _data(folder: RunFolder) -> dict[str, Any]:
-    config = folder.read_json(folder.summary)["config"]
-    return {k.removeprefix("data."): v for k, v in config.items() if k.startswith("data.")}
+    return pictures, predict(network, pictures.test.images), run.summary.test_accuracy
 
 
 def classify(path: Path, images: Path) -> str:
@@ -78,12 +52,11 @@ def classify(path: Path, images: Path) -> str:
     A picture of another form is cut to its middle square, then scaled to 32x32 pixels. Raises
     ConfigError where the folder holds no picture that can be read.
     """
-    folder = RunFolder(path)
-    require_finished(folder)
+    run = SavedRun(path)
     if not images.is_dir():
         raise ConfigError(f"--images: expected a folder with pictures, got {str(images)!r}")
     files = sorted(f for f in images.iterdir() if f.suffix.lower() in SUFFIXES)
-    read = {file: _picture(file) for file in files}
+    read = {file: read_picture(file) for file in files}
     whole = {file: picture for file, picture in read.items() if picture is not None}
     if not whole:
         raise ConfigError(
@@ -91,8 +64,8 @@ def classify(path: Path, images: Path) -> str:
         )
     from cifar_arch.training import predict
 
-    classes = CIFAR10_CLASSES if _data(folder)["name"] == "cifar10" else shapes.CLASSES
-    found = dict(zip(whole, predict(load_network(folder), np.stack(list(whole.values()))), strict=True))
+    classes = CIFAR10_CLASSES if run.data_config().name == "cifar10" else shapes.CLASSES
+    found = dict(zip(whole, predict(run.network(), np.stack(list(whole.values()))), strict=True))
     wide = max(len(file.name) for file in files)
     lines = []
     for file in files:
@@ -105,7 +78,7 @@ def classify(path: Path, images: Path) -> str:
     return "\n".join(lines)
 
 
-def _picture(file: Path) -> np.ndarray | None:
+def read_picture(file: Path) -> np.ndarray | None:
     """The picture as (32, 32, 3) uint8, transparent parts white; None for what is none."""
     from PIL import Image, ImageOps
 
@@ -116,27 +89,6 @@ def _picture(file: Path) -> np.ndarray | None:
             return np.asarray(ImageOps.fit(opaque, (IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BOX))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
-
-
-def load_network(folder: RunFolder) -> Any:
-    """The trained network of a run folder, (N, 3, 32, 32) pixels of 0 to 255 -> (N, 10) logits."""
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    from cifar_arch.network import Normalised, build
-
-    plan = Architecture.from_dict(folder.read_json(folder.architecture)["spec"]).plan()
-    network = Normalised(build(plan), (0, 0, 0), (1, 1, 1))
-    try:
-        network.load_state_dict(load_file(folder.weights))
-    except (SafetensorError, RuntimeError) as error:
-        raise ConfigError(
-            f"run: the weights {str(folder.weights)!r} are damaged or of another architecture "
-            f"({str(error).splitlines()[0]}); train the network again"
-        ) from error
-    # As in training: another layout in memory rounds differently, and the accuracy would be another.
-    return network.eval().to(memory_format=torch.channels_last)
 
 
 def text(pictures: Pictures, probabilities: np.ndarray, recorded: float | None) -> str:

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from cifar_arch.evaluate import load_network, load_pictures, require_finished
-from cifar_arch.runfolder import RunFolder, atomic
+from cifar_arch.runfolder import atomic
+from cifar_arch.saved import SavedRun
 from cifar_arch.schema import ConfigError
 from cifar_arch.terminal import sentences
 
@@ -42,7 +42,7 @@ def main() -> None:
         sys.exit(1)
 
 
-def export(run: Path, to: Path | None = None, root: str | None = None) -> tuple[Path, float]:
+def export(path: Path, to: Path | None = None, root: str | None = None) -> tuple[Path, float]:
     """Writes the ONNX file; its path, and the largest difference of a logit from torch's.
 
     Raises ConfigError where a package is missing or the folder holds no finished run.
@@ -50,16 +50,15 @@ def export(run: Path, to: Path | None = None, root: str | None = None) -> tuple[
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigError(f"export: {', '.join(missing)} is not installed; type uv sync --extra onnx")
-    folder = RunFolder(run)
-    require_finished(folder)
-    pictures = load_pictures(folder, root)
-    network = load_network(folder)
-    path = to or folder.onnx
+    run = SavedRun(path)
+    pictures = run.pictures(root)
+    network = run.network()
+    target = to or run.folder.onnx
     images = pictures.test.images[:CHECKED].transpose(0, 3, 1, 2).astype(np.float32)
-    with atomic(path) as temporary:
+    with atomic(target) as temporary:
         _write(network, temporary, pictures.classes)
-        difference = _difference(network, temporary, images)
-    return path, difference
+        difference = largest_difference(network, temporary, images)
+    return target, difference
 
 
 def _write(network: Any, path: Path, classes: tuple[str, ...]) -> None:
@@ -87,7 +86,7 @@ def _write(network: Any, path: Path, classes: tuple[str, ...]) -> None:
     onnx.save(model, path)
 
 
-def _difference(network: Any, path: Path, images: np.ndarray) -> float:
+def largest_difference(network: Any, path: Path, images: np.ndarray) -> float:
     """Largest difference of a logit between onnxruntime and torch, on batches of several sizes."""
     import onnxruntime
     import torch

@@ -1,12 +1,14 @@
 """What several test modules share: the CIFAR-10 folder, tiny networks, easy pictures, a command line."""
 
+import importlib
 import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 # One thread a process: more only wait for each other on such small arrays, above all where other
 # jobs share the cores. Set before torch is imported, and inherited by the commands that tests type.
@@ -44,7 +46,7 @@ def tiny_architecture(**changes: Any) -> dict[str, Any]:
 
 
 def tiny_config(**changes: Any) -> dict[str, Any]:
-    """An experiment of seconds on 200 embedded pictures; dicts in `changes` are merged."""
+    """An experiment of seconds on 200 synthetic images; dicts in `changes` are merged."""
     config: dict[str, Any] = {
         "model": tiny_architecture(),
         "data": {"name": "shapes", "validation": 5800, "workers": 0},
@@ -102,6 +104,35 @@ def type_command(module: str, *arguments: str, cwd: Path) -> "subprocess.Complet
     )
 
 
+class Done(NamedTuple):
+    """A command that ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """cli("check", "width=40") types `python -m cifar_arch.check width=40` in this process."""
+
+    def type_here(module: str, *arguments: str) -> Done:
+        monkeypatch.setattr(sys, "argv", [module, *arguments])
+        capsys.readouterr()
+        try:
+            importlib.import_module(f"cifar_arch.{module}").main()
+        except SystemExit as end:
+            status = int(end.code or 0)
+        else:
+            status = 0
+        return Done(status, *capsys.readouterr())
+
+    return type_here
+
+
+Cli = Callable[..., Done]
+
+
 def run_folders(cwd: Path) -> list[Path]:
     return sorted(path.parent for path in (cwd / "outputs" / "runs").glob("*/*/run.log"))
 
@@ -119,6 +150,6 @@ def summary_of(folder: Path) -> dict[str, Any]:
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a completed run; read it, and copy it to change it."""
     folder = tmp_path_factory.mktemp("finished")
-    experiment.run(tiny_config(), folder)
+    experiment.run_config(tiny_config(), folder)
     assert RunFolder(folder).weights.is_file()
     return folder

@@ -1,25 +1,13 @@
 import json
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from conftest import type_command
+from conftest import Cli, type_command
 
 from cifar_arch import check
 from cifar_arch.compose import compose
 from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import judge
-
-
-def run(arguments: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> int:
-    """The exit status of the command, run in this process."""
-    monkeypatch.setattr(sys, "argv", ["check", *arguments])
-    with pytest.raises(SystemExit) as end:
-        check.main()
-    assert isinstance(end.value.code, int)
-    return end.value.code
-
 
 STATUS = [
     ("", 0, "within its limits"),
@@ -33,35 +21,25 @@ STATUS = [
 
 
 @pytest.mark.parametrize(("arguments", "status", "output"), STATUS)
-def test_status(
-    arguments: str,
-    status: int,
-    output: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert run(arguments.split(), monkeypatch) == status
-    printed = capsys.readouterr()
-    assert output in printed.out
-    assert printed.err == ""
+def test_status(arguments: str, status: int, output: str, cli: Cli) -> None:
+    done = cli("check", *arguments.split())
+    assert (done.status, done.err) == (status, "")
+    assert output in done.out
 
 
 @pytest.mark.parametrize("arguments", ["width=0", "widht=3", "c1=plan", "--json width=", "model.head=none"])
-def test_bad_config_is_one_line_on_stderr(
-    arguments: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(arguments.split(), monkeypatch) == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err.count("\n") == 1
+def test_bad_config_is_one_line_on_stderr(arguments: str, cli: Cli) -> None:
+    done = cli("check", *arguments.split())
+    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
 
 
 LAYER = "name kind in_shape out_shape kernel stride dilation padding groups params macs receptive_field jump"
 
 
-def test_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["--json", "width=40", "limits=eva6_hard"], monkeypatch) == 1
-    found = json.loads(capsys.readouterr().out)
+def test_json(cli: Cli) -> None:
+    done = cli("check", "--json", "width=40", "limits=eva6_hard")
+    assert done.status == 1
+    found = json.loads(done.out)
     assert list(found) == [
         *("ok", "params", "macs", "receptive_field", "receptive_field_with_pooling"),
         *("layers", "violations"),
@@ -120,7 +98,7 @@ def test_text() -> None:
 def test_params_of_the_table_add_up() -> None:
     model = Experiment.from_dict(compose(["model=reference"])).model
     verdict = judge(model, Experiment.from_dict(compose(["limits=none"])).limits)
-    lines = check.table(verdict.analysis)
+    lines = check.layer_table(verdict.analysis).splitlines()
     start, end = lines[0].index("params"), lines[0].index("params") + len("params")
     cells = [line[start:end].strip().replace(",", "") for line in lines[1:]]
     assert sum(int(cell) for cell in cells if cell.isdigit()) == verdict.analysis.params == 96_436
@@ -138,26 +116,20 @@ def test_as_a_command(tmp_path: Path) -> None:
     ("file", "written"),
     [("net.svg", ["net.svg"]), ("net.PNG", ["net.PNG"]), ("sub/net", ["net.png", "net.svg"])],
 )
-def test_plot_writes_what_is_asked_for(
-    file: str,
-    written: list[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert run(["c3=dilated", "--plot", str(tmp_path / file)], monkeypatch) == 0
-    assert "\ndrawn: " in capsys.readouterr().out
+def test_plot_writes_what_is_asked_for(file: str, written: list[str], tmp_path: Path, cli: Cli) -> None:
+    done = cli("check", "c3=dilated", "--plot", str(tmp_path / file))
+    assert done.status == 0
+    assert "\ndrawn: " in done.out
     left = sorted(path for path in tmp_path.rglob("*") if path.is_file())
     assert [path.name for path in left] == written
     magic = {".svg": b"<?xml", ".png": b"\x89PNG"}
     assert all(path.read_bytes().startswith(magic[path.suffix.lower()]) for path in left)
 
 
-def test_json_stays_json_with_a_plot(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(["--json", "--plot", str(tmp_path / "net.svg")], monkeypatch) == 0
-    assert json.loads(capsys.readouterr().out)["ok"]
+def test_json_stays_json_with_a_plot(tmp_path: Path, cli: Cli) -> None:
+    done = cli("check", "--json", "--plot", str(tmp_path / "net.svg"))
+    assert done.status == 0
+    assert json.loads(done.out)["ok"]
 
 
 @pytest.mark.parametrize(
@@ -168,15 +140,8 @@ def test_json_stays_json_with_a_plot(
         ("file/net.svg", "' cannot be written ("),
     ],
 )
-def test_a_plot_that_cannot_be_written(
-    file: str,
-    message: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_plot_that_cannot_be_written(file: str, message: str, tmp_path: Path, cli: Cli) -> None:
     (tmp_path / "file").touch()
-    assert run(["--plot", str(tmp_path / file)], monkeypatch) == 2
-    printed = capsys.readouterr()
-    assert (printed.out, printed.err.count("\n")) == ("", 1)
-    assert message in printed.err
+    done = cli("check", "--plot", str(tmp_path / file))
+    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+    assert message in done.err

@@ -2,14 +2,13 @@ import contextlib
 import json
 import re
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
-from conftest import TINY, type_command
+from conftest import TINY, Cli, type_command
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
@@ -18,7 +17,7 @@ from cifar_arch import confirm, experiment
 from cifar_arch.compose import CONF, compose
 from cifar_arch.confirm import Confirmed
 from cifar_arch.experiment import Experiment
-from cifar_arch.record import Status
+from cifar_arch.record import Status, Summary
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.search.storage import open_storage, quiet_optuna
 
@@ -74,66 +73,42 @@ def _sweep() -> None:
 
 
 class Stub:
-    """Stands in for `experiment.run`: test accuracies by trial, and what it was called with."""
+    """Stands in for `experiment.run_config`: test accuracies by trial, and what it was called with."""
 
     def __init__(self, accuracy: Callable[[int], float]):
         self.accuracy, self.calls = accuracy, list[tuple[str, dict[str, Any]]]()
 
-    def __call__(self, config: dict[str, Any], path: Path) -> dict[str, Any]:
+    def __call__(self, config: dict[str, Any], path: Path) -> Summary:
         self.calls.append((path.name, config))
         number, seed = map(int, re.findall(r"\d+", path.name))
         accuracy = self.accuracy(number) + 0.01 * seed
-        summary = {"status": Status.COMPLETED, "test_accuracy": accuracy, "seconds": 60.0, "device": "cpu"}
-        (path / "summary.json").write_text(json.dumps(summary))
+        summary = Summary(status=Status.COMPLETED, test_accuracy=accuracy, seconds=60.0, device="cpu")
+        RunFolder(path).write_summary(summary)
         return summary
 
 
 @pytest.fixture
 def training(monkeypatch: pytest.MonkeyPatch) -> Stub:
     stub = Stub(lambda number: 0.83 + 0.01 * number)
-    monkeypatch.setattr(experiment, "run", stub)
+    monkeypatch.setattr(experiment, "run_config", stub)
     return stub
 
 
-def typed(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["confirm", *arguments])
-    try:
-        confirm.main()
-    except SystemExit as end:
-        return int(str(end.code))
-    return 0
-
-
-def test_the_best_are_trained_on_all_images_and_tested(
-    study: str, training: Stub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert typed(monkeypatch, study, "--top", "2", "--seeds", "2") == 0
+def test_the_best_are_trained_on_all_images_and_tested(study: str, training: Stub, cli: Cli) -> None:
+    done = cli("confirm", study, "--top", "2", "--seeds", "2")
+    assert done.status == 0
     assert [name for name, _ in training.calls] == ["1-seed0", "1-seed1", "2-seed0", "2-seed1"]
     for name, config in training.calls:
         made = Experiment.from_dict(config)
         assert (made.data.validation, made.read_test) == (0, True)
         assert (made.training.epochs, made.seed) == (15, int(name[-1]))
-    out = capsys.readouterr().out
-    assert out.startswith(
+    assert done.out.startswith(
         "study s: networks: 2, seeds for each: 2, 15 epochs on all training images of cifar10\n"
     )
-    rows = [line.split() for line in out.splitlines()]
-    assert [
-        "1",
-        "84.50%",
-        "0.71%",
-        "2",
-        "150,000",
-        "50",
-        "px",
-        "90.00%",
-        "120",
-        "0.50",
-        "points",
-        "below",
-    ] in rows
-    assert ["2", "85.50%", "0.71%", "2", "50,000", "50", "px", "87.00%", "120", "reached"] in rows
-    assert "reach the target of 85% on average: trial 2" in out
+    rows = [" ".join(line.split()) for line in done.out.splitlines()]
+    assert "1 84.50% 0.71% 2 150,000 50 px 90.00% 120 0.50 points below" in rows
+    assert "2 85.50% 0.71% 2 50,000 50 px 87.00% 120 reached" in rows
+    assert "reach the target of 85% on average: trial 2" in done.out
     # The test images choose nothing: trial 1 was first on the validation images.
     winner = compose(["+experiment=winner"], "outputs/sweeps/s")
     assert (winner["model"]["width"], winner["model"]["c3"]["kind"], winner["model"]["c3"]["residual"]) == (
@@ -144,10 +119,8 @@ def test_the_best_are_trained_on_all_images_and_tested(
     assert (winner["data"]["validation"], winner["training"]["epochs"], winner["read_test"]) == (0, 15, True)
 
 
-def test_smallest_prefers_the_fewest_parameters_at_the_target(
-    study: str, training: Stub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert typed(monkeypatch, study, "--top", "9", "--seeds", "1", "--prefer", "smallest") == 0
+def test_smallest_prefers_the_fewest_parameters_at_the_target(study: str, training: Stub, cli: Cli) -> None:
+    assert cli("confirm", study, "--top", "9", "--seeds", "1", "--prefer", "smallest").status == 0
     assert [name for name, _ in training.calls] == ["0-seed0", "2-seed0", "1-seed0", "3-seed0"]
     assert compose(["+experiment=winner"], "outputs/sweeps/s")["model"]["width"] == 8
 
@@ -155,46 +128,46 @@ def test_smallest_prefers_the_fewest_parameters_at_the_target(
 @pytest.mark.parametrize(
     ("typed_epochs", "epochs"), [((), 15), (("--epochs", "40"), 40), (("--epochs", "3"), 3)]
 )
-def test_epochs(
-    study: str, training: Stub, monkeypatch: pytest.MonkeyPatch, typed_epochs: tuple[str, ...], epochs: int
-) -> None:
-    assert typed(monkeypatch, study, "--top", "1", "--seeds", "1", *typed_epochs) == 0
+def test_epochs(study: str, training: Stub, cli: Cli, typed_epochs: tuple[str, ...], epochs: int) -> None:
+    assert cli("confirm", study, "--top", "1", "--seeds", "1", *typed_epochs).status == 0
     assert training.calls[0][1]["training"]["epochs"] == epochs
 
 
 def test_the_same_command_goes_on(
-    study: str, training: Stub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    study: str, training: Stub, monkeypatch: pytest.MonkeyPatch, cli: Cli
 ) -> None:
     whole = Stub(training.accuracy)
 
-    def interrupted(config: dict[str, Any], path: Path) -> dict[str, Any]:
+    def interrupted(config: dict[str, Any], path: Path) -> Summary:
         if len(whole.calls) == 2:
             raise KeyboardInterrupt
         return whole(config, path)
 
-    monkeypatch.setattr(experiment, "run", interrupted)
+    monkeypatch.setattr(experiment, "run_config", interrupted)
     arguments = (study, "--top", "2", "--seeds", "2")
-    assert typed(monkeypatch, *arguments) == 130
-    assert capsys.readouterr().err == "interrupted; the same command goes on\n"
-    monkeypatch.setattr(experiment, "run", training)
-    assert typed(monkeypatch, *arguments) == 0
+    stopped = cli("confirm", *arguments)
+    assert (stopped.status, stopped.err) == (130, "interrupted; the same command goes on\n")
+    monkeypatch.setattr(experiment, "run_config", training)
+    done = cli("confirm", *arguments)
+    assert done.status == 0
     assert [name for name, _ in training.calls] == ["2-seed0", "2-seed1"]
-    assert capsys.readouterr().out.count("(done before)") == 2
+    assert done.out.count("(done before)") == 2
     # Another schedule in the same folders is refused.
-    assert typed(monkeypatch, *arguments, "--epochs", "20") == 2
-    err = capsys.readouterr().err
-    assert "was begun with training.epochs=15, now 20; type the same again, or move that folder away" in err
+    refused = cli("confirm", *arguments, "--epochs", "20")
+    assert refused.status == 2
+    assert (
+        "was begun with training.epochs=15, now 20; type the same again, or move that folder away"
+        in refused.err
+    )
 
 
-def test_a_failed_training_is_a_sentence(
-    study: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def failing(config: dict[str, Any], path: Path) -> dict[str, Any]:
+def test_a_failed_training_is_a_sentence(study: str, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
+    def failing(config: dict[str, Any], path: Path) -> Summary:
         raise RuntimeError("out of memory\nmore")
 
-    monkeypatch.setattr(experiment, "run", failing)
-    assert typed(monkeypatch, study) == 1
-    assert capsys.readouterr().err == "a training failed (out of memory); the same command goes on\n"
+    monkeypatch.setattr(experiment, "run_config", failing)
+    done = cli("confirm", study)
+    assert (done.status, done.err) == (1, "a training failed (out of memory); the same command goes on\n")
 
 
 REFUSED = [
@@ -207,21 +180,14 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("arguments", "message"), REFUSED, ids=[" ".join(a) for a, _ in REFUSED])
-def test_mistakes(
-    study: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    arguments: tuple[str, ...],
-    message: str,
-) -> None:
-    assert typed(monkeypatch, *arguments) == 2
-    assert message in capsys.readouterr().err
+def test_mistakes(study: str, arguments: tuple[str, ...], message: str, cli: Cli) -> None:
+    done = cli("confirm", *arguments)
+    assert done.status == 2
+    assert message in done.err
     assert not Path("other.db").exists()
 
 
-def test_studies_that_cannot_be_confirmed(
-    study: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_studies_that_cannot_be_confirmed(study: str, cli: Cli) -> None:
     storage = open_storage(confirm.STORAGE)
     optuna.create_study(study_name="empty", storage=storage).set_metric_names(["accuracy"])
     optuna.create_study(study_name="sizes", storage=storage).set_metric_names(["params"])
@@ -229,11 +195,13 @@ def test_studies_that_cannot_be_confirmed(
         ("empty", "study: 'empty' has no completed trial yet"),
         ("sizes", "study: 'sizes' looked for params first; confirm needs accuracy there"),
     ):
-        assert typed(monkeypatch, name) == 2
-        assert message in capsys.readouterr().err
+        done = cli("confirm", name)
+        assert done.status == 2
+        assert message in done.err
     RunFolder("outputs/sweeps/s/0").config.unlink()
-    assert typed(monkeypatch, study) == 2
-    assert "the folder of trial 0, 'outputs/sweeps/s/0', has no saved config" in capsys.readouterr().err
+    done = cli("confirm", study)
+    assert done.status == 2
+    assert "the folder of trial 0, 'outputs/sweeps/s/0', has no saved config" in done.err
 
 
 VERDICTS = [
@@ -245,25 +213,23 @@ VERDICTS = [
     ),
     ([0.86, 0.80], 0.85, "cifar10", "reach the target of 85% on average: trial 0"),
     ([0.86], None, "cifar10", "no target is set"),
-    ([0.99], 0.85, "shapes", "the embedded picture set never counts towards the target"),
+    ([0.99], 0.85, "shapes", "the synthetic data set never counts towards the target"),
 ]
 
 
 @pytest.mark.parametrize(("means", "target", "data", "said"), VERDICTS)
 def test_verdict(means: list[float], target: float | None, data: str, said: str) -> None:
-    found = [Confirmed(n, 1000, 50, 0.5, [mean], 60, "cpu") for n, mean in enumerate(means)]
+    found = [Confirmed(n, 1000, 50, 0.5, [mean], 60) for n, mean in enumerate(means)]
     assert confirm.verdict(found, target, data) == said
 
 
 def test_one_seed_has_no_std() -> None:
-    text = confirm.table([Confirmed(3, 1000, 50, 0.5, [0.8], 60, "cpu")], None)
+    text = confirm.results_table([Confirmed(3, 1000, 50, 0.5, [0.8], 60)], None)
     assert text.splitlines()[1].split() == ["3", "80.00%", "-", "1", "1,000", "50", "px", "50.00%", "60"]
 
 
-def test_the_winner_keeps_every_key_of_its_trial(
-    study: str, training: Stub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert typed(monkeypatch, study, "--top", "1", "--seeds", "1") == 0
+def test_the_winner_keeps_every_key_of_its_trial(study: str, training: Stub, cli: Cli) -> None:
+    assert cli("confirm", study, "--top", "1", "--seeds", "1").status == 0
     before = OmegaConf.load("outputs/sweeps/s/1/.hydra/config.yaml")
     assert isinstance(before, DictConfig)
     winner = compose(["+experiment=winner"], "outputs/sweeps/s")
@@ -279,7 +245,7 @@ def test_a_real_sweep_is_confirmed_and_its_winner_runs(tmp_path: Path) -> None:
     arguments = ("tiny", "--top", "1", "--seeds", "1", "--epochs", "1")
     done = type_command("confirm", *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "the embedded picture set never counts towards the target" in done.stdout
+    assert "the synthetic data set never counts towards the target" in done.stdout
     (summary,) = (tmp_path / "outputs/confirm/tiny").glob("*-seed0/summary.json")
     content = json.loads(summary.read_text())
     assert (content["split"]["train"], content["split"]["validation"]) == (6000, 0)

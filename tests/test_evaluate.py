@@ -1,15 +1,11 @@
-import json
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from conftest import summary_of
+from conftest import Cli, summary_of
 from PIL import Image
-from safetensors.torch import load_file, save_file
 
 from cifar_arch import evaluate
 from cifar_arch.runfolder import RunFolder
@@ -32,21 +28,8 @@ def test_the_saved_weights_alone_give_the_recorded_accuracy_exactly(run: RunFold
     assert float(right.mean()) == recorded == summary_of(run.path)["test_accuracy"]
 
 
-def test_the_network_has_the_very_numbers_of_the_file(run: RunFolder) -> None:
-    network, saved = evaluate.load_network(run).state_dict(), load_file(run.weights)
-    assert network.keys() == saved.keys()
-    for name, tensor in saved.items():
-        assert network[name].dtype == tensor.dtype, name
-        assert torch.equal(network[name], tensor), name
-    assert not torch.equal(saved["network.c1_1.norm1.weight"], torch.ones(4))
-
-
-def test_the_command_prints_accuracy_classes_and_confusion(
-    run: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["evaluate", str(run.path)])
-    evaluate.main()
-    first, _, heading, *classes = capsys.readouterr().out.splitlines()
+def test_the_command_prints_accuracy_classes_and_confusion(run: RunFolder, cli: Cli) -> None:
+    first, _, heading, *classes = cli("evaluate", str(run.path)).out.splitlines()
     accuracy = summary_of(run.path)["test_accuracy"]
     assert first == (f"test accuracy {accuracy:.2%} (on record: {accuracy:.2%}) on 1,000 images of shapes")
     assert heading.split()[:3] == ["class", "recall", "precision"]
@@ -57,56 +40,7 @@ def test_the_command_prints_accuracy_classes_and_confusion(
     assert classes[0].split()[1] == f"{confusion[0][0]}.0%"
 
 
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        ("no folder", "holds no finished run"),
-        ("architecture.json", "holds no finished run (architecture.json is missing)"),
-        ("summary.json", "holds no finished run (summary.json is missing)"),
-        ("weights.safetensors", "holds no finished run (checkpoints/weights.safetensors is missing)"),
-        ("truncated weights", "are damaged or of another architecture"),
-        ("empty weights", "are damaged or of another architecture"),
-        ("other weights", "are damaged or of another architecture"),
-        ("damaged summary", "summary.json' is damaged"),
-        ("damaged spec", "model.width: "),
-    ],
-)
-def test_what_is_no_finished_run_is_refused_in_one_sentence(
-    run: RunFolder,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    damage: str,
-    message: str,
-) -> None:
-    match damage:
-        case "no folder":
-            shutil.rmtree(run.path)
-        case "truncated weights" | "empty weights":
-            whole = run.weights.read_bytes()
-            run.weights.write_bytes(whole[:-100] if damage == "truncated weights" else b"")
-        case "other weights":
-            weights = load_file(run.weights)
-            weights.pop("mean")
-            save_file(weights, run.weights)
-        case "damaged summary":
-            run.summary.write_text("{")
-        case "damaged spec":
-            saved = json.loads(run.architecture.read_text())
-            saved["spec"]["width"] = "wide"
-            run.architecture.write_text(json.dumps(saved))
-        case name:
-            next(run.path.rglob(name)).unlink()
-    monkeypatch.setattr(sys, "argv", ["evaluate", str(run.path)])
-    with pytest.raises(SystemExit) as raised:
-        evaluate.main()
-    assert raised.value.code == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert message in line
-
-
-def test_own_pictures_are_classified(
-    run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_own_pictures_are_classified(run: RunFolder, tmp_path: Path, cli: Cli) -> None:
     pictures, probabilities, _ = evaluate.evaluate(run.path)
     own = tmp_path / "own"
     own.mkdir()
@@ -117,9 +51,7 @@ def test_own_pictures_are_classified(
     Image.fromarray(wide).save(own / "2.PNG")
     (own / "broken.jpg").write_bytes(b"\xff\xd8nothing")
     (own / "notes.txt").touch()
-    monkeypatch.setattr(sys, "argv", ["evaluate", str(run.path), "--images", str(own)])
-    evaluate.main()
-    lines = capsys.readouterr().out.splitlines()
+    lines = cli("evaluate", str(run.path), "--images", str(own)).out.splitlines()
     for index, line in enumerate(lines[:3]):
         best = probabilities[index].argmax()
         start = rf"{index}\.(png|PNG) +{pictures.classes[best]} {probabilities[index][best]:.0%}, "
@@ -129,7 +61,7 @@ def test_own_pictures_are_classified(
 
 def test_transparent_pictures_are_laid_on_white(tmp_path: Path) -> None:
     Image.new("RGBA", (50, 40), (255, 0, 0, 0)).save(tmp_path / "clear.png")
-    picture = evaluate._picture(tmp_path / "clear.png")
+    picture = evaluate.read_picture(tmp_path / "clear.png")
     assert picture is not None
     assert picture.shape == (32, 32, 3)
     assert (picture == 255).all()
@@ -144,20 +76,12 @@ def test_transparent_pictures_are_laid_on_white(tmp_path: Path) -> None:
     ],
 )
 def test_a_folder_without_pictures_is_refused(
-    run: RunFolder,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    folder: str,
-    message: str,
+    run: RunFolder, tmp_path: Path, folder: str, message: str, cli: Cli
 ) -> None:
     if folder != "none":
         (tmp_path / folder).mkdir()
     if folder == "broken":
         (tmp_path / folder / "a.png").write_text("no picture")
-    monkeypatch.setattr(sys, "argv", ["evaluate", str(run.path), "--images", str(tmp_path / folder)])
-    with pytest.raises(SystemExit) as raised:
-        evaluate.main()
-    assert raised.value.code == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert message in line
+    done = cli("evaluate", str(run.path), "--images", str(tmp_path / folder))
+    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert message in done.err

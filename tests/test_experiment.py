@@ -8,9 +8,10 @@ from conftest import summary_of, tiny_config
 
 from cifar_arch import experiment
 from cifar_arch.experiment import Experiment, Pruned, Rejected
+from cifar_arch.record import Epoch, Status
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError
-from cifar_arch.training import Epoch, TrainingDiverged
+from cifar_arch.training import TrainingDiverged
 
 TOTALS = {"architecture", "params", "macs", "receptive_field", "receptive_field_with_pooling"}
 
@@ -38,7 +39,7 @@ def test_a_completed_run_leaves_every_file(finished_run: Path) -> None:
     assert summary["seconds"] > 0
     assert summary["config"]["model.width"] == 4
     assert 0 <= summary["test_accuracy"] <= 1
-    assert summary["reaches_target"] is None  # embedded pictures never count
+    assert summary["reaches_target"] is None  # synthetic images never count
     assert "never counts" in summary["note"]
 
 
@@ -81,19 +82,19 @@ def test_a_run_that_ends_early_says_why_and_keeps_what_was_trained(
     tmp_path: Path, error: BaseException, status: str, reason: str
 ) -> None:
     with pytest.raises(type(error)):
-        experiment.run(tiny_config(), tmp_path, ends_by(error))
+        experiment.run_config(tiny_config(), tmp_path, ends_by(error))
     summary = summary_of(tmp_path)
     assert (summary["status"], summary["reason"], summary["epochs_done"]) == (status, reason, 1)
     assert summary["val_accuracy"] is not None
-    assert "test_accuracy" not in summary
+    assert summary["test_accuracy"] is None
     assert files(tmp_path) >= {"metrics.csv", "checkpoints/last.pt", "plots/augmented.png"}
     assert "checkpoints/weights.safetensors" not in files(tmp_path)
 
 
 def test_a_run_goes_on_where_it_was_stopped(tmp_path: Path, finished_run: Path) -> None:
     with pytest.raises(RuntimeError):
-        experiment.run(tiny_config(), tmp_path, ends_by(RuntimeError()))
-    experiment.run(tiny_config(), tmp_path)
+        experiment.run_config(tiny_config(), tmp_path, ends_by(RuntimeError()))
+    experiment.run_config(tiny_config(), tmp_path)
     first, second = summary_of(finished_run), summary_of(tmp_path)
     changing = {"seconds", "images_per_second"}
     assert {k: v for k, v in first.items() if k not in changing} == {
@@ -106,14 +107,14 @@ def test_a_run_goes_on_where_it_was_stopped(tmp_path: Path, finished_run: Path) 
 def test_another_seed_starts_with_other_weights_and_ends_elsewhere(
     tmp_path: Path, finished_run: Path
 ) -> None:
-    other = experiment.run(tiny_config(seed=1), tmp_path)
-    assert other["val_loss"] != summary_of(finished_run)["val_loss"]
+    other = experiment.run_config(tiny_config(seed=1), tmp_path)
+    assert other.val_loss != summary_of(finished_run)["val_loss"]
 
 
 def test_an_architecture_outside_its_limits_is_rejected_with_every_violation(tmp_path: Path) -> None:
     limits = {"params_below": 100, "separable_at_least": 3, "augment": ["grayscale"]}
     with pytest.raises(Rejected) as raised:
-        experiment.run(tiny_config(limits=limits), tmp_path)
+        experiment.run_config(tiny_config(limits=limits), tmp_path)
     assert len(str(raised.value).splitlines()) == 3
     summary = summary_of(tmp_path)
     assert (summary["status"], summary["reason"]) == ("rejected", str(raised.value))
@@ -125,7 +126,7 @@ def test_an_architecture_outside_its_limits_is_rejected_with_every_violation(tmp
 
 def test_a_diverged_run_fails_with_its_sentence(tmp_path: Path) -> None:
     with pytest.raises(TrainingDiverged):
-        experiment.run(tiny_config(training={"lr": 1e30}), tmp_path)
+        experiment.run_config(tiny_config(training={"lr": 1e30}), tmp_path)
     summary = summary_of(tmp_path)
     assert summary["status"] == "failed"
     assert "lower training.lr" in summary["reason"]
@@ -147,25 +148,24 @@ def test_a_mistake_in_the_config_is_named_and_recorded(
     tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message) as raised:
-        experiment.run(tiny_config(**change), tmp_path)
+        experiment.run_config(tiny_config(**change), tmp_path)
     summary = summary_of(tmp_path)
     assert (summary["status"], summary["reason"]) == ("failed", str(raised.value))
 
 
 def test_the_test_set_is_read_only_when_asked_for(tmp_path: Path) -> None:
-    summary = experiment.run(
+    summary = experiment.run_config(
         tiny_config(read_test=False, limits={"target_accuracy": 0.01}, training={"epochs": 1}), tmp_path
     )
-    assert "test_accuracy" not in summary
-    assert summary["reaches_target"] is None
+    assert (summary.test_accuracy, summary.reaches_target) == (None, None)
     assert (tmp_path / "plots" / "confusion_matrix.png").is_file()  # of the validation set
 
 
 @pytest.mark.slow
 def test_a_run_without_validation_images_completes(tmp_path: Path) -> None:
     config = tiny_config(data={"validation": 0}, training={"epochs": 1, "batch_size": 500})
-    summary = experiment.run(config, tmp_path)
-    assert (summary["status"], summary["val_accuracy"]) == ("completed", None)
+    summary = experiment.run_config(config, tmp_path)
+    assert (summary.status, summary.val_accuracy) == (Status.COMPLETED, None)
 
 
 def test_a_run_whose_checkpoint_is_damaged_names_it(tmp_path: Path, finished_run: Path) -> None:
@@ -173,4 +173,4 @@ def test_a_run_whose_checkpoint_is_damaged_names_it(tmp_path: Path, finished_run
     checkpoint = RunFolder(tmp_path).checkpoint
     checkpoint.write_bytes(checkpoint.read_bytes()[:100])
     with pytest.raises(ConfigError, match=r"last\.pt' cannot be read"):
-        experiment.run(tiny_config(), tmp_path)
+        experiment.run_config(tiny_config(), tmp_path)

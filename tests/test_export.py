@@ -1,10 +1,9 @@
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import CHECKOUT
+from conftest import CHECKOUT, Cli
 
 from cifar_arch import export
 from cifar_arch.evaluate import evaluate
@@ -17,15 +16,6 @@ onnxruntime = pytest.importorskip("onnxruntime")
 @pytest.fixture(scope="module")
 def exported(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
     return export.export(finished_run, tmp_path_factory.mktemp("onnx") / "network.onnx")
-
-
-def typed(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["export", *arguments])
-    try:
-        export.main()
-    except SystemExit as end:
-        return int(str(end.code))
-    return 0
 
 
 @pytest.mark.slow
@@ -55,23 +45,21 @@ def test_the_classes_are_in_the_metadata(exported: tuple[Path, float], finished_
 
 
 @pytest.mark.slow
-def test_the_command_prints_the_largest_difference(
-    finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert typed(monkeypatch, str(finished_run), "--to", str(tmp_path / "n.onnx")) == 0
-    out = capsys.readouterr().out
-    assert "largest difference from torch on 256 real images: " in out
+def test_the_command_prints_the_largest_difference(finished_run: Path, tmp_path: Path, cli: Cli) -> None:
+    done = cli("export", str(finished_run), "--to", str(tmp_path / "n.onnx"))
+    assert done.status == 0
+    assert "largest difference from torch on 256 real images: " in done.out
     assert [path.name for path in tmp_path.iterdir()] == ["n.onnx"]
 
 
 @pytest.mark.parametrize("difference", [1.1e-4, float("nan")])
 def test_a_difference_is_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], difference: float
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, difference: float, cli: Cli
 ) -> None:
     (tmp_path / "network.onnx").touch()
     monkeypatch.setattr(export, "export", lambda *_: (tmp_path / "network.onnx", difference))
-    assert typed(monkeypatch, str(tmp_path)) == 1
-    assert capsys.readouterr().err == "the difference is over 0.0001: do not deploy this file\n"
+    done = cli("export", str(tmp_path))
+    assert (done.status, done.err) == (1, "the difference is over 0.0001: do not deploy this file\n")
 
 
 def test_what_differs_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,21 +79,20 @@ def test_what_differs_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     def network(x: torch.Tensor) -> torch.Tensor:
         return x.mean((2, 3))
 
-    assert export._difference(network, tmp_path / "file", images) == pytest.approx(0.5, abs=1e-4)
+    assert export.largest_difference(network, tmp_path / "file", images) == pytest.approx(0.5, abs=1e-4)
 
 
 def test_a_missing_package_says_what_to_type(
-    finished_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    finished_run: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
 ) -> None:
     monkeypatch.setattr(export, "NEEDED", ("json", "a_package_that_nobody_has"))
-    assert typed(monkeypatch, str(finished_run)) == 2
-    err = capsys.readouterr().err
-    assert err == "export: a_package_that_nobody_has is not installed; type uv sync --extra onnx\n"
+    done = cli("export", str(finished_run))
+    assert done.status == 2
+    assert done.err == "export: a_package_that_nobody_has is not installed; type uv sync --extra onnx\n"
 
 
-def test_an_unfinished_run_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert typed(monkeypatch, str(tmp_path)) == 2
-    assert "holds no finished run" in capsys.readouterr().err
+def test_an_unfinished_run_is_refused(tmp_path: Path, cli: Cli) -> None:
+    done = cli("export", str(tmp_path))
+    assert done.status == 2
+    assert "holds no finished run" in done.err
     assert not RunFolder(tmp_path).onnx.exists()

@@ -1,6 +1,5 @@
 """The documents stay true: commands run, outputs and file trees are as shown, links resolve."""
 
-import contextlib
 import os
 import re
 import shlex
@@ -13,8 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from conftest import Cli
 
-from cifar_arch import check
 from cifar_arch.compose import compose
 from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import judge
@@ -24,7 +23,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 DOCUMENTS = sorted(path.name for path in ROOT.glob("*.md"))
 CHECK, RUN = "python -m cifar_arch.check ", "python -m cifar_arch.run"
-# What makes a run short: few embedded pictures, once.
+# What makes a run short: few synthetic images, once.
 SHORT = ("data=shapes", "data.validation=5700", "training.epochs=1")
 COMPLETION = 'eval "$(cifar-arch -sc install=bash)"'  # tests/test_package.py types it
 
@@ -117,13 +116,8 @@ def test_extras_exist() -> None:
 
 
 @pytest.mark.parametrize("command", CHECKS)
-def test_checks_print_what_is_shown(
-    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", shlex.split(command)[2:])
-    with contextlib.suppress(SystemExit):
-        check.main()
-    out, err = capsys.readouterr()
+def test_checks_print_what_is_shown(command: str, cli: Cli) -> None:
+    _, out, err = cli("check", *shlex.split(command)[3:])
     for fence, after in pairwise(FENCES):
         if fence.body.strip() == command and after.language == "text" and not after.follows:
             assert same(after.body, out + err), out + err

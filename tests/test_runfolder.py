@@ -7,12 +7,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from conftest import environment
 from matplotlib.figure import Figure
 
+from cifar_arch.record import Epoch, Status, Summary
 from cifar_arch.runfolder import RunFolder, atomic
 from cifar_arch.schema import ConfigError
+
+
+def epoch(number: int, **changes: Any) -> Epoch:
+    made = Epoch(number, 0.1, 2.0, 0.25, 2.5, 0.2, 1.5, 1000.0)
+    return msgspec.structs.replace(made, **changes)
 
 
 def test_the_names_of_the_files_are_those_of_the_contract(tmp_path: Path) -> None:
@@ -86,7 +93,7 @@ def test_what_a_killed_process_was_writing_is_discarded(tmp_path: Path) -> None:
     assert len(list(tmp_path.rglob(".*.tmp"))) == 2
     folder.discard_unfinished()
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [folder.summary]
-    assert folder.read_summary() == {"status": "completed"}
+    assert folder.read_summary() == Summary(status=Status.COMPLETED)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -96,23 +103,56 @@ def test_json_has_null_for_what_is_no_finite_number(tmp_path: Path, value: float
     assert json.loads(folder.summary.read_text()) == {"a": None, "b": [None, 1.5], "c": {"d": [None, True]}}
 
 
+def test_a_summary_is_read_as_it_was_written(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    assert folder.read_summary() is None
+    summary = Summary(status=Status.PRUNED, reason="early", config={"model.width": 4}, val_accuracy=0.25)
+    folder.write_summary(summary)
+    assert folder.read_summary() == summary
+    assert json.loads(folder.summary.read_bytes()).keys() == set(Summary.__struct_fields__)
+
+
+def test_metrics_are_read_as_they_were_written(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    assert folder.read_metrics() == []
+    history = [epoch(1), epoch(2, val_loss=None, val_accuracy=None), epoch(3, train_loss=math.inf)]
+    for count in (1, 2, 3):
+        folder.write_metrics(history[:count])
+        assert folder.read_metrics() == history[:count]
+    with folder.metrics.open(newline="", encoding="utf-8") as file:
+        assert next(csv.reader(file)) == list(Epoch.__struct_fields__)
+
+
+DAMAGED = {
+    "cut off": b'{"status": "comp',
+    "not an object": b"[1]",
+    "no status": b"{}",
+    "unknown status": b'{"status": "fine"}',
+    "not UTF-8": b"\xff\xfe",
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=list(DAMAGED))
+def test_a_damaged_summary_is_named(tmp_path: Path, content: bytes) -> None:
+    folder = RunFolder(tmp_path)
+    folder.summary.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"run: '.*summary\.json' is damaged \(.*; remove it and run again"):
+        folder.read_summary()
+
+
+@pytest.mark.parametrize("content", [b"a,b\n1,2\n", b"epoch\n1\n", b"epoch,lr\n1,fast\n", b"\xff\n1\n"])
+def test_damaged_metrics_are_named(tmp_path: Path, content: bytes) -> None:
+    folder = RunFolder(tmp_path)
+    folder.metrics.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"run: '.*metrics\.csv' is damaged"):
+        folder.read_metrics()
+
+
 def test_damaged_json_is_named(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    folder.summary.write_text('{"status": "comp')
-    with pytest.raises(ConfigError, match=r"run: '.*summary\.json' is damaged"):
-        folder.read_json(folder.summary)
-
-
-def test_metrics_are_written_whole_each_time(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
-    rows: list[dict[str, Any]] = [{"epoch": 1, "val_loss": 0.25}, {"epoch": 2, "val_loss": None}]
-    for count in (1, 2):
-        folder.write_metrics(rows[:count])
-    with folder.metrics.open(newline="") as file:
-        assert list(csv.DictReader(file)) == [
-            {"epoch": "1", "val_loss": "0.25"},
-            {"epoch": "2", "val_loss": ""},
-        ]
+    folder.architecture.write_text("{", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"run: '.*architecture\.json' is damaged"):
+        folder.read_json(folder.architecture)
 
 
 def test_figures_are_png_files_under_plots(tmp_path: Path) -> None:

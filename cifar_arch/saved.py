@@ -1,0 +1,63 @@
+"""A finished run folder -> its network, its data set and its record again."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cifar_arch.data import DataConfig, Pictures, load
+from cifar_arch.record import Summary
+from cifar_arch.runfolder import RunFolder
+from cifar_arch.schema import ConfigError, checked
+from cifar_arch.spec import Architecture
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class SavedRun:
+    """A run folder whose run is completed. Raises ConfigError for any other folder."""
+
+    def __init__(self, path: str | Path):
+        self.folder = RunFolder(path)
+        for file in (self.folder.architecture, self.folder.summary, self.folder.weights):
+            if not file.is_file():
+                raise ConfigError(
+                    f"run: {str(path)!r} holds no finished run ({file.relative_to(self.folder.path)} is "
+                    "missing); name a folder under outputs/runs whose summary.json says completed"
+                )
+        summary = self.folder.read_summary()
+        assert summary is not None
+        self.summary: Summary = summary
+
+    def data_config(self, root: str | None = None) -> DataConfig:
+        """The data set of the run, below `root` where one is given."""
+        config = self.summary.config.items()
+        fields: dict[str, Any] = {k.removeprefix("data."): v for k, v in config if k.startswith("data.")}
+        return checked(DataConfig, {**fields, **({"root": root} if root else {})}, "data")
+
+    def pictures(self, root: str | None = None) -> Pictures:
+        """The images that the run was trained and tested on."""
+        return load(self.data_config(root))
+
+    def network(self) -> "nn.Module":
+        """The trained network in eval mode: (N, 3, 32, 32) pixels from 0 to 255 -> (N, 10) logits.
+
+        Reads the architecture as data and the weights from safetensors: no pickle. Raises ConfigError
+        for weights that are damaged or of another architecture.
+        """
+        import torch
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        from cifar_arch.network import Normalised, build
+
+        spec = self.folder.read_json(self.folder.architecture)["spec"]
+        network = Normalised(build(Architecture.from_dict(spec).plan()), (0, 0, 0), (1, 1, 1))
+        try:
+            network.load_state_dict(load_file(self.folder.weights))
+        except (SafetensorError, RuntimeError) as error:
+            raise ConfigError(
+                f"run: the weights {str(self.folder.weights)!r} are damaged or of another architecture "
+                f"({str(error).splitlines()[0]}); train the network again"
+            ) from error
+        # As in training: another layout in memory rounds differently, and the accuracy would be another.
+        return network.eval().to(memory_format=torch.channels_last)

@@ -1,0 +1,79 @@
+"""A finished run folder as the commands that read one see it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import Cli
+from safetensors.torch import load_file, save_file
+
+import cifar_arch
+from cifar_arch.runfolder import RunFolder
+from cifar_arch.saved import SavedRun
+
+
+@pytest.fixture
+def run(finished_run: Path, tmp_path: Path) -> RunFolder:
+    shutil.copytree(finished_run, tmp_path / "run")
+    return RunFolder(tmp_path / "run")
+
+
+def test_the_network_has_the_numbers_of_the_file(run: RunFolder) -> None:
+    network, saved = SavedRun(run.path).network().state_dict(), load_file(run.weights)
+    assert network.keys() == saved.keys()
+    for name, tensor in saved.items():
+        assert network[name].dtype == tensor.dtype, name
+        assert torch.equal(network[name], tensor), name
+    assert not torch.equal(saved["network.c1_1.norm1.weight"], torch.ones(4))
+
+
+def test_load_network_takes_pixels_of_any_type(run: RunFolder) -> None:
+    network = cifar_arch.load_network(run.path)
+    pixels = SavedRun(run.path).pictures().test.images[:4].transpose(0, 3, 1, 2)
+    with torch.inference_mode():
+        logits = network(torch.from_numpy(pixels))
+        torch.testing.assert_close(network(torch.from_numpy(pixels).float()), logits)
+    assert logits.shape == (4, 10)
+    assert not network.training
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("no folder", "holds no finished run"),
+        ("architecture.json", "holds no finished run (architecture.json is missing)"),
+        ("summary.json", "holds no finished run (summary.json is missing)"),
+        ("weights.safetensors", "holds no finished run (checkpoints/weights.safetensors is missing)"),
+        ("truncated weights", "are damaged or of another architecture"),
+        ("empty weights", "are damaged or of another architecture"),
+        ("other weights", "are damaged or of another architecture"),
+        ("damaged summary", "summary.json' is damaged"),
+        ("damaged spec", "model.width: "),
+    ],
+)
+def test_any_other_folder_is_refused_in_one_sentence(
+    run: RunFolder, damage: str, message: str, cli: Cli
+) -> None:
+    match damage:
+        case "no folder":
+            shutil.rmtree(run.path)
+        case "truncated weights" | "empty weights":
+            whole = run.weights.read_bytes()
+            run.weights.write_bytes(whole[:-100] if damage == "truncated weights" else b"")
+        case "other weights":
+            weights = load_file(run.weights)
+            weights.pop("mean")
+            save_file(weights, run.weights)
+        case "damaged summary":
+            run.summary.write_text("{", encoding="utf-8")
+        case "damaged spec":
+            saved = json.loads(run.architecture.read_bytes())
+            saved["spec"]["width"] = "wide"
+            run.architecture.write_text(json.dumps(saved), encoding="utf-8")
+        case name:
+            next(run.path.rglob(name)).unlink()
+    done = cli("evaluate", str(run.path))
+    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert message in done.err
