@@ -193,6 +193,6 @@ def _percent(accuracy: float | None) -> str:
 
 
 def _shown(folder: Path) -> str:
-    """The folder as a person would type it here."""
+    """The folder as one would type it here."""
     folder = folder.resolve()
     return str(folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder)

@@ -1,6 +1,6 @@
 """python -m cifar_arch.evaluate RUN [--data FOLDER]: test accuracy from the saved weights alone.
 
-With --images FOLDER it says what the network sees in a person's own pictures instead.
+With --images FOLDER it classifies your own pictures instead.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def evaluate(path: Path, root: str | None = None) -> tuple[Pictures, np.ndarray,
 
 
 def classify(path: Path, images: Path) -> str:
-    """A line for each picture in the folder `images`: its likeliest three classes.
+    """A line for each picture in the folder `images`: its three most likely classes.
 
     A picture of another form is cut to its middle square, then scaled to 32x32 pixels. Raises
     ConfigError where the folder holds no picture that can be read.

@@ -97,7 +97,7 @@ def run(
 
     Goes on from the folder's checkpoint where there is one. `on_epoch` gets the history after every
     epoch; what it raises ends the run. `config` is what goes on record, by default the experiment's
-    own fields. Raises Rejected before any tensor exists, and whatever else went wrong;
+    own fields. Raises Rejected before any tensor exists, and any other error;
     summary.json is written all the same. `progress` shows a bar on a terminal.
     """
     folder = RunFolder(path)

@@ -1,4 +1,4 @@
-"""Architecture + limits -> verdict: solves `width=auto`, knows the smallest repair of a violation."""
+"""Architecture + limits -> verdict: solves `width=auto`, finds the smallest fix of a violation."""
 
 from collections.abc import Collection, Iterator
 from typing import Any
@@ -81,7 +81,7 @@ def judge(
 
 
 def _widest(architecture: Architecture, limits: Limits) -> int:
-    """The largest width whose parameters keep the limit, or 1 where none does."""
+    """The largest width whose parameters meet the limit, or 1 where none does."""
     if limits.params_below is None:
         raise ConfigError(
             "model.width: auto needs a limit on parameters; set limits.params_below or give a number"
@@ -107,7 +107,7 @@ def _repair(
     augment: Collection[str],
     broken: set[str],
 ) -> str:
-    """What mends `rule` and breaks no other one: one change, or one and a narrower width."""
+    """What fixes `rule` and breaks no other: one change, or one and a narrower width."""
     if rule == "augment":
         off = (name for name in limits.augment if name not in augment)
         return " ".join(f"augment.{name}.p=0.25" for name in off) + " fits"
@@ -116,16 +116,16 @@ def _repair(
     if rule == "params" and narrower:
         neighbours.insert(0, (f"width={narrower.width}", narrower))
     for change, neighbour in neighbours:
-        if _mends(rule, neighbour, limits, broken):
+        if _fixes(rule, neighbour, limits, broken):
             return f"{change} fits"
     for change, neighbour in neighbours:
         narrower = _narrower(neighbour, limits)
-        if narrower and _mends(rule, narrower, limits, broken):
+        if narrower and _fixes(rule, narrower, limits, broken):
             return f"{change} width={narrower.width} fits"
-    return "no single change mends it: start from model=c1c2c3c4 width=auto"
+    return "no single change fixes it: start from model=c1c2c3c4 width=auto"
 
 
-def _mends(rule: str, neighbour: Architecture, limits: Limits, broken: set[str]) -> bool:
+def _fixes(rule: str, neighbour: Architecture, limits: Limits, broken: set[str]) -> bool:
     try:
         left = {violation.rule for violation in violations(analyse(neighbour.plan()), limits)}
     except ConfigError:
@@ -134,7 +134,7 @@ def _mends(rule: str, neighbour: Architecture, limits: Limits, broken: set[str])
 
 
 def _narrower(architecture: Architecture, limits: Limits) -> Architecture | None:
-    """The same with the widest width that keeps the limit on parameters, where that is a change."""
+    """The same with the widest width that meets the limit on parameters, where that is a change."""
     if limits.params_below is None or not isinstance(architecture.width, int):
         return None
     try:

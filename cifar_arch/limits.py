@@ -20,7 +20,7 @@ TransformName = Literal[
 
 
 class Limits(Strict, frozen=True, kw_only=True):
-    """What a network has to keep; None switches a rule off. All but the target hold before training."""
+    """The rules that a network must meet; None switches one off. All but the target are checked before training."""
 
     params_below: Annotated[int, Meta(ge=1)] | None = None
     receptive_field_above: Count | None = None  # pixels, before global pooling
@@ -28,7 +28,7 @@ class Limits(Strict, frozen=True, kw_only=True):
     dilated_at_least: Count = 0
     downsamplers: Count | None = None  # exactly so many 3x3 ones, and no other
     fully_connected: bool = True  # whether a fully connected layer is allowed
-    augment: tuple[TransformName, ...] = ()  # transforms that have to be on
+    augment: tuple[TransformName, ...] = ()  # transforms that must be on
     target_accuracy: Annotated[float, Meta(gt=0, le=1)] | None = None  # of the test set
 
 

@@ -1,4 +1,4 @@
-"""What summary.json says about a run besides its results: config, versions, commit. No torch."""
+"""Where a run comes from: its flattened config without secrets, versions and commit. No torch."""
 
 import importlib.metadata
 import platform
@@ -54,7 +54,7 @@ def git_commit() -> str | None:
     here = Path(__file__)
     git = ["git", "-C", str(here.parent)]
     try:
-        # An installed package may lie in an environment inside somebody else's checkout.
+        # An installed package may lie in an environment inside another project's checkout.
         subprocess.run([*git, "ls-files", "--error-unmatch", here.name], capture_output=True, check=True)
         command = [*git, "rev-parse", "HEAD"]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

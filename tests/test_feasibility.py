@@ -35,7 +35,7 @@ def suggestion(message: str) -> dict[str, str]:
     """The overrides that a message suggests; {} where it knows none."""
     advice = message.rpartition("; ")[2]
     if not advice.endswith(" fits"):
-        assert advice == "no single change mends it: start from model=c1c2c3c4 width=auto"
+        assert advice == "no single change fixes it: start from model=c1c2c3c4 width=auto"
         return {}
     return dict(override.split("=") for override in advice.removesuffix(" fits").split(" "))
 
