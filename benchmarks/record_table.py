@@ -1,4 +1,4 @@
-"""Trains every feasible point of a small space on the embedded pictures and keeps its curve.
+"""Trains every feasible point of a small space on the synthetic data set and keeps its curve.
 
     python benchmarks/record_table.py                 about half an hour on one core
 

@@ -22,27 +22,24 @@ from optuna.trial import FrozenTrial
 
 from cifar_arch import app
 from cifar_arch.compose import CONF, plain
+from cifar_arch.record import Epoch, Status, Summary
 from cifar_arch.runfolder import RunFolder
 
 EPOCHS = 5
 
 
-def slept(config: dict[str, Any], path: Path, on_epoch: Any, *, progress: bool) -> dict[str, Any]:
-    """In place of `experiment.run`: sleeps in as many epochs, and leaves the files of a run."""
-    folder, history = RunFolder(path), []
+def slept(config: dict[str, Any], path: Path, on_epoch: Any, *, progress: bool) -> Summary:
+    """In place of `experiment.run_config`: sleeps in as many epochs, and leaves the files of a run."""
+    folder = RunFolder(path)
+    history: list[Epoch] = []
     for epoch in range(1, EPOCHS + 1):
         time.sleep(float(os.environ["SLEEP"]) / EPOCHS)
-        history.append(Row(epoch, 0.1 * epoch))
-        folder.write_metrics([vars(row) for row in history])
+        history.append(Epoch(epoch, 0.1, 1.0, 0.1, 1.0, 0.1 * epoch, 0.1, 1000.0))
+        folder.write_metrics(history)
         on_epoch(history)
-    summary = {"status": "completed", "val_accuracy": 0.5, "params": 1, "macs": 1, "seconds": 1.0}
-    folder.write_json(folder.summary, summary)
+    summary = Summary(status=Status.COMPLETED, val_accuracy=0.5, params=1, macs=1, seconds=1.0)
+    folder.write_summary(summary)
     return summary
-
-
-class Row:
-    def __init__(self, epoch: int, val_accuracy: float):
-        self.epoch, self.val_accuracy = epoch, val_accuracy
 
 
 @hydra.main(config_path=str(CONF), config_name="config", execution_whitelist=("cifar_arch.*", "logging.*"))

@@ -15,6 +15,7 @@ from cifar_arch.layers import (
 )
 from cifar_arch.schema import ConfigError, Strict
 
+MOST_LAYERS = 32  # units in a block
 Positive = Annotated[int, Meta(ge=1)]
 NonNegative = Annotated[int, Meta(ge=0)]
 
@@ -34,7 +35,7 @@ class Unit(Block, frozen=True, kw_only=True):
     `residual` never changes the number of parameters.
     """
 
-    layers: Positive = 1
+    layers: Annotated[int, Meta(ge=1, le=MOST_LAYERS)] = 1
     residual: bool = False
 
     def unit(self, in_channels: int, out_channels: int, act: ActivationName) -> tuple[Layer, ...]:
@@ -90,47 +91,62 @@ class CustomConv(Strict, frozen=True, kw_only=True):
     stride: Positive = 1
     padding: NonNegative | None = None  # None: what keeps the map's size at stride 1, or 1 px less
     dilation: Positive = 1
-    depthwise: bool = False
+    groups: Positive = 1
+    depthwise: bool = False  # a group for each channel that comes in; `out` is a multiple of them
     bias: bool = False
     after: tuple[Literal["norm", "activation", "dropout"], ...] = ("norm", "activation")
 
+    def conv(self, in_channels: int) -> Conv:
+        """The convolution on `in_channels`. Raises ConfigError where its groups do not divide them."""
+        out = self.out or in_channels
+        groups = in_channels if self.depthwise else self.groups
+        if self.depthwise and self.groups not in (1, in_channels):
+            raise ConfigError(
+                f"a depthwise convolution has its {in_channels} channels as groups, "
+                f"got groups={self.groups}; leave groups or depthwise out"
+            )
+        if in_channels % groups or out % groups:
+            what = "a depthwise convolution" if self.depthwise else f"a convolution with groups={groups}"
+            raise ConfigError(
+                f"{what} needs channels that are multiples of {groups}, got {in_channels} in and {out} out; "
+                "change out or groups"
+            )
+        padding = self.dilation * (self.kernel - 1) // 2 if self.padding is None else self.padding
+        return Conv(
+            in_channels=in_channels,
+            out_channels=out,
+            kernel=self.kernel,
+            stride=self.stride,
+            padding=padding,
+            dilation=self.dilation,
+            groups=groups,
+            bias=self.bias,
+        )
+
 
 class Custom(Block, frozen=True, kw_only=True):
-    """Convolutions written out one by one, for networks that no other variant expresses."""
+    """Convolutions written out one by one, for networks that no other variant expresses.
+
+    With `residual`, the sum of them and the input: both must have the same shape.
+    """
 
     convs: Annotated[tuple[CustomConv, ...], Meta(min_length=1)]
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    residual: bool = False
 
     def expand(self, in_channels: int, out_channels: int, act: ActivationName) -> tuple[Layer, ...]:
-        layers: list[Layer] = []
+        chain: list[Layer] = []
         channels = in_channels  # `out_channels` is the architecture's wish: a custom block has its own
-        for conv in self.convs:
-            out = conv.out or channels
-            if conv.depthwise and out != channels:
-                raise ConfigError(
-                    f"a depthwise convolution keeps its {channels} channels, got out={out}; leave it out"
-                )
-            padding = conv.dilation * (conv.kernel - 1) // 2 if conv.padding is None else conv.padding
-            layers.append(
-                Conv(
-                    in_channels=channels,
-                    out_channels=out,
-                    kernel=conv.kernel,
-                    stride=conv.stride,
-                    padding=padding,
-                    dilation=conv.dilation,
-                    groups=channels if conv.depthwise else 1,
-                    bias=conv.bias,
-                )
-            )
+        for written in self.convs:
+            conv = written.conv(channels)
+            channels = conv.out_channels
             follow = {
-                "norm": Norm(channels=out),
+                "norm": Norm(channels=channels),
                 "activation": Activation(function=act),
                 "dropout": Dropout(p=self.dropout),
             }
-            layers += [follow[name] for name in conv.after]
-            channels = out
-        return tuple(layers)
+            chain += [conv, *(follow[name] for name in written.after)]
+        return (Sum(body=tuple(chain)),) if self.residual else tuple(chain)
 
 
 def norm_act(channels: int, act: ActivationName) -> tuple[Layer, ...]:

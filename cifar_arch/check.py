@@ -81,7 +81,8 @@ def _cells(row: Row, params: int) -> tuple[str, ...]:
         kernel = f"{row.kernel}x{row.kernel}"
         kernel += f" stride {row.stride}" if row.stride != 1 else ""
         kernel += f" dilation {row.dilation}" if row.dilation != 1 else ""
-        kernel += " depthwise" if row.groups == row.in_shape[0] > 1 else ""
+        if row.groups != 1:
+            kernel += " depthwise" if row.groups == row.in_shape[0] else f" groups {row.groups}"
     return (
         row.name,
         "x".join(map(str, row.out_shape)),

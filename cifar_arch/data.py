@@ -1,4 +1,4 @@
-"""Pictures in memory: CIFAR-10 or the embedded set, split by class; the loader of augmented batches."""
+"""Pictures in memory: CIFAR-10 or the synthetic set, split by class; the loader of augmented batches."""
 
 import contextlib
 import socket
@@ -139,7 +139,7 @@ def _download(root: Path) -> None:
         raise ConfigError(
             f"data.root: no CIFAR-10 in {str(root)!r} and it could not be downloaded ({error}); "
             "put cifar-10-batches-py there, name its parent with data.root=FOLDER, "
-            "or train on the embedded pictures with data=shapes"
+            "or train on the synthetic data set with data=shapes"
         ) from error
     finally:
         socket.setdefaulttimeout(waited)

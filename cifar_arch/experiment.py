@@ -80,7 +80,7 @@ def run_config(
     try:
         experiment = Experiment.from_dict(config)
     except ConfigError as error:
-        RunFolder(path).write_summary(Summary(**provenance(config), **_failure(error), seconds=0.0))
+        RunFolder(path).write_summary(Summary(**provenance(config), **failure(error), seconds=0.0))
         raise
     return run(experiment, path, on_epoch, config=config, progress=progress)
 
@@ -124,7 +124,7 @@ def run(
         _save_plots(folder, experiment, pictures, trained, probabilities)
         summary = replace(summary, status=Status.COMPLETED, **results)
     except BaseException as error:
-        summary = replace(summary, **_failure(error))
+        summary = replace(summary, **failure(error))
         raise
     finally:
         summary = replace(summary, **_reached(folder), seconds=round(time.perf_counter() - start, 3))
@@ -301,7 +301,7 @@ def _save_plots(
         folder.save_figure("misclassified", wrong)
 
 
-def _failure(error: BaseException) -> dict[str, Any]:
+def failure(error: BaseException) -> dict[str, Any]:
     """Status, reason and error of a run that did not complete."""
     match error:
         case Rejected():

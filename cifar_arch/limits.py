@@ -20,7 +20,10 @@ TransformName = Literal[
 
 
 class Limits(Strict, frozen=True, kw_only=True):
-    """The rules that a network must meet; None switches one off. All but the target are checked before training."""
+    """The rules that a network must meet; None switches one off.
+
+    All but the target are checked before training.
+    """
 
     params_below: Annotated[int, Meta(ge=1)] | None = None
     receptive_field_above: Count | None = None  # pixels, before global pooling

@@ -1,4 +1,4 @@
-"""The embedded picture set: ten kinds of drawn figures, 32x32 in colour, the same on every machine.
+"""The synthetic data set: ten kinds of drawn figures, 32x32 in colour, the same on every machine.
 
 Figures vary in place, size, angle and colour over a shaded, noisy ground with a stray line and a
 blot, so that a tiny network needs several epochs to tell them apart.

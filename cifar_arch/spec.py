@@ -1,5 +1,6 @@
 """What the user writes about a network, checked, and expanded into its plan."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -18,8 +19,8 @@ from cifar_arch.layers import (
     Linear,
     Plan,
     Section,
+    Sum,
     content_key,
-    convolutions,
 )
 from cifar_arch.schema import ConfigError, Strict, checked
 
@@ -118,17 +119,32 @@ class _Planner:
                 layers = variant.expand(self.channels, wanted, self.size, self.activation)
         except ConfigError as error:
             raise ConfigError(f"{field}: {error}") from None
-        for conv in convolutions(layers):
-            size = conv.out_size(self.size)
-            if size < 1:
-                raise ConfigError(
-                    f"{field}: the {conv.kernel}x{conv.kernel} convolution with stride {conv.stride}, "
-                    f"dilation {conv.dilation} and padding {conv.padding} collapses the "
-                    f"{self.size}x{self.size} map; allowed are those that leave at least 1x1"
-                )
-            self.size = size
-            self.channels = conv.out_channels
+        self._pass(layers, field)
         self.sections.append(Section(name=name, layers=layers))
+
+    def _pass(self, layers: Iterable[Layer], field: str) -> None:
+        """Follows the shape of the map through layers. Raises ConfigError where it collapses."""
+        for layer in layers:
+            if isinstance(layer, Sum):
+                before = self.channels, self.size
+                self._pass(layer.body, field)
+                if (self.channels, self.size) != before:
+                    raise ConfigError(
+                        f"{field}: a residual sum needs equal shapes, got {_shape(*before)} in and "
+                        f"{_shape(self.channels, self.size)} out; set residual=false"
+                    )
+            elif isinstance(layer, Conv):
+                self._convolve(layer, field)
+
+    def _convolve(self, conv: Conv, field: str) -> None:
+        size = conv.out_size(self.size)
+        if size < 1:
+            raise ConfigError(
+                f"{field}: the {conv.kernel}x{conv.kernel} convolution with stride {conv.stride}, "
+                f"dilation {conv.dilation} and padding {conv.padding} collapses the "
+                f"{self.size}x{self.size} map; allowed are those that leave at least 1x1"
+            )
+        self.channels, self.size = conv.out_channels, size
 
     def finish(self, head: str) -> Plan:
         layers: tuple[Layer, ...] = (GlobalPool(),)
@@ -143,3 +159,7 @@ class _Planner:
                 "use linear or conv"
             )
         return (*self.sections, Section(name="o", layers=layers))
+
+
+def _shape(channels: int, size: int) -> str:
+    return f"{channels}x{size}x{size}"

@@ -22,7 +22,7 @@ _BASE: dict[str, Any] = {}
 
 
 def config(**changes: Any) -> dict[str, Any]:
-    """The default config on the embedded pictures; keys in `changes` have __ for a dot.
+    """The default config on the synthetic data set; keys in `changes` have __ for a dot.
 
     c2="plain_residual" and t1="dilated" are written out as the command line does.
     """

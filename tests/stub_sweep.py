@@ -10,24 +10,24 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from msgspec.structs import replace
 from omegaconf import DictConfig
 
 from cifar_arch import app
 from cifar_arch.compose import CONF, plain
-from cifar_arch.experiment import _reason, _status
-from cifar_arch.record import Status
+from cifar_arch.experiment import failure
+from cifar_arch.record import Epoch, Status, Summary
 from cifar_arch.runfolder import RunFolder, atomic
 from cifar_arch.schema import ConfigError
 from cifar_arch.search.candidate import candidate
 
 
-class Row(NamedTuple):
-    epoch: int
-    val_accuracy: float
+def row(epoch: int, accuracy: float) -> Epoch:
+    return Epoch(epoch, 0.1, 1.0, accuracy, 1.0, accuracy, 0.1, 1000.0)
 
 
 def curve(params: int, epochs: int) -> list[float]:
@@ -36,33 +36,33 @@ def curve(params: int, epochs: int) -> list[float]:
     return [top * (1 - 0.5**epoch) for epoch in range(1, epochs + 1)]
 
 
-def run(config: dict[str, Any], path: Path, on_epoch: Any, *, progress: bool) -> dict[str, Any]:
-    """What `experiment.run` does, without learning anything."""
+def run(config: dict[str, Any], path: Path, on_epoch: Any, *, progress: bool) -> Summary:
+    """What `experiment.run_config` does, without learning anything."""
     folder = RunFolder(path)
-    summary: dict[str, Any] = {"status": Status.FAILED, "reason": None, "seconds": 0.1}
+    summary = Summary(status=Status.FAILED, seconds=0.1)
     try:
         totals = candidate(config).totals
-        summary |= totals
+        summary = replace(summary, **totals)
         epochs = config["training"]["epochs"]
         values = curve(totals["params"], epochs)
         done = int(folder.checkpoint.read_text()) if folder.checkpoint.exists() else 0
-        summary |= {"epochs_done": epochs, "val_accuracy": values[-1]} if done == epochs else {}
         for epoch in range(done + 1, epochs + 1):
             values[-1] = _live(config, path, epoch, values[-1])
-            history = [Row(n, values[n - 1]) for n in range(1, epoch + 1)]
+            history = [row(n, values[n - 1]) for n in range(1, epoch + 1)]
             with atomic(folder.checkpoint) as temporary:
                 temporary.write_text(str(epoch))
-            folder.write_metrics([row._asdict() for row in history])
-            summary |= {"epochs_done": epoch, "val_accuracy": history[-1].val_accuracy}
+            folder.write_metrics(history)
             if on_epoch:
                 on_epoch(history)
-        summary["status"] = Status.COMPLETED
-        return summary
+        summary = replace(summary, status=Status.COMPLETED)
     except BaseException as error:
-        summary |= {"status": _status(error), "reason": _reason(error), "error": type(error).__name__}
+        summary = replace(summary, **failure(error))
         raise
     finally:
-        folder.write_json(folder.summary, summary)
+        for e in folder.read_metrics()[-1:]:
+            summary = replace(summary, epochs_done=e.epoch, val_accuracy=e.val_accuracy)
+        folder.write_summary(summary)
+    return summary
 
 
 def _live(config: dict[str, Any], path: Path, epoch: int, value: float) -> float:

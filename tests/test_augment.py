@@ -4,7 +4,8 @@ import albumentations as A
 import numpy as np
 import pytest
 
-from cifar_arch.augment import Augment, CoarseDropout, Colour, Pipeline
+from cifar_arch.augment import Augment, CoarseDropout, Colour
+from cifar_arch.pipeline import Pipeline
 from cifar_arch.schema import ConfigError, checked
 
 MEAN = (125.3, 122.6, 113.9)

@@ -67,10 +67,42 @@ def test_kind_is_the_class(kind: str) -> None:
     assert BLOCKS[kind].__name__.lower() == kind
 
 
-def test_depthwise_keeps_its_channels() -> None:
+GROUPS = [
+    ({"depthwise": True, "out": 8}, 4),  # a multiplier of 2
+    ({"groups": 2, "out": 6}, 2),
+    ({"groups": 4, "depthwise": True}, 4),
+]
+
+
+@pytest.mark.parametrize(("fields", "groups"), GROUPS)
+def test_groups(fields: dict[str, Any], groups: int) -> None:
+    (only,) = convolutions(convs(fields).expand(4, 4, "relu"))
+    assert only == conv(4, fields.get("out", 4), padding=1, groups=groups)
+
+
+NO_GROUPS = [
+    (
+        {"depthwise": True, "out": 9},
+        "a depthwise convolution needs channels that are multiples of 4, got",
+    ),
+    (
+        {"groups": 3},
+        "a convolution with groups=3 needs channels that are multiples of 3, got",
+    ),
+    ({"depthwise": True, "groups": 2}, "a depthwise convolution has its 4 channels as groups, got groups=2;"),
+]
+
+
+@pytest.mark.parametrize(("fields", "message"), NO_GROUPS)
+def test_groups_that_do_not_divide_the_channels(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as error:
-        convs({"depthwise": True, "out": 8}).expand(4, 4, "relu")
-    assert str(error.value) == ("a depthwise convolution keeps its 4 channels, got out=8; leave it out")
+        convs(fields).expand(4, 4, "relu")
+    assert str(error.value).startswith(message)
+
+
+def test_a_residual_custom_block_is_a_sum() -> None:
+    block = checked(Custom, {"kind": "custom", "convs": [{}], "residual": True}, "b")
+    assert block.expand(4, 9, "silu") == (Sum(body=(conv(4, 4, padding=1), *after(4))),)
 
 
 def test_names_of_layers() -> None:

@@ -14,10 +14,10 @@ from optuna.distributions import CategoricalDistribution
 
 from cifar_arch.compose import CONF, plain
 from cifar_arch.provenance import flatten
+from cifar_arch.record import EXECUTION
 from cifar_arch.schema import ConfigError
 from cifar_arch.search.candidate import candidate
 from cifar_arch.search.composer import Composer, best_config, read_space
-from cifar_arch.search.options import EXECUTION
 from cifar_arch.search.preview import _draw
 from cifar_arch.search.space import ALIASES, Point, Space, overrides
 

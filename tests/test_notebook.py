@@ -81,7 +81,7 @@ def test_it_runs_to_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for words in (
         "model.c1.kind: unknown kind 'plian'; choose from",
         "outside the limits: fewer than 200,000 trainable parameters are allowed",
-        "the embedded picture set never counts towards the target",
+        "the synthetic data set never counts towards the target",
         "points were refused before training",
     ):
         assert words in printed, words

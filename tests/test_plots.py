@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cifar_arch import plots
-from cifar_arch.training import Epoch
+from cifar_arch.record import Epoch
 
 CLASSES = ("cat", "dog", "frog")
 

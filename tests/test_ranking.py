@@ -6,7 +6,7 @@ import pytest
 from optuna.distributions import IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from cifar_arch.search.ranking import ranked, table
+from cifar_arch.search.ranking import ranked, ranking_table
 
 
 def trial(number: int, *values: float, params: int = 1000, state: str = "COMPLETE") -> FrozenTrial:
@@ -60,12 +60,16 @@ def test_fronts_come_first(
     trials, front = ranked(made, objectives, "accuracy", 0.85)
     assert front == expected
     assert {t.number for t in trials[: len(front)]} == expected
-    marked = {int(line.split()[1]) for line in table(trials, objectives, front).splitlines() if " * " in line}
+    marked = {
+        int(line.split()[1])
+        for line in ranking_table(trials, objectives, front).splitlines()
+        if " * " in line
+    }
     assert marked == expected
 
 
 def test_the_table_shows_what_to_type() -> None:
-    shown = table(ranked(ACCURACY, ["accuracy"], "accuracy", None)[0][:2], ["accuracy"])
+    shown = ranking_table(ranked(ACCURACY, ["accuracy"], "accuracy", None)[0][:2], ["accuracy"])
     assert shown == (
         "rank  trial  accuracy  params  field  seconds  overrides\n"
         "   1      3    90.00%   8,000  45 px        2  width=7\n"

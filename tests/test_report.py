@@ -60,7 +60,7 @@ def test_a_real_run_is_read(finished_run: Path) -> None:
     summary = json.loads((finished_run / "summary.json").read_text())
     names = ("status", "val_accuracy", "test_accuracy", "params", "seconds", "train_accuracy", "val_loss")
     assert {name: row[name] for name in names} == {name: summary[name] for name in names}
-    assert row["note"] == "the embedded picture set never counts towards the target"
+    assert row["note"] == "the synthetic data set never counts towards the target"
 
 
 def test_without_validation_images_the_test_accuracy_is_shown(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_runs_that_differ_in_anything_else_are_no_pair(tmp_path: Path) -> None:
     assert effect(tmp_path, "t1", "strided", "dilated")["pairs"] == 1
 
 
-def test_neither_test_images_nor_embedded_pictures_join_validated_runs_in_an_effect(tmp_path: Path) -> None:
+def test_neither_test_images_nor_synthetic_images_join_validated_runs_in_an_effect(tmp_path: Path) -> None:
     for width, accuracy in ((8, 0.7), (12, 0.75)):
         write_run(tmp_path / f"shapes-{width}", accuracy / 2, pictures="shapes", width=width)
         write_run(tmp_path / f"tested-{width}", None, test=0.9, width=width, data__validation=0)

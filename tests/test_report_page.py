@@ -29,7 +29,7 @@ needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A report over a sweep, pruned and broken runs, a confirmation and one on embedded pictures."""
+    """A report over a sweep, pruned and broken runs, a confirmation and one on synthetic pictures."""
     place = tmp_path_factory.mktemp("page")
     outputs = place / "outputs"
     space: dict[str, list[Any]] = {
@@ -94,7 +94,7 @@ def test_the_page_is_whole_and_honest(written: Path) -> None:
     for words in (
         *(
             "20 runs: 18 completed, 1 pruned, 1 unreadable",
-            "embedded picture set never counts towards the target",
+            "synthetic data set never counts towards the target",
         ),
         *(
             "no tested run reaches its target",

@@ -66,7 +66,8 @@ NO_PLAN: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"c2": convs({"depthwise": True, "out": 9})},
-        "model.c2: a depthwise convolution keeps its 8 channels, got out=9; leave it out",
+        "model.c2: a depthwise convolution needs channels that are multiples of 8, got 8 in and 9 out; "
+        "change out or groups",
     ),
 ]
 

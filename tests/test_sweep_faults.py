@@ -15,6 +15,7 @@ from optuna.trial import TrialState
 from stub_sweep import curve
 from sweeping import epochs, start, sweep, trained, trials
 
+from cifar_arch.record import Status
 from cifar_arch.runfolder import RunFolder
 
 pytestmark = pytest.mark.slow
@@ -31,8 +32,13 @@ def kill(process: "subprocess.Popen[str]", sent: int = signal.SIGKILL) -> None:
 def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "waited in vain"
+        assert time.monotonic() < end, "waited too long"
         time.sleep(0.02)
+
+
+def status(folder: RunFolder) -> Status | None:
+    summary = folder.read_summary()
+    return summary.status if summary else None
 
 
 def progressed(cwd: Path, count: int) -> Callable[[], bool]:
@@ -52,8 +58,8 @@ def assert_whole(cwd: Path, widths: "range | list[int]" = WIDTHS) -> None:
         assert list(trial.intermediate_values.values()) == curve(trial.user_attrs["params"], 3)
         folder = RunFolder(cwd / trial.user_attrs["folder"])
         assert folder.path.name == str(trial.number)
-        assert folder.epochs_done() == 3
-        assert folder.read_summary()["status"] == "completed"
+        assert len(folder.read_metrics()) == 3
+        assert status(folder) == Status.COMPLETED
     trained_epochs = epochs(cwd)
     for trial in done:  # after an epoch there is its checkpoint; no finished work is repeated
         of_width = [epoch for _, width, epoch in trained_epochs if width == trial.params["model.width"]]
@@ -209,9 +215,9 @@ def test_pruning(tmp_path: Path, faults: str) -> None:
     assert bool(pruned) == (faults != "pruner=none")
     for trial in pruned:
         folder = RunFolder(tmp_path / trial.user_attrs["folder"])
-        assert folder.read_summary()["status"] == "pruned"
-        assert folder.epochs_done() == len(trial.intermediate_values) < 6
-        assert trial.user_attrs["reason"].startswith(f"pruned after epoch {folder.epochs_done()} at ")
+        assert status(folder) == Status.PRUNED
+        assert len(folder.read_metrics()) == len(trial.intermediate_values) < 6
+        assert trial.user_attrs["reason"].startswith(f"pruned after epoch {len(folder.read_metrics())} at ")
     best = max(done, key=lambda t: curve(t.user_attrs["params"], 6)[-1])
     assert best.state == TrialState.COMPLETE
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import easy_pictures, tiny_architecture
+from msgspec.structs import astuple
 from torch import nn
 
 from cifar_arch import training
@@ -15,9 +16,10 @@ from cifar_arch.augment import Augment, CoarseDropout, HorizontalFlip
 from cifar_arch.data import Loader, Pictures, Split
 from cifar_arch.network import Normalised, build
 from cifar_arch.recipe import Recipe
+from cifar_arch.record import Epoch
 from cifar_arch.schema import ConfigError
 from cifar_arch.spec import Architecture
-from cifar_arch.training import Epoch, Trained, TrainingDiverged, train
+from cifar_arch.training import Trained, TrainingDiverged, train
 
 AUGMENT = Augment(horizontal_flip=HorizontalFlip(p=0.5), coarse_dropout=CoarseDropout(p=0.5))
 DROPOUT = {
@@ -56,7 +58,7 @@ def assert_equal(first: Trained, second: Trained) -> None:
     weights = first.network.state_dict(), second.network.state_dict()
     assert weights[0].keys() == weights[1].keys()
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
-    assert [row[:6] for row in first.history] == [row[:6] for row in second.history]
+    assert [astuple(row)[:6] for row in first.history] == [astuple(row)[:6] for row in second.history]
 
 
 def equal_weights(first: Trained, second: Trained) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import environment
 from optuna.trial import TrialState
+from stub_sweep import row
 from sweeping import WIDTHS, ask, finish_job, open_search, plan
 
 from cifar_arch.runfolder import RunFolder
@@ -36,7 +37,7 @@ def test_a_dead_workers_trial_goes_on_with_its_point(tmp_path: Path, with_checkp
     if with_checkpoint:
         folder.checkpoint.parent.mkdir(parents=True)
         folder.checkpoint.write_text("1")
-        folder.write_metrics([{"epoch": 1}])
+        folder.write_metrics([row(1, 0.5)])
     alive = open_search(wanted)
     assert ask(alive).point == {"width": 8}  # of a living worker nothing is taken
     kill(dead)

@@ -8,14 +8,9 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
+from cifar_arch.record import decides_result
 from cifar_arch.report.reading import STAGES, TRANSITIONS
 
-# Keys of a config that do not change what a run computes, or that only choose among other keys.
-IDLE = {
-    *("study", "storage", "n_trials", "objectives", "prefer", "read_test", "trial.number", "trial.id"),
-    *("data.root", "data.workers", "training.device", "training.resume", "training.tensorboard"),
-    *("downsample.kind", "data.name"),  # said by other columns
-}
 EQUAL_PARAMS = 0.02  # largest difference in parameters within a pair of width=auto, in parts
 
 
@@ -30,7 +25,8 @@ class Factor(NamedTuple):
 def settings(runs: pd.DataFrame) -> list[str]:
     """The columns that decide what a run computes; the limits only reject."""
     keys = [*runs.attrs.get("config", ()), *("seed", "data")]
-    return [k for k in dict.fromkeys(keys) if k in runs and k not in IDLE and not k.startswith("limits.")]
+    # `data.name` is said by the column `data`.
+    return [k for k in dict.fromkeys(keys) if k in runs and decides_result(k) and k != "data.name"]
 
 
 def swept(runs: pd.DataFrame) -> list[str]:
@@ -47,7 +43,7 @@ def compared(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def main_part(done: pd.DataFrame) -> pd.DataFrame:
-    """Runs to learn from: no embedded pictures where there are others, no test accuracies likewise.
+    """Runs to learn from: no synthetic data where there are others, no test accuracies likewise.
 
     What is learnt leads to choices, and those must not read the test images.
     """

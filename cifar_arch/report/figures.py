@@ -11,7 +11,7 @@ from cifar_arch.report.tables import label
 BLUE, ORANGE, GREY = "#2563a8", "#d9822b", "#8a8f98"
 SIZE = (5.8, 4.0)  # inches
 MARKERS = {"cifar10": "o", "shapes": "s"}
-NAMES = {"cifar10": "CIFAR-10", "shapes": "embedded pictures (never count)"}
+NAMES = {"cifar10": "CIFAR-10", "shapes": "synthetic data (never count)"}
 X_LABELS = {
     "params": "trainable parameters (thousands)",
     "receptive_field": "receptive field of the last map (px)",

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from cifar_arch.record import Status
+from cifar_arch.record import Summary
 from cifar_arch.runfolder import RunFolder
 
 STAGES = ("c1", "c2", "c3", "c4")
@@ -16,36 +16,6 @@ TRANSITIONS = ("t1", "t2", "t3")
 RUNNING, UNREADABLE = "running", "unreadable"  # beside those of `Status`
 
 Row = dict[str, Any]
-
-
-class Summary(msgspec.Struct):
-    """What is read of summary.json, with the types that it has to have."""
-
-    status: Status
-    reason: str | None = None
-    error: str | None = None
-    seed: int | None = None
-    config: dict[str, Any] = {}
-    architecture: str | None = None
-    params: int | None = None
-    macs: int | None = None
-    receptive_field: int | None = None
-    receptive_field_with_pooling: int | None = None
-    data: str | None = None
-    target_accuracy: float | None = None
-    reaches_target: bool | None = None
-    epochs: int | None = None
-    epochs_done: int | None = None
-    device: str | None = None
-    train_accuracy: float | None = None
-    val_accuracy: float | None = None
-    val_loss: float | None = None
-    test_accuracy: float | None = None
-    test_loss: float | None = None
-    images_per_second: float | None = None
-    seconds: float | None = None
-    note: str | None = None
-    git_commit: str | None = None
 
 
 class _Spec(msgspec.Struct):
@@ -66,6 +36,7 @@ class _Width(msgspec.Struct):
     spec: _Spec
 
 
+_NESTED = ("config", "split", "versions")  # fields of a summary that are no cell
 _summary = msgspec.json.Decoder(Summary)
 _network = msgspec.json.Decoder(_Network)
 _width = msgspec.json.Decoder(_Width)
@@ -83,7 +54,7 @@ def read_run(path: str | Path) -> tuple[Row, Row]:
             return _unfinished(folder)
         summary = _decoded(_summary, content, folder.summary)
         config = {name: _plain(value) for name, value in summary.config.items()}
-        row = {name: getattr(summary, name) for name in Summary.__struct_fields__ if name != "config"}
+        row = {name: getattr(summary, name) for name in Summary.__struct_fields__ if name not in _NESTED}
         row["status"] = str(summary.status)
         row |= _forms(config)
         row["width"] = _solved_width(folder, config.get("model.width"))

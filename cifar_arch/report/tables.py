@@ -35,19 +35,19 @@ LEFT_OUT_FIRST = ("seconds", "epochs_done", "macs", "status", "seed", "data", "r
 def ranking(runs: pd.DataFrame, sort: str = BEST_FIRST) -> pd.DataFrame:
     """The runs in order: `column` upwards, `-column` downwards; missing values and ties by the folder last.
 
-    By the accuracy means: completed runs before others, those on the embedded pictures behind, and so
+    By the accuracy means: completed runs before others, those on the synthetic data set behind, and so
     those that have a test accuracy alone, which chooses nothing.
     """
     keys, downwards = [sort.lstrip("-")], [not sort.startswith("-")]
     order = runs.assign(
         _unfinished=runs["status"] != "completed",
-        _embedded=runs["data"] != "cifar10",  # nor is what cannot be read ahead of anything
+        _synthetic=runs["data"] != "cifar10",  # nor is what cannot be read ahead of anything
         _tested=runs["accuracy_of"] == "test",
     )
     if sort == BEST_FIRST:
-        keys, downwards = ["_unfinished", "_embedded", "_tested", *keys], [True, True, True, *downwards]
+        keys, downwards = ["_unfinished", "_synthetic", "_tested", *keys], [True, True, True, *downwards]
     order = order.sort_values(keys, ascending=downwards, kind="stable", na_position="last", ignore_index=True)
-    ranked = order.drop(columns=["_unfinished", "_embedded", "_tested"])
+    ranked = order.drop(columns=["_unfinished", "_synthetic", "_tested"])
     ranked.insert(0, "rank", range(1, len(ranked) + 1))
     ranked.attrs = {**runs.attrs, "sort": sort.lstrip("-")}
     return ranked
@@ -130,7 +130,7 @@ def markdown(frame: pd.DataFrame, columns: Sequence[str]) -> str:
 def grouped(runs: pd.DataFrame, column: str) -> pd.DataFrame:
     """Mean, std, n and best of the completed runs' accuracy for each value of a column, the best first.
 
-    Validation accuracies where there are some, and without the embedded pictures where others are there.
+    Validation accuracies where there are some, and without the synthetic data where others are there.
     """
     done = runs[(runs["status"] == "completed") & runs["accuracy"].notna()]
     done = main_part(done)
@@ -147,9 +147,9 @@ def notes(runs: pd.DataFrame) -> list[str]:
         f"{len(runs):,} run{'s' * (len(runs) > 1)}: "
         + ", ".join(f"{n:,} {status}" for status, n in counts.items())
     )
-    embedded = int((runs["data"] == "shapes").sum())
-    if embedded:
-        found.append(f"{embedded:,} of them on embedded pictures: {SYNTHETIC}")
+    synthetic = int((runs["data"] == "shapes").sum())
+    if synthetic:
+        found.append(f"{synthetic:,} of them on the synthetic data set: {SYNTHETIC}")
     read = int(runs["test_accuracy"].notna().sum())
     found.append(
         "accuracy is that of the validation images"

@@ -8,6 +8,7 @@ import msgspec
 from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import judge
 from cifar_arch.limits import Violation
+from cifar_arch.record import decides_result
 from cifar_arch.schema import ConfigError
 
 
@@ -35,22 +36,24 @@ def candidate(config: dict[str, Any]) -> Candidate:
         return Candidate("", (impossible,), {})
     a = verdict.analysis
     totals = {"params": a.params, "macs": a.macs, "receptive_field": a.receptive_field}
-    return Candidate(_key(experiment, verdict.architecture.key()), verdict.violations, totals)
+    return Candidate(_key(experiment, verdict.key), verdict.violations, totals)
 
 
 def _key(experiment: Experiment, architecture: str) -> str:
-    recipe = msgspec.to_builtins(experiment.training)
-    for execution in ("device", "resume", "tensorboard"):
-        del recipe[execution]
-    data = msgspec.to_builtins(experiment.data)
     parts = [
         architecture,
-        recipe,
-        {name: data[name] for name in ("name", "validation", "split_seed")},
+        _deciding("training", experiment.training),
+        _deciding("data", experiment.data),
         msgspec.to_builtins(experiment.augment.active()),
         experiment.seed,
     ]
     return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()[:16]
+
+
+def _deciding(part: str, values: Any) -> dict[str, Any]:
+    """The fields of a part of the config that decide a result."""
+    fields = msgspec.to_builtins(values)
+    return {name: value for name, value in fields.items() if decides_result(f"{part}.{name}")}
 
 
 def _excess(violation: Violation) -> float:

@@ -11,8 +11,8 @@ from hydra_plugins.hydra_optuna_sweeper._impl import create_params_from_override
 from omegaconf import DictConfig, OmegaConf
 
 from cifar_arch.compose import COMPOSITION_ERRORS, CONF, plain, sentence
+from cifar_arch.record import decides_search
 from cifar_arch.schema import ConfigError
-from cifar_arch.search.options import EXECUTION
 from cifar_arch.search.space import Space
 
 
@@ -143,6 +143,6 @@ def _without_execution(config: dict[str, Any], prefix: str = "") -> dict[str, An
         if isinstance(value, dict):
             if inner := _without_execution(value, f"{key}."):
                 kept[name] = inner
-        elif key not in EXECUTION:
+        elif decides_search(key):
             kept[name] = value
     return kept

@@ -9,13 +9,14 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial
 
 from cifar_arch.compose import plain
+from cifar_arch.provenance import masked
 from cifar_arch.recipe import Recipe
 from cifar_arch.runfolder import RunFolder, atomic
 from cifar_arch.schema import ConfigError
 from cifar_arch.search.book import trained
 from cifar_arch.search.composer import best_config
 from cifar_arch.search.ranking import ranked
-from cifar_arch.search.storage import masked, open_storage, quiet_optuna
+from cifar_arch.search.storage import open_storage, quiet_optuna
 
 
 class Choice(NamedTuple):

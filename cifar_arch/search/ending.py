@@ -4,12 +4,12 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from cifar_arch.provenance import masked
 from cifar_arch.runfolder import atomic
 from cifar_arch.schema import SearchStopped
 from cifar_arch.search.composer import Composer, best_config
-from cifar_arch.search.ranking import ranked, table
+from cifar_arch.search.ranking import ranked, ranking_table
 from cifar_arch.search.space import overrides
-from cifar_arch.search.storage import masked
 from cifar_arch.search.study import SearchStudy
 
 
@@ -33,7 +33,7 @@ def finish(search: SearchStudy, prefer: str, composer: Composer, config: dict[st
     trials, front = ranked(search.trained(), plan.objectives, prefer, target)
     if not trials:
         raise SearchStopped("no trial was completed; look at run.log in the folders of the failed ones")
-    print(table(trials, plan.objectives, front))
+    print(ranking_table(trials, plan.objectives, front))
     _print_target(trials[0], plan.objectives[0], target, config["data"]["name"])
     chosen = composer.load([*composer.fixed, *overrides(trials[0].params)])
     path = plan.folder / "experiment" / "best.yaml"
@@ -59,7 +59,7 @@ def _print_target(best: FrozenTrial, objective: str, target: float | None, data:
     if objective != "accuracy" or target is None:
         return
     if data == "shapes":
-        print("accuracies on the embedded picture set never count towards the target")
+        print("accuracies on the synthetic data set never count towards the target")
     elif best.values[0] < target:
         missing = 100 * (target - best.values[0])
         print(f"none reaches {target:.0%} on the validation images: the best is {missing:.2f} points below")

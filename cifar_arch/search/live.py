@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tqdm import tqdm
 
 from cifar_arch.runfolder import RunFolder
+from cifar_arch.search.settling import epochs_in
 from cifar_arch.search.space import typed
 from cifar_arch.search.storage import HEARTBEAT
 from cifar_arch.search.study import Job, SearchStudy
@@ -52,7 +53,7 @@ class Live:
 
     def _update(self, jobs: Iterable[Job]) -> None:
         counts = self.search.counts()
-        running = [f"trial {job.number} epoch {RunFolder(job.folder).epochs_done()}" for job in jobs]
+        running = [f"trial {job.number} epoch {len(epochs_in(RunFolder(job.folder)))}" for job in jobs]
         others = [f"{counts[name]} {name}" for name in ("rejected", "pruned", "failed")]
         parts = [best_line(self.search), *others, *running, self.left(counts["trained"])]
         self.bar.n = counts["trained"]
@@ -65,7 +66,7 @@ def best_line(search: SearchStudy) -> str:
 
 
 def result_line(search: SearchStudy, trial: FrozenTrial) -> str:
-    """What became of a trial, in a line."""
+    """The outcome of a trial, in a line."""
     reason = trial.user_attrs.get("reason")
     if trial.user_attrs.get("role") == "requeued":
         text = "interrupted, queued again"

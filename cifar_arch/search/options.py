@@ -9,26 +9,9 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from cifar_arch.provenance import flatten
+from cifar_arch.record import decides_search
 from cifar_arch.schema import ConfigError, Strict
 from cifar_arch.search.space import Space
-
-# What decides how and where a sweep runs, and not what it finds.
-EXECUTION = frozenset(
-    {
-        "storage",
-        "study",
-        "n_trials",
-        "prefer",
-        "read_test",
-        "trial.number",
-        "trial.id",
-        "data.root",
-        "data.workers",
-        "training.device",
-        "training.resume",
-        "training.tensorboard",
-    }
-)
 
 
 class Options(Strict, frozen=True, kw_only=True):
@@ -69,7 +52,7 @@ def fingerprint(
     kept = {
         key: value
         for key, value in flatten(config)
-        if key not in EXECUTION and not any(f"{key}.".startswith(prefix) for prefix in swept)
+        if decides_search(key) and not any(f"{key}.".startswith(prefix) for prefix in swept)
     }
     whole = {**kept, "space": space.describe(), **plugins, "objectives": objectives}
     data: dict[str, Any] = json.loads(json.dumps(whole))

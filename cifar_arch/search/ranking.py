@@ -8,6 +8,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from cifar_arch.search.book import DIRECTIONS
 from cifar_arch.search.space import typed
+from cifar_arch.terminal import table
 
 SHOWN = 10
 
@@ -35,7 +36,9 @@ def ranked(
     return trials, front
 
 
-def table(trials: Sequence[FrozenTrial], objectives: Sequence[str], front: Collection[int] = ()) -> str:
+def ranking_table(
+    trials: Sequence[FrozenTrial], objectives: Sequence[str], front: Collection[int] = ()
+) -> str:
     """The first trials for a terminal: rank, trial, accuracy, sizes, and what to type for each.
 
     The whole Pareto front is shown, and marked, where there is one.
@@ -59,11 +62,4 @@ def table(trials: Sequence[FrozenTrial], objectives: Sequence[str], front: Colle
         if "accuracy" in values:
             cells["accuracy"] = f"{values['accuracy']:.2%}"
         rows.append([cells[name] for name in heading])
-    widths = [max(len(row[i]) for row in rows) for i in range(len(heading))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(w) if name == "overrides" else cell.rjust(w)
-            for name, cell, w in zip(heading, row, widths, strict=True)
-        ).rstrip()
-        for row in rows
-    )
+    return table(rows, left=[heading.index("overrides")])

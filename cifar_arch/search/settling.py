@@ -1,6 +1,5 @@
-"""What became of a trial: told by its own summary.json, or queued again where its worker is gone."""
+"""The outcome of a trial: told by its own summary.json, or queued again where its worker is gone."""
 
-import csv
 import logging
 import math
 from typing import Any
@@ -8,8 +7,10 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from cifar_arch.record import Status
+from cifar_arch.experiment import INTERRUPTED
+from cifar_arch.record import Epoch, Status, Summary
 from cifar_arch.runfolder import RunFolder
+from cifar_arch.schema import ConfigError
 from cifar_arch.search.book import RUNNING, Book
 from cifar_arch.search.workers import Workers
 
@@ -17,7 +18,6 @@ log = logging.getLogger(__name__)
 
 SUMMARY = {"accuracy": "val_accuracy", "params": "params", "macs": "macs"}
 RETRIES = 4  # times that a trial is queued again whose worker died without finishing an epoch
-INTERRUPTED = "interrupted"  # the reason in a summary.json after Ctrl-C
 
 
 def settle(book: Book, trial: FrozenTrial, *, stopped: bool = False) -> None:
@@ -28,23 +28,41 @@ def settle(book: Book, trial: FrozenTrial, *, stopped: bool = False) -> None:
     if trial.state.is_finished():  # another worker did it
         return
     folder = RunFolder(book.folder(trial.number))
-    summary = folder.read_summary()
+    summary = _summary(folder)
     state, values, reason = _outcome(book, summary)
-    if state is None:
+    if summary is None or state is None:
         requeue(book, trial, blame=not stopped and reason != INTERRUPTED)
         return
-    attrs = {name: summary.get(name) for name in ("seconds", "epochs_done", "device", "error")}
+    attrs = {name: getattr(summary, name) for name in ("seconds", "epochs_done", "device", "error")}
     book.note(trial._trial_id, folder=str(folder.path))
     _complete_curve(book, folder, trial)
     _attach_pictures(book, folder, trial)
     book.close(trial, state, values, **attrs, reason=reason)
 
 
-def _outcome(book: Book, summary: dict[str, Any]) -> tuple[TrialState | None, list[float] | None, str | None]:
+def _summary(folder: RunFolder) -> Summary | None:
+    """The run's summary; None where it did not end, or left one that cannot be read."""
+    try:
+        return folder.read_summary()
+    except (ConfigError, OSError):
+        return None
+
+
+def epochs_in(folder: RunFolder) -> list[Epoch]:
+    """The epochs that a run has finished; none where its table cannot be read."""
+    try:
+        return folder.read_metrics()
+    except (ConfigError, OSError):
+        return []
+
+
+def _outcome(book: Book, summary: Summary | None) -> tuple[TrialState | None, list[float] | None, str | None]:
     """State, values and reason; no state where the run did not come to an end."""
-    values: list[Any] = [summary.get(SUMMARY[name]) for name in book.plan.objectives]
-    reason = summary.get("reason")
-    match summary.get("status"):
+    if summary is None:
+        return None, None, None
+    values: list[Any] = [getattr(summary, SUMMARY[name]) for name in book.plan.objectives]
+    reason = summary.reason
+    match summary.status:
         case Status.COMPLETED if all(map(_finite, values)):
             return TrialState.COMPLETE, values, None
         case Status.COMPLETED:
@@ -68,7 +86,7 @@ def requeue(book: Book, trial: FrozenTrial, *, blame: bool) -> None:
     `blame`: a trial that kills its worker again and again before an epoch is done becomes a failure.
     """
     folder = RunFolder(book.folder(trial.number))
-    epochs = folder.epochs_done()
+    epochs = len(epochs_in(folder))
     retries = trial.user_attrs.get("retries", 0)
     if epochs > trial.user_attrs.get("epochs_before", 0):
         retries = 0
@@ -111,11 +129,7 @@ def _complete_curve(book: Book, folder: RunFolder, trial: FrozenTrial) -> None:
     """Reports the epochs that the job could not: the storage was away, or it went on after its last one."""
     if len(book.plan.objectives) > 1:
         return
-    try:
-        with folder.metrics.open(newline="") as file:
-            curve = {int(row["epoch"]): float(row["val_accuracy"]) for row in csv.DictReader(file)}
-    except (OSError, KeyError, ValueError):  # no epoch, or no validation images
-        return
+    curve = {row.epoch: row.val_accuracy for row in epochs_in(folder) if row.val_accuracy is not None}
     reported = book.trial(trial.number).intermediate_values
     for epoch in sorted(curve.keys() - reported.keys()):
         book.study._storage.set_trial_intermediate_value(trial._trial_id, epoch, curve[epoch])

@@ -14,6 +14,7 @@ from filelock import FileLock
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
 
+from cifar_arch.provenance import masked
 from cifar_arch.schema import ConfigError
 
 HEARTBEAT = 30  # seconds between two beats
@@ -56,11 +57,6 @@ def _open(url: str) -> RDBStorage:
         sqlalchemy.event.listen(storage.engine, "connect", _fast_sqlite)
         storage.engine.dispose()  # connections made before have the slow settings
     return storage
-
-
-def masked(url: str) -> str:
-    """The address without its password."""
-    return re.sub(r"(://[^:/@\s]+):[^@\s]+@", r"\1:***@", url)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Hydra's face of the search: reads its space and options, and launches its jobs."""
+"""Hydra's sweeper plugin: reads the space and the options, and launches the jobs."""
 
 import contextlib
 import logging
@@ -24,10 +24,10 @@ from cifar_arch.schema import ConfigError, checked
 from cifar_arch.search.candidate import Candidate, candidate
 from cifar_arch.search.composer import Composer, read_space
 from cifar_arch.search.ending import announce, finish
-from cifar_arch.search.failures import stop_if_hopeless
 from cifar_arch.search.live import Heart, Live, result_line
 from cifar_arch.search.options import Options, SweeperOptions, fingerprint, readable_name
 from cifar_arch.search.space import Point, Space, overrides
+from cifar_arch.search.stopping import stop_if_hopeless
 from cifar_arch.search.storage import quiet_optuna
 from cifar_arch.search.study import Job, Plan, SearchStudy
 
@@ -177,7 +177,7 @@ class ArchitectureSweeper(OptunaSweeperImpl):
                     [_command(search.plan, fixed, job) for job in jobs], initial_job_idx=jobs[0].number
                 )
         except Exception as error:
-            # A killed worker process makes the launcher raise for its whole batch. What became of
+            # A killed worker process makes the launcher raise for its whole batch. The outcome of
             # each trial is in its own summary.json.
             log.warning("the launcher failed (%s); each trial is settled by its own files", error)
             log.debug("the launcher failed", exc_info=True)

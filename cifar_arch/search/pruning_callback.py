@@ -1,7 +1,7 @@
 """The side of the job: reports each epoch's validation accuracy and ends a run that is not worth it."""
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
@@ -10,19 +10,17 @@ from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial
 
 from cifar_arch.experiment import Pruned
+from cifar_arch.record import Epoch
 from cifar_arch.search.storage import open_storage
-
-if TYPE_CHECKING:
-    from cifar_arch.training import Epoch
 
 log = logging.getLogger(__name__)
 
 
 class HandedOver(RuntimeError):
-    """The study gave this trial to another worker, so that training on is in vain."""
+    """The study gave this trial to another worker, so that training on is pointless."""
 
 
-class Reporter:
+class PruningCallback:
     """An `on_epoch` for `experiment.run`, in whatever process the job runs.
 
     A storage that does not answer must not cost a training: that is logged, and training goes on.
@@ -35,7 +33,7 @@ class Reporter:
         self.trial: optuna.Trial | None = None
         self.reported = 0
 
-    def __call__(self, history: "list[Epoch]") -> None:
+    def __call__(self, history: list[Epoch]) -> None:
         try:
             prune = self._report(history)
         except UpdateFinishedTrialError as error:
@@ -47,7 +45,7 @@ class Reporter:
             last = history[-1]
             raise Pruned(f"pruned after epoch {last.epoch} at {last.val_accuracy:.2%}")
 
-    def _report(self, history: "list[Epoch]") -> bool:
+    def _report(self, history: list[Epoch]) -> bool:
         trial = self.trial = self.trial or self._open()
         if len(trial.study.directions) > 1:  # Optuna has neither curves nor pruning there
             return False

@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 from sweeping import close
 
 from cifar_arch.experiment import Pruned
-from cifar_arch.search.reporter import HandedOver, Reporter
+from cifar_arch.search.pruning_callback import HandedOver, PruningCallback
 
 
 class Row(NamedTuple):
@@ -38,8 +38,8 @@ def storage(url: str) -> Iterator[RDBStorage]:
     close(made)
 
 
-def reporter(study: optuna.Study, url: str, pruner: BasePruner, epochs: int = 3) -> Reporter:
-    return Reporter(url, "s", study.ask()._trial_id, pruner, epochs)
+def reporter(study: optuna.Study, url: str, pruner: BasePruner, epochs: int = 3) -> PruningCallback:
+    return PruningCallback(url, "s", study.ask()._trial_id, pruner, epochs)
 
 
 def test_each_epoch_is_told_once_also_after_a_resumed_start(url: str, storage: RDBStorage) -> None:
