@@ -13,15 +13,15 @@ from functools import partial
 
 import msgspec
 import torch
-from torch.nn import functional
 
 from cifar_arch.augment import Augment
+from cifar_arch.checkpoint import State
 from cifar_arch.compose import compose
 from cifar_arch.data import Loader, Split
 from cifar_arch.experiment import Experiment
 from cifar_arch.network import Normalised, build
 from cifar_arch.shapes import draw
-from cifar_arch.training import _State
+from cifar_arch.training import train_step
 
 MEAN, STD = (125.0, 123.0, 114.0), (63.0, 62.0, 67.0)
 READY = 8  # batches that two workers hold ready
@@ -50,23 +50,12 @@ def main() -> None:
         print(f"{name:30} {rate:8,.0f}  {rate / bare:6.1%}")
 
 
-def training_step(experiment: Experiment) -> Callable[[torch.Tensor, torch.Tensor], None]:
-    """One step of the default network and recipe, as `training` takes it."""
+def training_step(experiment: Experiment) -> Callable[[torch.Tensor, torch.Tensor], object]:
+    """One step of the default network and recipe."""
+    recipe = experiment.training
     model = Normalised(build(experiment.model.plan()), MEAN, STD)
-    model = model.to(memory_format=torch.channels_last).train()
-    state = _State(model, experiment.training, 100_000)
-
-    def step(images: torch.Tensor, labels: torch.Tensor) -> None:
-        smoothing = experiment.training.label_smoothing
-        loss = functional.cross_entropy(model(images), labels, label_smoothing=smoothing)
-        state.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        state.optimizer.step()
-        state.schedule.step()
-        if state.average:
-            state.average.update_parameters(model)
-
-    return step
+    state = State(model.to(memory_format=torch.channels_last).train(), recipe, 100_000)
+    return partial(train_step, state, recipe)
 
 
 def all_sources(experiment: Experiment, workers: list[int]) -> Iterator[tuple[str, Batches]]:
@@ -101,7 +90,7 @@ def endless(make: Callable[[], Loader]) -> Batches:
 
 
 def images_per_second(
-    step: Callable[[torch.Tensor, torch.Tensor], None], batches: Batches, count: int
+    step: Callable[[torch.Tensor, torch.Tensor], object], batches: Batches, count: int
 ) -> float:
     time.sleep(1)  # the workers of the source before fill their queues, and then rest
     for _ in itertools.islice(batches, READY):  # batches made while nobody looked do not count

@@ -1,4 +1,4 @@
-"""train(...) -> the trained network and its history; checkpoints; prediction."""
+"""train(...) -> the trained network and its history; prediction and scores."""
 
 import contextlib
 import logging
@@ -6,36 +6,28 @@ import math
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
-from torch.optim.lr_scheduler import (
-    CosineAnnealingLR,
-    LinearLR,
-    LRScheduler,
-    OneCycleLR,
-    SequentialLR,
-)
-from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from cifar_arch.augment import Augment
+from cifar_arch.checkpoint import State
 from cifar_arch.data import Loader, Pictures, Split
 from cifar_arch.network import Normalised
 from cifar_arch.recipe import Recipe
 from cifar_arch.record import Epoch
-from cifar_arch.runfolder import atomic
 from cifar_arch.schema import ConfigError
 
 log = logging.getLogger(__name__)
+
+READ_EVERY = 20  # steps between two looks at the loss on a GPU, which has to finish its work for each
 
 
 class Trained(NamedTuple):
@@ -45,7 +37,7 @@ class Trained(NamedTuple):
 
 
 class TrainingDiverged(RuntimeError):
-    """The loss stopped being a number; the text says where and what to try."""
+    """The loss is no longer finite; the text says where and what to try."""
 
 
 def train(
@@ -60,15 +52,13 @@ def train(
     on_epoch: Callable[[list[Epoch]], None] | None = None,
     progress: bool = True,
 ) -> Trained:
-    """Trains `network` ((N, 3, 32, 32) -> (N, 10)), going on from `checkpoint` where there is one.
+    """`network` ((N, 3, 32, 32) -> (N, 10)) after training, which resumes from `checkpoint` if it exists.
 
     After every epoch the checkpoint is written, then `on_epoch` gets the history so far; what it
     raises ends the training. Raises TrainingDiverged on a loss that is not finite.
     """
     device = pick_device(recipe.device)
-    model = Normalised(network, pictures.mean, pictures.std).to(device)
-    if device.type != "mps":
-        model = model.to(memory_format=torch.channels_last)
+    model = _on_device(Normalised(network, pictures.mean, pictures.std), device)
     loader = Loader(
         pictures.train,
         augment or Augment(),
@@ -77,121 +67,118 @@ def train(
         seed=seed,
         workers=_workers(workers, device),
     )
-    state = _State(model, recipe, len(loader))
+    state = State(model, recipe, recipe.epochs * len(loader))
     if checkpoint and checkpoint.exists():
-        state.load(checkpoint, device)
-    lines_above_bar = logging_redirect_tqdm() if progress else contextlib.nullcontext()
-    with lines_above_bar, _progress(recipe, state, len(loader), progress) as bar:
-        for number in range(len(state.history) + 1, recipe.epochs + 1):
-            start = time.perf_counter()
-            loss, accuracy = _train_epoch(state, loader, recipe, device, seed, number, bar)
-            trained = time.perf_counter() - start
-            val_loss, val_accuracy = score(state.best(), pictures.validation)
-            if val_loss is not None and not math.isfinite(val_loss):  # the epoch's last step did it
-                raise _diverged("validation", val_loss, number, state, recipe)
-            row = Epoch(
-                epoch=number,
-                lr=float(state.schedule.get_last_lr()[0]),
-                train_loss=loss,
-                train_accuracy=accuracy,
-                val_loss=val_loss,
-                val_accuracy=val_accuracy,
-                seconds=time.perf_counter() - start,
-                images_per_second=len(loader) * recipe.batch_size / trained,
-            )
-            state.history.append(row)
+        state.load(checkpoint)
+    with _progress_bar(state, recipe, len(loader), progress) as bar:
+        while len(state.history) < recipe.epochs:
+            state.history.append(_run_epoch(state, recipe, loader, pictures.validation, seed, bar))
             _log_epoch(state.history, recipe.epochs)
             if checkpoint:
                 state.save(checkpoint)
             if on_epoch:
                 on_epoch(state.history)
-    return Trained(state.best(), state.history, device.type)
+    return Trained(state.final(), state.history, device.type)
 
 
-def _train_epoch(
-    state: "_State",
-    loader: Loader,
-    recipe: Recipe,
-    device: torch.device,
-    seed: int,
-    number: int,
-    bar: "tqdm[Any]",
-) -> tuple[float, float]:
+def _run_epoch(
+    state: State, recipe: Recipe, loader: Loader, validation: Split, seed: int, bar: "tqdm[Any]"
+) -> Epoch:
+    """The next epoch, trained and scored."""
+    random_seed(seed * 1_000_003 + state.epoch)  # so that a resumed run draws the same dropout
+    start = time.perf_counter()
+    train_loss, train_accuracy = _train_epoch(state, recipe, loader, bar)
+    training_seconds = time.perf_counter() - start
+    val_loss, val_accuracy = score(state.final(), validation)
+    if val_loss is not None:  # the last step may have broken the weights
+        _require_finite("validation", val_loss, state, recipe)
+    return Epoch(
+        epoch=state.epoch,
+        lr=state.lr,
+        train_loss=train_loss,
+        train_accuracy=train_accuracy,
+        val_loss=val_loss,
+        val_accuracy=val_accuracy,
+        seconds=time.perf_counter() - start,
+        images_per_second=len(loader) * recipe.batch_size / training_seconds,
+    )
+
+
+def _train_epoch(state: State, recipe: Recipe, loader: Loader, bar: "tqdm[Any]") -> tuple[float, float]:
     """Mean loss and accuracy over the epoch's batches."""
-    random_seed(seed * 1_000_003 + number)  # so that a resumed run draws the same dropout
-    model = state.model.train()
-    bf16 = _computes_bf16(device)
+    state.model.train()
+    device = state.device
+    bf16 = computes_bf16(device)
+    read_every = 1 if device.type == "cpu" else READ_EVERY
     total_loss = torch.zeros((), device=device)
     total_right = torch.zeros((), device=device)
-    for step, (images, labels) in enumerate(loader.epoch(number), 1):
+    mean_loss = accuracy = 0.0
+    for step, (images, labels) in enumerate(loader.epoch(state.epoch), 1):
         images = images.to(device, non_blocking=True)
         labels = labels.to(device, non_blocking=True)
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            logits = model(images)
-            loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
-        state.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        if recipe.clip:
-            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
-        state.optimizer.step()
-        state.schedule.step()
-        if state.average:
-            state.average.update_parameters(model)
-        total_loss += loss.detach()
-        total_right += (logits.argmax(1) == labels).sum()
-        # Reading the loss waits for the device, so that a GPU is asked now and then only.
-        if device.type == "cpu" or step % 20 == 0 or step == len(loader):
-            _show(bar, step, float(total_loss), float(total_right), recipe, state, number)
-    images_seen = len(loader) * recipe.batch_size
-    return float(total_loss) / len(loader), float(total_right) / images_seen
+        loss, right = train_step(state, recipe, images, labels, bf16=bf16)
+        total_loss += loss
+        total_right += right
+        if step % read_every == 0 or step == len(loader):
+            mean_loss = float(total_loss) / step
+            accuracy = float(total_right) / (step * recipe.batch_size)
+            _require_finite("training", mean_loss, state, recipe)
+            _describe(bar, state, recipe, mean_loss, accuracy)
+        bar.update(recipe.batch_size)
+    return mean_loss, accuracy
 
 
-def _computes_bf16(device: torch.device) -> bool:
-    """Whether it is fast there: GPUs before Ampere, such as Colab's T4, only emulate it."""
-    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+def train_step(
+    state: State, recipe: Recipe, images: torch.Tensor, labels: torch.Tensor, *, bf16: bool = False
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The loss on a batch and the number of its images predicted right, both before the step."""
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
+        logits = state.model(images)
+        loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+    state.optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    if recipe.clip:
+        nn.utils.clip_grad_norm_(state.model.parameters(), recipe.clip)
+    state.optimizer.step()
+    state.schedule.step()
+    if state.average:
+        state.average.update_parameters(state.model)
+    return loss.detach(), (logits.argmax(1) == labels).sum()
 
 
-def _show(
-    bar: "tqdm[Any]",
-    step: int,
-    loss: float,
-    right: float,
-    recipe: Recipe,
-    state: "_State",
-    number: int,
-) -> None:
+def _require_finite(kind: str, loss: float, state: State, recipe: Recipe) -> None:
     if not math.isfinite(loss):
-        raise _diverged("training", loss, number, state, recipe)
-    seen = step * recipe.batch_size
-    bar.set_description_str(
-        f"epoch {number}/{recipe.epochs}  loss {loss / step:.3f}  accuracy {right / seen:.1%}",
-        refresh=False,
-    )
-    done = (number - 1) * state.epoch_images + seen
-    bar.update(done - bar.n)
+        raise TrainingDiverged(
+            f"the {kind} loss is {loss} in epoch {state.epoch}, at a learning rate of {state.lr:.3g}: "
+            f"lower training.lr (now {recipe.lr:g}) or set training.clip=1"
+        )
 
 
-def _diverged(kind: str, loss: float, number: int, state: "_State", recipe: Recipe) -> TrainingDiverged:
-    return TrainingDiverged(
-        f"the {kind} loss is {loss} in epoch {number}, at a learning rate of "
-        f"{state.schedule.get_last_lr()[0]:.3g}: lower training.lr (now {recipe.lr:g}) "
-        "or set training.clip=1"
-    )
+@contextlib.contextmanager
+def _progress_bar(state: State, recipe: Recipe, batches: int, shown: bool) -> "Iterator[tqdm[Any]]":
+    """One bar over all images of the run, to show the time left in the run; none without a terminal."""
+    images = batches * recipe.batch_size
+    lines_above_bar = logging_redirect_tqdm() if shown else contextlib.nullcontext()
+    with (
+        lines_above_bar,
+        tqdm(
+            total=recipe.epochs * images,
+            initial=len(state.history) * images,
+            unit=" images",
+            unit_scale=True,
+            disable=None if shown else True,
+            leave=False,
+            smoothing=0.05,
+            desc="starting",
+            bar_format="{percentage:3.0f}% {bar:20} {desc}  {rate_fmt}  {remaining} left",
+        ) as bar,
+    ):
+        yield bar
 
 
-def _progress(recipe: Recipe, state: "_State", batches: int, shown: bool) -> "tqdm[Any]":
-    """One bar over all images of the run, so that it shows the run's time left; none off a terminal."""
-    return tqdm(
-        total=recipe.epochs * batches * recipe.batch_size,
-        initial=len(state.history) * batches * recipe.batch_size,
-        unit=" images",
-        unit_scale=True,
-        disable=None if shown else True,
-        leave=False,
-        smoothing=0.05,
-        desc="starting",
-        bar_format="{percentage:3.0f}% {bar:20} {desc}  {rate_fmt}  {remaining} left",
-    )
+def _describe(bar: "tqdm[Any]", state: State, recipe: Recipe, loss: float, accuracy: float) -> None:
+    text = f"epoch {state.epoch}/{recipe.epochs}  loss {loss:.3f}  accuracy {accuracy:.1%}"
+    bar.set_description_str(text, refresh=False)
 
 
 def _log_epoch(history: list[Epoch], epochs: int) -> None:
@@ -203,108 +190,6 @@ def _log_epoch(history: list[Epoch], epochs: int) -> None:
         f"train accuracy {row.train_accuracy:7.2%}  {validation}"
         f"{row.images_per_second:6,.0f} images/s  {left / 60:4.1f} min left"
     )
-
-
-_UNREADABLE = (OSError, RuntimeError, LookupError, ValueError, TypeError, EOFError, UnpicklingError)
-
-
-class _State:
-    """All that changes while training, and so all that a checkpoint holds."""
-
-    def __init__(self, model: Normalised, recipe: Recipe, batches: int):
-        self.model = model
-        self.epoch_images = batches * recipe.batch_size
-        self.optimizer = _optimizer(model, recipe)
-        self.schedule = _schedule(self.optimizer, recipe, recipe.epochs * batches)
-        self.average = (
-            AveragedModel(model, multi_avg_fn=_Average(recipe.ema), use_buffers=True) if recipe.ema else None
-        )
-        self.history: list[Epoch] = []
-
-    def best(self) -> nn.Module:
-        """The network to judge: the averaged one where there is one, ready to predict."""
-        module = self.average.module if self.average else self.model
-        assert isinstance(module, nn.Module)
-        return module.eval()
-
-    def save(self, path: Path) -> None:
-        parts = self._parts()
-        state = {name: part.state_dict() for name, part in parts.items()}
-        with atomic(path) as temporary:
-            torch.save(
-                {**state, "history": [msgspec.structs.astuple(row) for row in self.history]}, temporary
-            )
-
-    def load(self, path: Path, device: torch.device) -> None:
-        """Goes on from `path`. Raises ConfigError where it is damaged or of another experiment."""
-        try:
-            saved = torch.load(path, weights_only=True, map_location=device)
-            for name, part in self._parts().items():
-                part.load_state_dict(saved[name])
-            self.history = [Epoch(*row) for row in saved["history"]]
-        except _UNREADABLE as error:
-            raise ConfigError(
-                f"training.resume: the checkpoint {str(path)!r} cannot be read "
-                f"({(str(error) or type(error).__name__).splitlines()[0]}); "
-                "remove it to train from the start"
-            ) from error
-
-    def _parts(self) -> dict[str, Any]:
-        parts = {"model": self.model, "optimizer": self.optimizer, "schedule": self.schedule}
-        return {**parts, "average": self.average} if self.average else parts
-
-
-class _Average:
-    """Exponential averaging that starts as a plain mean, so that short runs forget their start."""
-
-    def __init__(self, decay: float):
-        self.decay = decay
-
-    @torch.no_grad()
-    def __call__(self, averaged: Any, current: Any, count: Any) -> None:
-        n = float(count)
-        weight = 1 - min(self.decay, (1 + n) / (10 + n))
-        if averaged[0].is_floating_point():
-            torch._foreach_lerp_(averaged, current, weight)
-        else:  # counters of batch norm
-            for old, new in zip(averaged, current, strict=True):
-                old.copy_(new)
-
-
-def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    spared = [p for p in model.parameters() if p.ndim <= 1]  # norms and biases
-    groups = [
-        {"params": decayed, "weight_decay": recipe.weight_decay},
-        {"params": spared, "weight_decay": 0.0},
-    ]
-    if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=recipe.lr, betas=(recipe.momentum, 0.999))
-    nesterov = recipe.momentum > 0 or recipe.cycle_momentum is not None
-    momentum = max(recipe.cycle_momentum or (recipe.momentum,))
-    return torch.optim.SGD(groups, lr=recipe.lr, momentum=momentum, nesterov=nesterov)
-
-
-def _schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> LRScheduler:
-    if recipe.schedule == "onecycle":
-        low, high = recipe.cycle_momentum or (recipe.momentum, recipe.momentum)
-        total = steps + 1  # one more than is taken: the last step's successor is looked up too
-        # A rise of exactly one step makes torch divide by its length less one.
-        warmup = float(recipe.warmup) + (1e-6 if recipe.warmup * total == 1 else 0)
-        return OneCycleLR(
-            optimizer,
-            recipe.lr,
-            total_steps=total,
-            pct_start=warmup,
-            cycle_momentum=recipe.cycle_momentum is not None,
-            base_momentum=low,
-            max_momentum=high,
-        )
-    rising = min(round(recipe.warmup * steps), steps - 1)
-    falling = CosineAnnealingLR(optimizer, steps - rising)
-    if not rising:
-        return falling
-    return SequentialLR(optimizer, [LinearLR(optimizer, 1 / rising, total_iters=rising), falling], [rising])
 
 
 def predict(model: nn.Module, images: np.ndarray, batch_size: int = 500) -> np.ndarray:
@@ -341,6 +226,16 @@ def pick_device(wanted: str) -> torch.device:
         there = ", ".join(["auto", "cpu", *(name for name, there in available.items() if there)])
         raise ConfigError(f"training.device: this machine has no {wanted}; choose from {there}")
     return torch.device(wanted)
+
+
+def computes_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 is fast there: GPUs before Ampere, such as Colab's T4, only emulate it."""
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def _on_device(model: Normalised, device: torch.device) -> Normalised:
+    model = model.to(device)
+    return model if device.type == "mps" else model.to(memory_format=torch.channels_last)
 
 
 def _workers(wanted: int | str, device: torch.device) -> int:

@@ -1,6 +1,5 @@
 import copy
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import easy_pictures, tiny_architecture
-from msgspec.structs import astuple
+from msgspec.structs import replace
 from torch import nn
 
 from cifar_arch import training
@@ -58,7 +57,11 @@ def assert_equal(first: Trained, second: Trained) -> None:
     weights = first.network.state_dict(), second.network.state_dict()
     assert weights[0].keys() == weights[1].keys()
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
-    assert [astuple(row)[:6] for row in first.history] == [astuple(row)[:6] for row in second.history]
+    assert timeless(first.history) == timeless(second.history)
+
+
+def timeless(history: list[Epoch]) -> list[Epoch]:
+    return [replace(row, seconds=0.0, images_per_second=0.0) for row in history]
 
 
 def equal_weights(first: Trained, second: Trained) -> bool:
@@ -199,56 +202,6 @@ def test_an_epoch_is_the_one_worked_out_by_hand(pictures: Pictures, settings: di
             torch.testing.assert_close(trained.network.state_dict()[name], value, rtol=1e-3, atol=1e-4)
 
 
-def test_weight_decay_spares_norms_and_biases() -> None:
-    for optimizer in ("sgd", "adamw"):
-        net = network(c2={"kind": "custom", "convs": [{"out": 4, "bias": True}]})
-        before = {name: p.detach().clone() for name, p in net.named_parameters()}
-        stepper = training._optimizer(net, recipe(optimizer=optimizer, weight_decay=0.1, lr=0.1))
-        for p in net.parameters():
-            p.grad = torch.zeros_like(p)
-        stepper.step()
-        moved = {name for name, p in net.named_parameters() if not torch.equal(p, before[name])}
-        assert moved == {name for name in before if before[name].ndim > 1}
-        assert any("norm" in name for name in before.keys() - moved)
-        assert any("conv" in name and "bias" in name for name in before.keys() - moved)
-
-
-@pytest.mark.parametrize("schedule", ["onecycle", "cosine"])
-@pytest.mark.parametrize("steps", [1, 2, 3, 7, 100])
-@pytest.mark.parametrize("warmup", [0.0, 0.25, 0.3, 0.5, 0.99])
-def test_the_learning_rate_peaks_at_the_warm_up_share_and_ends_near_0(
-    schedule: str, steps: int, warmup: float
-) -> None:
-    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.4)
-    scheduler = training._schedule(optimizer, recipe(schedule=schedule, lr=0.4, warmup=warmup), steps)
-    rates = []
-    for _ in range(steps + 1):
-        rates.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        scheduler.step() if len(rates) <= steps else None
-    assert all(0 <= rate <= 0.4 + 1e-12 for rate in rates)
-    assert rates[-1] < 0.4 * 0.01
-    if steps == 100:
-        assert max(rates) > 0.39
-        assert abs(int(np.argmax(rates)) - 100 * warmup) <= 1
-        peak = int(np.argmax(rates))
-        assert rates[: peak + 1] == sorted(rates[: peak + 1])
-        assert rates[peak:] == sorted(rates[peak:], reverse=True)
-
-
-def test_momentum_cycles_against_the_learning_rate() -> None:
-    chosen = recipe(cycle_momentum=(0.85, 0.95), warmup=0.3)
-    optimizer = training._optimizer(network(), chosen)
-    scheduler = training._schedule(optimizer, chosen, 100)
-    momenta = []
-    for _ in range(101):
-        momenta.append(optimizer.param_groups[0]["momentum"])
-        optimizer.step()
-        scheduler.step() if len(momenta) <= 100 else None
-    assert [momenta[0], min(momenta), momenta[-1]] == pytest.approx([0.95, 0.85, 0.95], abs=1e-3)
-    assert abs(int(np.argmin(momenta)) - 30) <= 1
-
-
 def test_a_loss_that_is_no_number_stops_the_run(pictures: Pictures, tmp_path: Path) -> None:
     checkpoint = tmp_path / "last.pt"
     message = (
@@ -299,7 +252,7 @@ def test_bf16_is_used_only_where_the_gpu_computes_it(
     monkeypatch.setattr(
         torch.cuda, "is_bf16_supported", lambda including_emulation: native or including_emulation
     )
-    assert training._computes_bf16(torch.device(device)) is used
+    assert training.computes_bf16(torch.device(device)) is used
 
 
 @pytest.mark.gpu
@@ -310,41 +263,6 @@ def test_learns_on_cuda_and_goes_on_from_a_checkpoint(pictures: Pictures, tmp_pa
         trained = fit(pictures, chosen, augment=Augment(), workers=2, checkpoint=tmp_path / "last.pt")
         assert trained.device == "cuda"
         assert (trained.history[-1].val_accuracy or 0) > 0.5
-
-
-class Bomb:
-    """Creates a file when it is unpickled."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __reduce__(self) -> Any:
-        return os.mkdir, (str(self.path),)
-
-
-@pytest.mark.parametrize("content", ["truncated", "empty", "text", "bomb", "list", "other width", "no ema"])
-def test_a_checkpoint_that_cannot_be_read_is_refused(
-    pictures: Pictures, tmp_path: Path, content: str
-) -> None:
-    checkpoint = tmp_path / "last.pt"
-    other_width = network(width=5)
-    match content:
-        case "truncated":
-            fit(pictures, recipe(epochs=1), checkpoint=checkpoint)
-            checkpoint.write_bytes(checkpoint.read_bytes()[:-1000])
-        case "empty" | "text":
-            checkpoint.write_text("" if content == "empty" else "no checkpoint")
-        case "bomb":
-            torch.save({"model": Bomb(tmp_path / "exploded")}, checkpoint)
-        case "list":
-            torch.save([1, 2], checkpoint)
-        case "other width":
-            fit(pictures, recipe(epochs=1), other_width, checkpoint=checkpoint)
-        case "no ema":
-            fit(pictures, recipe(epochs=1, ema=0), checkpoint=checkpoint)
-    with pytest.raises(ConfigError, match=r"training\.resume: the checkpoint '.*last\.pt' cannot be read"):
-        fit(pictures, recipe(), checkpoint=checkpoint)
-    assert not (tmp_path / "exploded").exists()
 
 
 def test_predictions_are_probabilities_whatever_the_batch_size(pictures: Pictures) -> None:

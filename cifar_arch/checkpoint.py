@@ -1,0 +1,77 @@
+"""All that training needs to go on, saved and loaded."""
+
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import msgspec
+import torch
+from torch import nn
+
+from cifar_arch.network import Normalised
+from cifar_arch.optim import build_average, build_optimizer, build_schedule
+from cifar_arch.recipe import Recipe
+from cifar_arch.record import Epoch
+from cifar_arch.runfolder import atomic
+from cifar_arch.schema import ConfigError
+
+_UNREADABLE = (OSError, RuntimeError, LookupError, ValueError, TypeError, EOFError, UnpicklingError)
+
+
+class State:
+    """Everything that changes during training: what a checkpoint holds."""
+
+    def __init__(self, model: Normalised, recipe: Recipe, steps: int):
+        """`model` on its device, before the first of `steps` steps of the optimizer."""
+        self.model = model
+        self.optimizer = build_optimizer(model, recipe)
+        self.schedule = build_schedule(self.optimizer, recipe, steps)
+        self.average = build_average(model, recipe)
+        self.history: list[Epoch] = []
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.mean.device
+
+    @property
+    def epoch(self) -> int:
+        """The number of the epoch that is under way, from 1."""
+        return len(self.history) + 1
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next step."""
+        return float(self.schedule.get_last_lr()[0])
+
+    def final(self) -> nn.Module:
+        """The network to evaluate, in eval mode: the averaged one where there is one, or the last."""
+        module = self.average.module if self.average else self.model
+        assert isinstance(module, nn.Module)
+        return module.eval()
+
+    def save(self, path: Path) -> None:
+        saved = {name: part.state_dict() for name, part in self._parts().items()}
+        history = [msgspec.structs.astuple(row) for row in self.history]
+        with atomic(path) as temporary:
+            torch.save({**saved, "history": history}, temporary)
+
+    def load(self, path: Path) -> None:
+        """Replaces this state by the saved one.
+
+        Raises ConfigError for a file that is damaged or of another experiment.
+        """
+        try:
+            saved = torch.load(path, weights_only=True, map_location=self.device)
+            for name, part in self._parts().items():
+                part.load_state_dict(saved[name])
+            self.history = [Epoch(*row) for row in saved["history"]]
+        except _UNREADABLE as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise ConfigError(
+                f"training.resume: the checkpoint {str(path)!r} cannot be read ({reason}); "
+                "remove it to train from the start"
+            ) from error
+
+    def _parts(self) -> dict[str, Any]:
+        parts = {"model": self.model, "optimizer": self.optimizer, "schedule": self.schedule}
+        return {**parts, "average": self.average} if self.average else parts

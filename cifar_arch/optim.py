@@ -1,0 +1,75 @@
+"""A recipe -> its optimizer, learning-rate schedule and averaged weights."""
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import SGD, AdamW, Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, OneCycleLR, SequentialLR
+from torch.optim.swa_utils import AveragedModel
+
+from cifar_arch.recipe import Recipe
+
+
+def build_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
+    """SGD with Nesterov momentum, or AdamW; weight decay on weights, none on norms and biases."""
+    groups = [
+        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if recipe.optimizer == "adamw":
+        return AdamW(groups, lr=recipe.lr, betas=(recipe.momentum, 0.999))
+    momentum = max(recipe.cycle_momentum or (recipe.momentum,))
+    nesterov = recipe.momentum > 0 or recipe.cycle_momentum is not None
+    return SGD(groups, lr=recipe.lr, momentum=momentum, nesterov=nesterov)
+
+
+def build_schedule(optimizer: Optimizer, recipe: Recipe, steps: int) -> LRScheduler:
+    """The learning rate over `steps` steps: a warm-up to `recipe.lr`, then a cosine to about 0."""
+    if recipe.schedule == "onecycle":
+        return _one_cycle(optimizer, recipe, steps)
+    rising = min(round(recipe.warmup * steps), steps - 1)
+    falling = CosineAnnealingLR(optimizer, steps - rising)
+    if not rising:
+        return falling
+    return SequentialLR(optimizer, [LinearLR(optimizer, 1 / rising, total_iters=rising), falling], [rising])
+
+
+def _one_cycle(optimizer: Optimizer, recipe: Recipe, steps: int) -> OneCycleLR:
+    total = steps + 1  # torch also looks up the rate that would follow the last step
+    # A rise of exactly one step makes torch divide by its length less one.
+    warmup = float(recipe.warmup) + (1e-6 if recipe.warmup * total == 1 else 0)
+    low, high = recipe.cycle_momentum or (recipe.momentum, recipe.momentum)
+    return OneCycleLR(
+        optimizer,
+        recipe.lr,
+        total_steps=total,
+        pct_start=warmup,
+        cycle_momentum=recipe.cycle_momentum is not None,
+        base_momentum=low,
+        max_momentum=high,
+    )
+
+
+def build_average(model: nn.Module, recipe: Recipe) -> AveragedModel | None:
+    """A copy of the model that averages its weights over the steps; None where the recipe has none."""
+    if not recipe.ema:
+        return None
+    return AveragedModel(model, multi_avg_fn=_Average(recipe.ema), use_buffers=True)
+
+
+class _Average:
+    """Exponential averaging that starts as a plain mean, so that short runs forget their start."""
+
+    def __init__(self, decay: float):
+        self.decay = decay
+
+    @torch.no_grad()
+    def __call__(self, averaged: Any, current: Any, count: Any) -> None:
+        n = float(count)
+        weight = 1 - min(self.decay, (1 + n) / (10 + n))
+        if averaged[0].is_floating_point():
+            torch._foreach_lerp_(averaged, current, weight)
+        else:  # counters of batch norm
+            for old, new in zip(averaged, current, strict=True):
+                old.copy_(new)
