@@ -70,7 +70,7 @@ def other(key: str, value: Any) -> Any:
     match value:
         case bool():
             return not value
-        case int() if key.endswith(".p"):
+        case int() if key.endswith((".p", ".label_smoothing", ".ema")):  # 0, which stands for off
             return 0.3
         case int():
             return value + 1
