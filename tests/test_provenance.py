@@ -26,6 +26,12 @@ def test_flatten_gives_full_keys() -> None:
         ("token", None, None),
         ("storage", "postgresql://ann:hunter2@host:5432/db", "postgresql://ann:***@host:5432/db"),
         ("storage", "sqlite:///outputs/studies.db", "sqlite:///outputs/studies.db"),
+        ("storage", "redis://:hunter2@host", "redis://:***@host"),
+        (
+            "storage",
+            "postgresql://host/db?user=ann&password=hunter2",
+            "postgresql://host/db?user=ann&password=***",
+        ),
         ("lr", 0.25, 0.25),
     ],
 )
