@@ -49,40 +49,21 @@ def search(
     """The completed trials of a search, the best first; print it, or take its `best`.
 
     `config` is an experiment as plain data; `space` maps full keys, such as model.width or
-    model.t1.kind, to the values to try, or to an Optuna distribution. As in a sweep, `n_trials` counts
-    trained trials, None trains every point once, points outside the limits are rejected, equal ones
-    replayed, the test set is not read, and the same call goes on where it was interrupted. `sampler`
-    is called with `seed=`; `pruner` is the median one by default. Runs are written to
-    outputs/sweeps/<study>, the study to outputs/studies.db.
+    model.t1.kind, to the values to try or to an Optuna distribution. As in a sweep, `n_trials` counts
+    trained trials (None: every point once), points outside the limits are rejected, the test set is not
+    read, and the same call goes on where it was interrupted. `sampler` is called with `seed=`; `pruner`
+    is the median one by default. Writes outputs/sweeps/<study> and outputs/studies.db.
     Raises ConfigError for a mistake, SearchStopped where too many trials fail.
     """
     quiet_optuna()
-    points = _Points(config, space)
-    for point in points.space.each_value():  # a mistake anywhere is told before anything is trained
-        points.assess(point)
-    options = checked(
-        Options,
-        {
-            "storage": f"sqlite:///{Path(outputs) / 'studies.db'}",
-            "study": study,
-            "n_trials": n_trials,
-            "objectives": list(objectives),
-            "prefer": prefer,
-            "seed": config.get("seed", 0),
-        },
-        "",
-    )
-    pruner = pruner or MEDIAN()
-    plugins = {"sampler": _described(sampler), "pruner": type(pruner).__name__}
+    points, made_pruner = _Points(config, space), pruner or MEDIAN()
+    where = {"storage": f"sqlite:///{Path(outputs) / 'studies.db'}", "seed": config.get("seed", 0)}
+    given = {"study": study, "n_trials": n_trials, "objectives": list(objectives), "prefer": prefer}
+    options = checked(Options, {**where, **given}, "")
+    plugins = {"sampler": _described(sampler), "pruner": type(made_pruner).__name__}
     wanted = _search_config(points, options, plugins, Path(outputs))
-    with Worker(
-        wanted, lambda moved_on: sampler(seed=(options.seed + moved_on) % 2**32), points.assess
-    ) as worker:
-        try:
-            worker.work(lambda jobs: _train(points, wanted, pruner, jobs), progress=progress)
-        except KeyboardInterrupt:
-            print(f"\nstopped; the same call goes on with study {wanted.name}", flush=True)
-            raise
+    with Worker(wanted, lambda moved_on: sampler(seed=(options.seed + moved_on) % 2**32), points) as worker:
+        worker.work(lambda jobs: _train(points, wanted, made_pruner, jobs), progress=progress)
     ranking = ranked(worker.shared.trials(), wanted.objectives, prefer, points.target())
     if ranking is None:
         raise SearchStopped(f"no trial was completed; look at run.log in the folders in {wanted.folder}")
@@ -92,12 +73,17 @@ def search(
 
 
 class _Points:
-    """The plain configs of the points of a space."""
+    """The points of a space with their plain configs; called with a point, its candidate.
+
+    Raises ConfigError for a mistake in any value, so that it is told before anything is trained.
+    """
 
     def __init__(self, config: dict[str, Any], space: Mapping[str, Sequence[Any] | BaseDistribution]):
         self.config = {**config, "read_test": False}
         self.structured: dict[tuple[str, Any], Any] = {}  # by key and by the text that stands for it
         self.space = Space({key: self._distribution(key, values) for key, values in space.items()})
+        for point in self.space.each_value():
+            self(point)
 
     def _distribution(self, key: str, values: Sequence[Any] | BaseDistribution) -> BaseDistribution:
         if isinstance(values, BaseDistribution):
@@ -121,7 +107,7 @@ class _Points:
             config = with_value(config, key, self.structured.get((key, value), value))
         return config
 
-    def assess(self, point: Point) -> Candidate:
+    def __call__(self, point: Point) -> Candidate:
         return candidate(self.config_at(point))
 
     def target(self) -> float | None:
