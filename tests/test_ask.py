@@ -1,5 +1,6 @@
 """What a search trains next, rejects and replays: no Hydra, no training, real SQLite."""
 
+import functools
 import threading
 import time
 from pathlib import Path
@@ -116,18 +117,14 @@ def test_rejections_are_free_and_infeasible(tmp_path: Path) -> None:
     assert not worker.shared.folder(1).exists()
 
 
-LEARNING: list[dict[str, Any]] = [
+TPE = functools.partial(TPESampler, n_startup_trials=5, multivariate=True, group=True, constant_liar=True)
+LEARNING: dict[str, dict[str, Any]] = {
     # Rejections for each trained trial, of which there would be six without learning.
-    {
-        "sampler": TPESampler(
-            n_startup_trials=5, multivariate=True, group=True, constant_liar=True, seed=1
-        ),
-        "range": (0, 2.5),
-    },
-    {"sampler": GPSampler(n_startup_trials=5, seed=1), "range": (0, 2.5)},
-    {"sampler": NSGAIISampler(population_size=10, seed=1), "range": (0, 4)},
-    {"sampler": RandomSampler(seed=1), "range": (4.8, 8)},
-]
+    "tpe": {"make": TPE, "least": 0, "below": 2.5},
+    "gp": {"make": functools.partial(GPSampler, n_startup_trials=5), "least": 0, "below": 2.5},
+    "nsgaii": {"make": functools.partial(NSGAIISampler, population_size=10), "least": 0, "below": 4},
+    "random": {"make": RandomSampler, "least": 4.8, "below": 8},
+}
 
 
 def rejections_late(tmp_path: Path, sampler: BaseSampler) -> float:
@@ -153,11 +150,10 @@ def rejections_late(tmp_path: Path, sampler: BaseSampler) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", LEARNING, ids=lambda case: type(case["sampler"]).__name__)
+@pytest.mark.parametrize("case", LEARNING.values(), ids=LEARNING)
 @pytest.mark.filterwarnings("ignore:The 'greenlet' package")
 def test_what_samplers_learn_from_rejections(case: dict[str, Any], tmp_path: Path) -> None:
-    least, most = case["range"]
-    assert least <= rejections_late(tmp_path, case["sampler"]) < most
+    assert case["least"] <= rejections_late(tmp_path, case["make"](seed=1)) < case["below"]
 
 
 def test_a_rejection_costs_under_a_tenth_of_a_second(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 from stub_sweep import curve
-from sweeping import epochs, start, sweep, trained, trials
+from sweeping import epochs, start, sweep, trained_trials, trials
 
 from cifar_arch.record import Status
 from cifar_arch.runfolder import RunFolder
@@ -50,22 +50,22 @@ def assert_whole(cwd: Path, widths: "range | list[int]" = WIDTHS) -> None:
     found = trials(cwd)
     assert [t.number for t in found] == list(range(len(found)))
     assert not [t.number for t in found if not t.state.is_finished()]
-    done = trained(found)
-    assert sorted(t.params["model.width"] for t in done) == sorted(widths)
+    done = [t for t in found if t.trained]
+    assert sorted(t.point["model.width"] for t in done) == sorted(widths)
     for trial in done:
-        assert trial.state == TrialState.COMPLETE, trial.user_attrs
-        assert trial.values == [curve(trial.user_attrs["params"], 3)[-1]]
-        assert list(trial.intermediate_values.values()) == curve(trial.user_attrs["params"], 3)
-        folder = RunFolder(cwd / trial.user_attrs["folder"])
+        assert trial.state == TrialState.COMPLETE, trial
+        accuracies = curve(trial.params, 3)
+        assert (trial.values, list(trial.curve.values())) == ((accuracies[-1],), accuracies)
+        folder = RunFolder(cwd / str(trial.folder))
         assert folder.path.name == str(trial.number)
         assert len(folder.read_metrics()) == 3
         assert status(folder) == Status.COMPLETED
     trained_epochs = epochs(cwd)
     for trial in done:  # after an epoch there is its checkpoint; no finished work is repeated
-        of_width = [epoch for _, width, epoch in trained_epochs if width == trial.params["model.width"]]
+        of_width = [epoch for _, width, epoch in trained_epochs if width == trial.point["model.width"]]
         assert set(of_width) == {1, 2, 3}
         assert of_width == sorted(of_width), "an epoch before the checkpoint was trained again"
-        last = [n for n, width, epoch in trained_epochs if width == trial.params["model.width"]]
+        last = [n for n, width, epoch in trained_epochs if width == trial.point["model.width"]]
         assert last == sorted(last)
 
 
@@ -106,8 +106,8 @@ def test_an_interrupted_sweep_leaves_nothing_running_and_goes_on(tmp_path: Path,
     found = trials(tmp_path)
     assert not [t for t in found if t.state == TrialState.RUNNING]
     (waiting,) = [t for t in found if t.state == TrialState.WAITING]
-    assert waiting.user_attrs["continues"] == 1
-    assert waiting.user_attrs["retries"] == 0  # the person's doing
+    assert waiting.continues == 1
+    assert waiting.retries == 0  # the person's doing
     done = sweep(*GRID, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert_whole(tmp_path)
@@ -127,7 +127,7 @@ def test_two_shells_share_a_total_and_no_candidate(tmp_path: Path) -> None:
         assert "study grid is done: 12 trained\n" in out
     assert_whole(tmp_path)
     assert len(epochs(tmp_path)) == 3 * len(WIDTHS)
-    assert len({t.user_attrs["worker"] for t in trained(trials(tmp_path))}) == 2
+    assert len({t.worker for t in trained_trials(tmp_path)}) == 2
 
 
 def test_three_shells_with_a_sampler_never_exceed_n_trials(tmp_path: Path) -> None:
@@ -136,13 +136,13 @@ def test_three_shells_with_a_sampler_never_exceed_n_trials(tmp_path: Path) -> No
     for process in shells:
         _, err = process.communicate(timeout=300)
         assert (process.returncode, err) == (0, "")
-    done = trained(trials(tmp_path))
+    done = trained_trials(tmp_path)
     assert len(done) == 7
-    assert len({t.params["model.width"] for t in done}) == 7
+    assert len({t.point["model.width"] for t in done}) == 7
     assert len(epochs(tmp_path)) == 7
     more = sweep(*command, "n_trials=9", cwd=tmp_path)
     assert more.returncode == 0
-    assert len(trained(trials(tmp_path))) == 9
+    assert len(trained_trials(tmp_path)) == 9
 
 
 def test_a_shell_takes_over_from_a_killed_one(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_a_killed_sweep_with_jobs_elsewhere_is_resumed(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     found = trials(tmp_path)
     assert not [t for t in found if not t.state.is_finished()]
-    assert sorted(t.params["model.width"] for t in trained(found)) == list(WIDTHS)
+    assert sorted(t.point["model.width"] for t in found if t.trained) == list(WIDTHS)
 
 
 def test_ctrl_c_ends_the_jobs_of_a_launcher_too(tmp_path: Path) -> None:
@@ -199,9 +199,9 @@ def test_a_trial_that_kills_its_worker_each_time_becomes_a_failure(tmp_path: Pat
         assert sweep(*command, cwd=tmp_path, settings='{"faults": {"6": "die_always"}}').returncode == -9
     done = sweep(*command, cwd=tmp_path, settings='{"faults": {"6": "die_always"}}')
     assert done.returncode == 0
-    (failed,) = [t for t in trained(trials(tmp_path)) if t.state == TrialState.FAIL]
-    assert failed.user_attrs["reason"] == "its worker died 5 times before an epoch was done"
-    assert len(trained(trials(tmp_path))) == 4
+    (failed,) = [t for t in trained_trials(tmp_path) if t.state == TrialState.FAIL]
+    assert failed.reason == "its worker died 5 times before an epoch was done"
+    assert len(trained_trials(tmp_path)) == 4
 
 
 @pytest.mark.parametrize("faults", ["pruner=median", "pruner=halving", "pruner=hyperband", "pruner=none"])
@@ -209,16 +209,16 @@ def test_pruning(tmp_path: Path, faults: str) -> None:
     widths = ",".join(map(str, range(8, 28)))
     command = (f"width={widths}", "limits=none", "epochs=6", "study=pruned", faults)
     assert sweep(*command, cwd=tmp_path).returncode == 0
-    done = trained(trials(tmp_path))
+    done = trained_trials(tmp_path)
     assert len(done) == 20
     pruned = [t for t in done if t.state == TrialState.PRUNED]
     assert bool(pruned) == (faults != "pruner=none")
     for trial in pruned:
-        folder = RunFolder(tmp_path / trial.user_attrs["folder"])
+        folder = RunFolder(tmp_path / str(trial.folder))
         assert status(folder) == Status.PRUNED
-        assert len(folder.read_metrics()) == len(trial.intermediate_values) < 6
-        assert trial.user_attrs["reason"].startswith(f"pruned after epoch {len(folder.read_metrics())} at ")
-    best = max(done, key=lambda t: curve(t.user_attrs["params"], 6)[-1])
+        assert len(folder.read_metrics()) == len(trial.curve) < 6
+        assert str(trial.reason).startswith(f"pruned after epoch {len(trial.curve)} at ")
+    best = max(done, key=lambda t: curve(t.params, 6)[-1])
     assert best.state == TrialState.COMPLETE
 
 
@@ -228,7 +228,7 @@ def test_pruning_with_jobs_in_other_processes(tmp_path: Path) -> None:
     command = (f"width={widths}", "limits=none", "epochs=6", "study=pruned", *JOBLIB)
     done = sweep(*command, cwd=tmp_path, settings='{"seconds": 0.02}')
     assert done.returncode == 0, done.stderr
-    states = [t.state for t in trained(trials(tmp_path))]
+    states = [t.state for t in trained_trials(tmp_path)]
     assert states.count(TrialState.PRUNED) > 0
     assert states.count(TrialState.PRUNED) + states.count(TrialState.COMPLETE) == 16
 
@@ -250,9 +250,7 @@ def test_failures(tmp_path: Path, faults: str, words: str, status: int) -> None:
     assert done.returncode == status
     assert words in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
-    reasons = {
-        t.params["model.width"]: t.user_attrs["reason"] for t in trials(tmp_path) if t.state.name == "FAIL"
-    }
+    reasons = {t.point["model.width"]: t.reason for t in trials(tmp_path) if t.state.name == "FAIL"}
     known = {
         "raise": "something went wrong",
         "nan": "its accuracy is not a finite number",
@@ -304,4 +302,4 @@ def test_a_writer_waits_for_a_busy_database(tmp_path: Path) -> None:
     _, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (0, "")
     connection.close()
-    assert len(trained(trials(tmp_path))) == 3
+    assert len(trained_trials(tmp_path)) == 3

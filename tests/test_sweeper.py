@@ -10,9 +10,10 @@ import pytest
 from conftest import TINY, command, environment, summary_of, type_command
 from optuna.trial import TrialState
 from stub_sweep import curve
-from sweeping import sweep, trained, trials
+from sweeping import sweep, trained_trials, trials
 
 from cifar_arch.runfolder import RunFolder
+from cifar_arch.search.trial import Role
 
 pytestmark = pytest.mark.slow
 
@@ -100,28 +101,28 @@ def test_a_real_sweep_trains_each_width_once_and_its_best_runs_again(tmp_path: P
     typed = ("-m", "width=4,6,8", *tiny, "c3=plain,dilated", "study=real", "training.lr=0.02")
     done = type_command("run", *typed, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    found = trained(trials(tmp_path))
-    points = {(t.params["model.width"], t.params["block@model.c3"]) for t in found}
+    found = trained_trials(tmp_path)
+    points = {(t.point["model.width"], t.point["block@model.c3"]) for t in found}
     assert len(points) == len(found) == 6
     for trial in found:
-        folder = RunFolder(tmp_path / trial.user_attrs["folder"])
+        folder = RunFolder(tmp_path / str(trial.folder))
         summary = summary_of(folder.path)
         assert summary["status"] == "completed"
         assert "test_accuracy" not in summary  # the search never reads the test set
-        assert trial.values == [summary["val_accuracy"]]
-        assert list(trial.intermediate_values) == [1, 2]
+        assert trial.values == (summary["val_accuracy"],)
+        assert list(trial.curve) == [1, 2]
         for name in ("params", "macs", "receptive_field", "seconds", "epochs_done", "device"):
-            assert trial.user_attrs[name] == summary[name]
+            assert getattr(trial, name) == summary[name]
     rows = re.findall(r"^ +(\d) +(\d) +([\d.]+)% .*width=", done.stdout, re.M)
     assert len(rows) == 6
-    best = max(found, key=lambda t: (t.values[0], -t.user_attrs["params"]))
+    best = max(found, key=lambda t: (t.values[0], -t.params))
     assert rows[0][1] == str(best.number)
     command = re.search(r"python -m cifar_arch\.run (--config-dir \S+ \+experiment=best)$", done.stdout, re.M)
     assert command
     again = type_command("run", *command[1].split(), "read_test=false", "training.device=cpu", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     (rerun,) = (tmp_path / "outputs" / "runs").glob("*/*")
-    trial_again = summary_of(tmp_path / best.user_attrs["folder"])
+    trial_again = summary_of(tmp_path / str(best.folder))
     assert summary_of(rerun)["val_accuracy"] == best.values[0]
     assert summary_of(rerun)["architecture"] == trial_again["architecture"]
 
@@ -148,7 +149,7 @@ def test_a_killed_training_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
     done = type_command("run", *typed, "study=same", cwd=tmp_path / "killed")
     assert (done.returncode, done.stderr) == (0, "")
     results = [
-        {t.params["model.width"]: (t.values, t.intermediate_values) for t in trained(trials(tmp_path / name))}
+        {t.point["model.width"]: (t.values, t.curve) for t in trained_trials(tmp_path / name)}
         for name in ("whole", "killed")
     ]
     assert results[0] == results[1]
@@ -160,7 +161,7 @@ def test_samplers_by_name(sampler: str, tmp_path: Path) -> None:
     typed = ("width=range(4,16)", "c3=plain,dilated", "limits=none", "epochs=1", "n_trials=12")
     done = sweep(*typed, f"sampler={sampler}", "study=named", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert len(trained(trials(tmp_path))) == 12
+    assert len(trained_trials(tmp_path)) == 12
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "nsgaii"])
@@ -170,7 +171,7 @@ def test_several_objectives_end_in_a_front(sampler: str, tmp_path: Path) -> None
     assert (done.returncode, done.stderr) == (0, "")
     sentence = "Optuna cannot prune with several objectives: every trial is trained to its end\n"
     assert done.stdout.count(sentence) == 1
-    found = trained(trials(tmp_path))
+    found = trained_trials(tmp_path)
     assert len(found) == 9
     assert all(t.state == TrialState.COMPLETE for t in found)
     front = {
@@ -189,9 +190,9 @@ def test_products_of_groups_and_ranges_with_limits(tmp_path: Path) -> None:
     done = sweep(*typed.split(), "epochs=1", "study=design", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     found = trials(tmp_path)
-    rejected = [t for t in found if t.user_attrs.get("role") == "rejected"]
+    rejected = [t for t in found if t.role is Role.REJECTED]
     assert len(found) == 32
-    assert len(trained(found)) + len(rejected) == 32
+    assert sum(t.trained for t in found) + len(rejected) == 32
     assert len(rejected) >= 16  # c4=plain has no separable layer
     rows = (tmp_path / "outputs/sweeps/design/rejected.csv").read_text().splitlines()
     assert len({row.split(",")[0] for row in rows[1:]}) == len(rejected)
@@ -207,10 +208,10 @@ def test_a_named_space_searches(tmp_path: Path) -> None:
         r"study blocks-[0-9a-f]{6}: 25,600 points, folders in outputs/sweeps/blocks-", done.stdout
     )
     assert re.search(r"^none reaches 85% on .* images: the best is [\d.]+ points below$", done.stdout, re.M)
-    found = trained(trials(tmp_path))
+    found = trained_trials(tmp_path)
     assert len(found) == 5
-    assert all(t.user_attrs["params"] < 200_000 and t.user_attrs["receptive_field"] > 44 for t in found)
-    assert all(t.values == [curve(t.user_attrs["params"], 2)[-1]] for t in found if t.values)
+    assert all(t.params < 200_000 and t.receptive_field > 44 for t in found)
+    assert all(t.values == (curve(t.params, 2)[-1],) for t in found if t.state == TrialState.COMPLETE)
 
 
 @pytest.mark.parametrize("name", ["quickstart", "recipe", "blocks"])
