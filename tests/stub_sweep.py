@@ -31,8 +31,9 @@ def row(epoch: int, accuracy: float | None) -> Epoch:
     return Epoch(epoch, 0.1, 1.0, accuracy or 0.0, 1.0, accuracy, 0.1, 1000.0)
 
 
-def curve(params: int, epochs: int) -> list[float]:
+def curve(params: int | None, epochs: int) -> list[float]:
     """Rises with the epochs, best at 12,000 parameters."""
+    assert params is not None
     top = 1 / (1 + abs(params - 12_000) / 20_000)
     return [top * (1 - 0.5**epoch) for epoch in range(1, epochs + 1)]
 

@@ -5,7 +5,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,13 @@ def trials(cwd: Path, url: str = "", name: str = "") -> list[TrialRecord]:
 
 def trained_trials(cwd: Path, url: str = "", name: str = "") -> list[TrialRecord]:
     return [trial for trial in trials(cwd, url, name) if trial.trained]
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.02)
 
 
 def epochs(cwd: Path) -> list[tuple[int, int, int]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 from stub_sweep import curve
-from sweeping import epochs, start, sweep, trained_trials, trials
+from sweeping import epochs, start, sweep, trained_trials, trials, wait_until
 
 from cifar_arch.record import Status
 from cifar_arch.runfolder import RunFolder
@@ -27,13 +27,6 @@ GRID = (f"width={','.join(map(str, WIDTHS))}", "limits=none", "epochs=3", "prune
 def kill(process: "subprocess.Popen[str]", sent: int = signal.SIGKILL) -> None:
     os.killpg(process.pid, sent)
     process.communicate(timeout=60)
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.02)
 
 
 def status(folder: RunFolder) -> Status | None:
@@ -188,9 +181,16 @@ def test_ctrl_c_ends_the_jobs_of_a_launcher_too(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert "the same command goes on" in out
     assert not [t for t in trials(tmp_path) if t.state == TrialState.RUNNING]
-    count = len(epochs(tmp_path))
-    time.sleep(1.5)
-    assert len(epochs(tmp_path)) == count, "a job lives on"
+    wait_until(lambda: not lives(process.pid), seconds=30)
+
+
+def lives(group: int) -> bool:
+    """Whether a process group has a member."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_a_trial_that_kills_its_worker_each_time_becomes_a_failure(tmp_path: Path) -> None:
@@ -297,7 +297,7 @@ def test_a_writer_waits_for_a_busy_database(tmp_path: Path) -> None:
     process = start(command, tmp_path, '{"seconds": 0.1}')
     connection = sqlite3.connect(tmp_path / "outputs" / "studies.db", timeout=30)
     connection.execute("BEGIN EXCLUSIVE")
-    time.sleep(8)
+    time.sleep(8)  # longer than the five seconds that Python's sqlite3 waits by itself
     connection.rollback()
     _, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (0, "")
