@@ -1,5 +1,6 @@
 """Sweeps in real processes that are interrupted, killed, and started twice."""
 
+import json
 import os
 import random
 import re
@@ -9,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from optuna.trial import TrialState
@@ -204,63 +206,36 @@ def test_a_trial_that_kills_its_worker_each_time_becomes_a_failure(tmp_path: Pat
     assert len(trained_trials(tmp_path)) == 4
 
 
-@pytest.mark.parametrize("faults", ["pruner=median", "pruner=halving", "pruner=hyperband", "pruner=none"])
-def test_pruning(tmp_path: Path, faults: str) -> None:
-    widths = ",".join(map(str, range(8, 28)))
-    command = (f"width={widths}", "limits=none", "epochs=6", "study=pruned", faults)
-    assert sweep(*command, cwd=tmp_path).returncode == 0
-    done = trained_trials(tmp_path)
-    assert len(done) == 20
-    pruned = [t for t in done if t.state == TrialState.PRUNED]
-    assert bool(pruned) == (faults != "pruner=none")
-    for trial in pruned:
-        folder = RunFolder(tmp_path / str(trial.folder))
-        assert status(folder) == Status.PRUNED
-        assert len(folder.read_metrics()) == len(trial.curve) < 6
-        assert str(trial.reason).startswith(f"pruned after epoch {len(trial.curve)} at ")
-    best = max(done, key=lambda t: curve(t.params, 6)[-1])
-    assert best.state == TrialState.COMPLETE
+REASONS = {
+    "raise": "something went wrong",
+    "nan": "its accuracy is not a finite number",
+    "memory": "out of memory: tried to allocate 40 GiB",
+    "mistake": "data.root: no pictures there",
+}
+FAILURES: list[dict[str, Any]] = [
+    {"faults": {6: "raise", 8: "nan", 12: "memory"}, "status": 0, "says": "12 trained (3 failed)"},
+    {
+        "faults": {5: "raise", 6: "memory", 7: "nan"},
+        "status": 1,
+        "says": "the sweep was stopped: 3 trials failed in a row; trial 3: its accuracy is",
+    },
+    {
+        "faults": {4: "mistake"},
+        "status": 1,
+        "says": "the sweep was stopped: the first trial failed for a mistake in the config; "
+        "trial 0: data.root: no pictures there",
+    },
+]
 
 
-def test_pruning_with_jobs_in_other_processes(tmp_path: Path) -> None:
-    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs --extra joblib")
-    widths = ",".join(map(str, range(8, 24)))
-    command = (f"width={widths}", "limits=none", "epochs=6", "study=pruned", *JOBLIB)
-    done = sweep(*command, cwd=tmp_path, settings='{"seconds": 0.02}')
-    assert done.returncode == 0, done.stderr
-    states = [t.state for t in trained_trials(tmp_path)]
-    assert states.count(TrialState.PRUNED) > 0
-    assert states.count(TrialState.PRUNED) + states.count(TrialState.COMPLETE) == 16
-
-
-@pytest.mark.parametrize(
-    ("faults", "words", "status"),
-    [
-        ('{"6": "raise", "8": "nan", "12": "memory"}', "12 trained (3 failed)", 0),
-        (
-            '{"5": "raise", "6": "memory", "7": "nan"}',
-            "3 trials failed in a row; trial 3: its accuracy is",
-            1,
-        ),
-        ('{"4": "mistake"}', "a mistake in the config; trial 0: data.root: no pictures there", 1),
-    ],
-)
-def test_failures(tmp_path: Path, faults: str, words: str, status: int) -> None:
-    done = sweep(*GRID, cwd=tmp_path, settings=f'{{"faults": {faults}}}')
-    assert done.returncode == status
-    assert words in done.stdout + done.stderr
+@pytest.mark.parametrize("case", FAILURES)
+def test_failures(tmp_path: Path, case: dict[str, Any]) -> None:
+    done = sweep(*GRID, cwd=tmp_path, settings=json.dumps({"faults": case["faults"]}))
+    assert done.returncode == case["status"]
+    assert case["says"] in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
-    reasons = {t.point["model.width"]: t.reason for t in trials(tmp_path) if t.state.name == "FAIL"}
-    known = {
-        "raise": "something went wrong",
-        "nan": "its accuracy is not a finite number",
-        "memory": "out of memory: tried to allocate 40 GiB",
-        "mistake": "data.root: no pictures there",
-    }
-    for width, fault in re.findall(r'"(\d+)": "(\w+)"', faults):
-        assert reasons[int(width)] == known[fault]
-    if status:
-        assert done.stderr.startswith("the sweep was stopped: ")
+    reasons = {t.point["model.width"]: t.reason for t in trials(tmp_path) if t.state == TrialState.FAIL}
+    assert reasons == {width: REASONS[fault] for width, fault in case["faults"].items()}
 
 
 def test_max_failure_rate(tmp_path: Path) -> None:
