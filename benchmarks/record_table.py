@@ -39,20 +39,20 @@ SEEDS = range(1, 5)  # of the best point, besides 0
 
 def main() -> None:
     torch.set_num_threads(1)
-    table: dict[str, Any] = {"space": SPACE, "recipe": RECIPE, "points": []}
+    recorded: dict[str, Any] = {"space": SPACE, "recipe": RECIPE, "points": []}
     if TABLE.exists():
-        table = json.loads(TABLE.read_text())
-    known = {(tuple(p["values"]), p["seed"]) for p in table["points"]}
+        recorded = json.loads(TABLE.read_text(encoding="utf-8"))
+    known = {(tuple(p["values"]), p["seed"]) for p in recorded["points"]}
     for values in itertools.product(*SPACE.values()):
-        if (values, 0) not in known and (row := trained(values, 0)):
-            keep(table, row)
-    best = max((p for p in table["points"] if p["seed"] == 0), key=lambda p: p["curve"][-1])
+        if (values, 0) not in known and (row := measured(values, 0)):
+            keep(recorded, row)
+    best = max((p for p in recorded["points"] if p["seed"] == 0), key=lambda p: p["curve"][-1])
     for seed in SEEDS:
         if (tuple(best["values"]), seed) not in known:
-            keep(table, trained(tuple(best["values"]), seed))
+            keep(recorded, measured(tuple(best["values"]), seed))
 
 
-def trained(values: tuple[Any, ...], seed: int) -> dict[str, Any] | None:
+def measured(values: tuple[Any, ...], seed: int) -> dict[str, Any] | None:
     """The curve of validation accuracies of a point; None for one outside the limits."""
     point = [f"{key}={value}" for key, value in zip(SPACE, values, strict=True)]
     experiment = Experiment.from_dict(compose([*RECIPE, *point, f"seed={seed}"]))
@@ -60,19 +60,19 @@ def trained(values: tuple[Any, ...], seed: int) -> dict[str, Any] | None:
     if not verdict.ok:
         return None
     random_seed(seed)
-    network = build(verdict.architecture.plan())
+    network = build(verdict.plan)
     pictures = load(experiment.data)
     result = train(network, pictures, experiment.training, augment=experiment.augment, seed=seed)
     curve = [row.val_accuracy for row in result.history]
     return {"values": values, "seed": seed, "params": verdict.analysis.params, "curve": curve}
 
 
-def keep(table: dict[str, Any], row: dict[str, Any] | None) -> None:
+def keep(recorded: dict[str, Any], row: dict[str, Any] | None) -> None:
     assert row is not None
-    table["points"].append(row)
+    recorded["points"].append(row)
     with atomic(TABLE) as temporary:
-        temporary.write_text(json.dumps(table, indent=1))
-    print(len(table["points"]), *row["values"], f"{row['curve'][-1]:.2%}", flush=True)
+        temporary.write_text(json.dumps(recorded, indent=1), encoding="utf-8")
+    print(len(recorded["points"]), *row["values"], f"{row['curve'][-1]:.2%}", flush=True)
 
 
 if __name__ == "__main__":

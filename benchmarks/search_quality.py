@@ -3,7 +3,7 @@
     python benchmarks/search_quality.py               about five minutes on one core
 
 Each strategy gets a quarter of the epochs that the whole table took, for ten seeds of its sampler, and
-answers with the best network that it trained to the end. Ours is `SearchStudy` as the sweeper uses it,
+answers with the best network that it trained to the end. Ours is a `Worker` as the sweeper uses it,
 with its default sampler and pruner, on real SQLite; only the training is read from the table. Random and
 the stock sweeper's TPE train every proposal to the end; one outside the limits costs them nothing, but 300
 in a row end the search. The stock sweeper records those as failed, which TPE does not see, so that it
@@ -24,14 +24,16 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
 from cifar_arch.compose import CONF
 from cifar_arch.limits import Violation
-from cifar_arch.record import Status
+from cifar_arch.record import Status, Summary
 from cifar_arch.runfolder import RunFolder
+from cifar_arch.search.ask import Job
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.space import Point, Space
 from cifar_arch.search.storage import quiet_optuna
-from cifar_arch.search.study import Job, Plan, SearchStudy
+from cifar_arch.search.study import SearchConfig
+from cifar_arch.search.worker import Worker
 
-TABLE = json.loads(Path(__file__).with_name("recorded_table.json").read_text())
+TABLE = json.loads(Path(__file__).with_name("recorded_table.json").read_text(encoding="utf-8"))
 KEYS = list(TABLE["space"])
 CURVES = {tuple(p["values"]): p["curve"] for p in TABLE["points"] if p["seed"] == 0}
 SPACE = Space({key: CategoricalDistribution(values) for key, values in TABLE["space"].items()})
@@ -64,7 +66,7 @@ def main() -> None:
 def ours(seed: int) -> float:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        plan = Plan(
+        config = SearchConfig(
             name="replay",
             storage=f"sqlite:///{folder}/studies.db",
             folder=folder / "sweeps" / "replay",
@@ -74,15 +76,16 @@ def ours(seed: int) -> float:
             exhaustive=False,
             fingerprint={},
         )
-        search = SearchStudy(plan, lambda moved_on: default("sampler", "tpe", seed=seed + moved_on), judge)
-        search.study.pruner = default("pruner", "median")
-        best, used = 0.0, 0
-        while used < BUDGET and (job := search.ask()):
-            curve = replayed(search, job)
-            used += len(curve)
-            if len(curve) == EPOCHS and used <= BUDGET:
-                best = max(best, curve[-1])
-        search.workers.leave()
+        with Worker(
+            config, lambda moved_on: default("sampler", "tpe", seed=seed + moved_on), assess
+        ) as worker:
+            worker.shared.study.pruner = default("pruner", "median")
+            best, used = 0.0, 0
+            while used < BUDGET and (job := worker.asker.ask()):
+                curve = replayed(worker, job)
+                used += len(curve)
+                if len(curve) == EPOCHS and used <= BUDGET:
+                    best = max(best, curve[-1])
         return best
 
 
@@ -92,26 +95,28 @@ def default(kind: str, name: str, **more: Any) -> Any:
     return instantiate(node, _execution_whitelist_=("optuna.*",), **more)
 
 
-def judge(point: Point) -> Candidate:
+def assess(point: Point) -> Candidate:
     values = tuple(point[key] for key in KEYS)
     if values in CURVES:
-        return Candidate(str(values), (), {"params": 0, "macs": 0, "receptive_field": 0})
-    return Candidate("", (Violation(rule="limits", limit=1, actual=2, message="outside"),), {})
+        totals = {"params": 0, "macs": 0, "receptive_field": 0}
+        return Candidate(key=str(values), violations=(), totals=totals)
+    outside = Violation(rule="limits", limit=1, actual=2, message="outside")
+    return Candidate(key="", violations=(outside,), totals={})
 
 
-def replayed(search: SearchStudy, job: Job) -> list[float]:
-    """The epochs of the table that the pruner lets pass, told to the study as a job tells them."""
+def replayed(worker: Worker, job: Job) -> list[float]:
+    """The epochs of the table that the pruner lets pass, reported to the study as a run reports them."""
     curve = CURVES[tuple(job.point[key] for key in KEYS)]
-    trial = optuna.trial.Trial(search.study, job.trial_id)
+    trial = optuna.trial.Trial(worker.shared.study, job.trial_id)
     status, epochs = Status.COMPLETED, len(curve)
     for epoch, value in enumerate(curve, 1):
         trial.report(value, epoch)
         if epoch < len(curve) and trial.should_prune():
             status, epochs = Status.PRUNED, epoch
             break
-    summary = {"status": status, "val_accuracy": curve[epochs - 1], "epochs_done": epochs}
-    RunFolder(job.folder).write_json(RunFolder(job.folder).summary, summary)
-    search.settle(job)
+    summary = Summary(status=status, val_accuracy=curve[epochs - 1], epochs_done=epochs)
+    RunFolder(job.folder).write_summary(summary)
+    worker.teller.tell(job.number)
     return curve[:epochs]
 
 
@@ -134,9 +139,9 @@ def best_of(sampler: BaseSampler, outside: float | None = None) -> float:
     `outside`: what the sampler is told of a candidate outside the limits; None: that it failed.
     """
     study = optuna.create_study(direction="maximize", sampler=sampler)
-    trained: list[float] = []
+    found: list[float] = []
     in_a_row = 0
-    while len(trained) < BUDGET // EPOCHS and in_a_row < REJECTIONS:
+    while len(found) < BUDGET // EPOCHS and in_a_row < REJECTIONS:
         trial = study.ask(SPACE.distributions)
         curve: list[float] | None = CURVES.get(tuple(trial.params[key] for key in KEYS))
         if curve is None:
@@ -145,9 +150,9 @@ def best_of(sampler: BaseSampler, outside: float | None = None) -> float:
             in_a_row += 1
             continue
         study.tell(trial, curve[-1])
-        trained.append(curve[-1])
+        found.append(curve[-1])
         in_a_row = 0
-    return max(trained)
+    return max(found)
 
 
 if __name__ == "__main__":

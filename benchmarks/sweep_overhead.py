@@ -24,6 +24,7 @@ from cifar_arch import app
 from cifar_arch.compose import CONF, plain
 from cifar_arch.record import Epoch, Status, Summary
 from cifar_arch.runfolder import RunFolder
+from cifar_arch.search.trial import Role, TrialRecord
 
 EPOCHS = 5
 
@@ -62,19 +63,18 @@ def sweep(folder: Path, shells: int, trials: int, sleep: float, *more: str) -> l
     return optuna.load_study(study_name="timed", storage=f"sqlite:///{folder}/outputs/studies.db").trials
 
 
-def trained(trials: list[FrozenTrial]) -> list[FrozenTrial]:
-    return [t for t in trials if "role" not in t.user_attrs]
-
-
 def seconds(trials: list[FrozenTrial], workers: int = 1) -> tuple[float, int]:
     """From when all workers had begun to the end, and the trials that ended in between."""
-    done = trained(trials)
-    firsts: dict[str, Any] = {}
-    for t in done:
-        firsts.setdefault(t.user_attrs["worker"], t.datetime_complete)
+    firsts: dict[str | None, Any] = {}
+    ends = []
+    for trial in trials:
+        record = TrialRecord.of(trial)
+        if record.trained and trial.datetime_complete:
+            firsts.setdefault(record.worker, trial.datetime_complete)
+            ends.append(trial.datetime_complete)
     assert len(firsts) == workers
     begun = max(firsts.values())
-    after = sorted(t.datetime_complete for t in done if t.datetime_complete and t.datetime_complete > begun)
+    after = sorted(end for end in ends if end > begun)
     return (after[-1] - begun).total_seconds(), len(after)
 
 
@@ -89,7 +89,7 @@ def main() -> None:
             folder.mkdir()
         one = sweep(folders[0], 1, arguments.trials, arguments.sleep)
         whole, count = seconds(one)
-        rejected = [t for t in one if t.user_attrs.get("role") == "rejected"]
+        rejected = [t for t in one if TrialRecord.of(t).role is Role.REJECTED]
         cost = [t.duration.total_seconds() for t in rejected if t.duration]
         print(f"one shell: {whole / count:.2f} s a trained trial, of which {arguments.sleep:.2f} s sleep")
         print(f"overhead: {whole / count - arguments.sleep:.2f} s a trained trial, rejections included")

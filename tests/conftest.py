@@ -3,10 +3,12 @@
 import importlib
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import termios
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -131,6 +133,26 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 
 Cli = Callable[..., Done]
+
+
+def on_a_terminal(command: Sequence[str], cwd: Path, env: dict[str, str], columns: int) -> str:
+    """What a command that succeeds writes to a terminal so wide, control characters included."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (40, columns))
+    process = subprocess.Popen(command, cwd=cwd, env=env, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    written = b""
+    while True:
+        try:
+            chunk = os.read(ours, 4096)
+        except OSError:  # Linux says so that the command has closed its end, macOS by an empty chunk
+            break
+        if not chunk:
+            break
+        written += chunk
+    os.close(ours)
+    assert process.wait() == 0
+    return written.decode()
 
 
 def run_folders(cwd: Path) -> list[Path]:

@@ -1,7 +1,7 @@
 """`python -m stub_sweep -m ...`: our sweeper with a job that sleeps instead of training.
 
 The environment variable STUB says how, such as {"seconds": 0.1, "faults": {"6": "raise"}}: the time of an
-epoch, and what becomes of width 6: raise, memory, nan, mistake, die (once), die_always.
+epoch, and what happens at width 6: raise, memory, nan, mistake, die (once), die_always.
 Every epoch leaves a line in epochs.log: trial, width, epoch.
 """
 
@@ -26,12 +26,14 @@ from cifar_arch.schema import ConfigError
 from cifar_arch.search.candidate import candidate
 
 
-def row(epoch: int, accuracy: float) -> Epoch:
-    return Epoch(epoch, 0.1, 1.0, accuracy, 1.0, accuracy, 0.1, 1000.0)
+def row(epoch: int, accuracy: float | None) -> Epoch:
+    """A row of metrics.csv."""
+    return Epoch(epoch, 0.1, 1.0, accuracy or 0.0, 1.0, accuracy, 0.1, 1000.0)
 
 
-def curve(params: int, epochs: int) -> list[float]:
+def curve(params: int | None, epochs: int) -> list[float]:
     """Rises with the epochs, best at 12,000 parameters."""
+    assert params is not None
     top = 1 / (1 + abs(params - 12_000) / 20_000)
     return [top * (1 - 0.5**epoch) for epoch in range(1, epochs + 1)]
 
@@ -45,12 +47,12 @@ def run(config: dict[str, Any], path: Path, on_epoch: Any, *, progress: bool) ->
         summary = replace(summary, **totals)
         epochs = config["training"]["epochs"]
         values = curve(totals["params"], epochs)
-        done = int(folder.checkpoint.read_text()) if folder.checkpoint.exists() else 0
+        done = int(folder.checkpoint.read_text(encoding="utf-8")) if folder.checkpoint.exists() else 0
         for epoch in range(done + 1, epochs + 1):
             values[-1] = _live(config, path, epoch, values[-1])
             history = [row(n, values[n - 1]) for n in range(1, epoch + 1)]
             with atomic(folder.checkpoint) as temporary:
-                temporary.write_text(str(epoch))
+                temporary.write_text(str(epoch), encoding="utf-8")
             folder.write_metrics(history)
             if on_epoch:
                 on_epoch(history)
@@ -82,7 +84,7 @@ def _live(config: dict[str, Any], path: Path, epoch: int, value: float) -> float
     if fault == "die_always" or (fault == "die" and epoch == 2 and not died.exists()):
         died.touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    with Path("epochs.log").open("a") as file:
+    with Path("epochs.log").open("a", encoding="utf-8") as file:
         file.write(f"{path.name} {width} {epoch}\n")
     return value
 

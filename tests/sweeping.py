@@ -1,11 +1,12 @@
-"""What the tests of the search share: plans, stub judges, and sweeps in processes of their own."""
+"""What the tests of the search share: small searches, and sweeps in processes of their own."""
 
 import functools
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,16 @@ from conftest import environment
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial
 
 from cifar_arch.limits import Violation
+from cifar_arch.record import Status, Summary
 from cifar_arch.runfolder import RunFolder
+from cifar_arch.search.ask import Assess, Job
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.space import Point, Space
-from cifar_arch.search.study import Job, Plan, SearchStudy
+from cifar_arch.search.study import SearchConfig
+from cifar_arch.search.trial import TrialRecord
+from cifar_arch.search.worker import Worker
 
 TESTS = Path(__file__).parent
 STORAGE = "sqlite:///outputs/studies.db"
@@ -39,9 +43,9 @@ def _empty_database() -> bytes:
         return (Path(folder) / "empty.db").read_bytes()
 
 
-def plan(tmp_path: Path, space: dict[str, BaseDistribution], **changes: Any) -> Plan:
+def search_config(tmp_path: Path, space: dict[str, BaseDistribution], **changes: Any) -> SearchConfig:
     if not (tmp_path / "studies.db").exists():
-        (tmp_path / "studies.db").write_bytes(_empty_database())  # making one anew takes half a second
+        (tmp_path / "studies.db").write_bytes(_empty_database())  # making its tables takes half a second
     fields: dict[str, Any] = {
         "name": "test",
         "storage": f"sqlite:///{tmp_path}/studies.db",
@@ -52,7 +56,7 @@ def plan(tmp_path: Path, space: dict[str, BaseDistribution], **changes: Any) -> 
         "exhaustive": True,
         "fingerprint": {"made": "by a test"},
     }
-    return Plan(**{**fields, **changes})
+    return SearchConfig(**{**fields, **changes})
 
 
 WIDTHS: dict[str, BaseDistribution] = {"width": CategoricalDistribution([4, 6, 8])}
@@ -65,32 +69,39 @@ def broken(rule: str, limit: int, actual: int) -> Violation:
     )
 
 
-def judge(point: Point, most: int = 1000) -> Candidate:
-    """The sum of the values is held against a limit."""
+def assess(point: Point, most: int = 1000) -> Candidate:
+    """A candidate with a limit on the sum of its values."""
     total = sum(point.values())
-    rules = (broken("sum", most, total),) if total > most else ()
     return Candidate(
-        str(sorted(point.items())), rules, {"params": total, "macs": total, "receptive_field": 45}
+        key=str(sorted(point.items())),
+        violations=(broken("sum", most, total),) if total > most else (),
+        totals={"params": total, "macs": total, "receptive_field": 45},
     )
 
 
-def open_search(wanted: Plan, sampler: BaseSampler | None = None, judged: Any = judge) -> SearchStudy:
-    return SearchStudy(wanted, lambda seed: sampler or RandomSampler(seed=seed), judged)
+def at_most(most: int) -> Assess:
+    return functools.partial(assess, most=most)
 
 
-def ask(search: SearchStudy) -> Job:
-    job = search.ask()
+def open_worker(
+    config: SearchConfig, sampler: BaseSampler | None = None, assessed: Assess = assess
+) -> Worker:
+    return Worker(config, lambda seed: sampler or RandomSampler(seed=seed), assessed)
+
+
+def ask(worker: Worker) -> Job:
+    job = worker.asker.ask()
     assert job is not None
     return job
 
 
-def finish_job(search: SearchStudy, job: Job, accuracy: float = 0.5, **summary: Any) -> FrozenTrial:
-    """Writes what a finished job leaves, and has it settled."""
-    folder = RunFolder(job.folder)
-    totals = {"params": sum(job.point.values()), "macs": 1}
-    whole = {"status": "completed", "val_accuracy": accuracy, **totals, **summary}
-    folder.write_json(folder.summary, whole)
-    return search.settle(job)
+def finish_job(
+    worker: Worker, job: Job, accuracy: float | None = 0.5, status: Status = Status.COMPLETED, **summary: Any
+) -> TrialRecord:
+    """Writes what a finished run leaves, and has it told."""
+    fields = {"val_accuracy": accuracy, "params": 1, "macs": 1, **summary}
+    RunFolder(job.folder).write_summary(Summary(status=status, **fields))
+    return worker.teller.tell(job.number)
 
 
 def stub(*arguments: str) -> list[str]:
@@ -122,22 +133,30 @@ def sweep(*arguments: str, cwd: Path, settings: str = "{}") -> "subprocess.Compl
     return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
 
-def trials(cwd: Path, url: str = "", name: str = "") -> list[FrozenTrial]:
+def trials(cwd: Path, url: str = "", name: str = "") -> list[TrialRecord]:
     """All trials of a study, by default the only one, in the folder's storage or the one at `url`."""
     storage = RDBStorage(url or f"sqlite:///{cwd}/outputs/studies.db")
     try:
         if not name:
             (name,) = optuna.get_all_study_names(storage)
-        return optuna.load_study(study_name=name, storage=storage).get_trials()
+        found = optuna.load_study(study_name=name, storage=storage).get_trials()
+        return [TrialRecord.of(trial) for trial in found]
     finally:
         close(storage)
 
 
-def trained(found: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    return [t for t in found if t.state.is_finished() and "role" not in t.user_attrs]
+def trained_trials(cwd: Path, url: str = "", name: str = "") -> list[TrialRecord]:
+    return [trial for trial in trials(cwd, url, name) if trial.trained]
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.02)
 
 
 def epochs(cwd: Path) -> list[tuple[int, int, int]]:
     """(trial, width, epoch) of every epoch that a stub job has trained."""
-    rows = [line.split() for line in (cwd / "epochs.log").read_text().splitlines()]
+    rows = [line.split() for line in (cwd / "epochs.log").read_text(encoding="utf-8").splitlines()]
     return [(int(trial), int(width), int(epoch)) for trial, width, epoch in rows]

@@ -18,7 +18,6 @@ from cifar_arch.record import EXECUTION
 from cifar_arch.schema import ConfigError
 from cifar_arch.search.candidate import candidate
 from cifar_arch.search.composer import Composer, best_config, read_space
-from cifar_arch.search.preview import _draw
 from cifar_arch.search.space import ALIASES, Point, Space, overrides
 
 SPACES = sorted(path.stem for path in (CONF / "search").glob("*.yaml"))
@@ -54,16 +53,16 @@ def composer(command: list[str]) -> Composer:
     return Composer(lambda chosen: hydra_compose("config", chosen, return_hydra_config=True), fixed, space)
 
 
-def draws(space: Space, count: int, seed: int = 0) -> list[Point]:
+def samples(space: Space, count: int, seed: int = 0) -> list[Point]:
     rng = random.Random(seed)
-    return [{key: _draw(d, rng) for key, d in space.distributions.items()} for _ in range(count)]
+    return [space.sample(rng) for _ in range(count)]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_points_are_composed_as_by_hydra(command: list[str]) -> None:
     made = composer(command)
-    for point in draws(made.space, 8):
+    for point in samples(made.space, 8):
         config = made(point)
         like = plain(hydra_compose("config", [*made.fixed, *overrides(point)]))
         assert config == like
@@ -73,7 +72,7 @@ def test_points_are_composed_as_by_hydra(command: list[str]) -> None:
 
 def test_a_judgement_takes_a_millisecond_once_the_choices_are_composed() -> None:
     made = composer(["+search=blocks"])
-    points = draws(made.space, 300)
+    points = samples(made.space, 300)
     fixed_width = [{**point, "model.width": 24} for point in points]
     for point in points:
         made(point)
@@ -136,7 +135,7 @@ def test_the_best_config_gives_the_same_again(fixed: list[str], point: Point, tm
     path = tmp_path / "experiment" / "best.yaml"
     path.parent.mkdir()
     composed = hydra_compose("config", [*fixed, *overrides(point)], return_hydra_config=True)
-    path.write_text(best_config(composed, path))
+    path.write_text(best_config(composed, path), encoding="utf-8")
     again = hydra_compose("config", [f"hydra.searchpath=[file://{tmp_path}]", "+experiment=best"])
     assert without_execution(plain(again)) == without_execution(plain(composed))
     assert not EXECUTION & {key for key, _ in flatten(OmegaConf.to_container(OmegaConf.load(path)))}  # type: ignore[arg-type]

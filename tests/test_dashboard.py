@@ -5,7 +5,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import TINY, environment, summary_of, type_command
+from sweeping import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -73,6 +73,11 @@ class Text(HTMLParser):
         return " ".join(parser.found)
 
 
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
     folder = tmp_path_factory.mktemp("dashboard")
@@ -93,11 +98,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        for _ in range(200):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", int(port))) == 0:
-                    break
-            time.sleep(0.2)
+        wait_until(lambda: answers(int(port)))
         yield Study(folder, f"http://127.0.0.1:{port}")
     finally:
         server.terminate()
@@ -124,31 +125,30 @@ def test_the_dashboard_is_served_all_that_a_trial_is_known_by(study: Study) -> N
     assert all(trial["constraints"][0] > 0 for trial in rejected)
 
 
-# path, what a person sees there
-PAGES = [
-    ("", ["looked-at"]),
-    ("/studies/1", ["History", "Best Trial", "number=1", "model.width"]),
-    (
-        "/studies/1/trials?numbers=0",
-        [
-            "Complete",
-            "params",
-            "receptive_field",
-            "macs",
-            "seconds",
-            "outputs/sweeps/looked-at/0",
-            "curves.png",
-        ],
-    ),
-    (
-        "/studies/1/trials?numbers=2",
-        ["Pruned", "rejected", "infeasible", "at least 1 depthwise-separable layer is required, got 0"],
-    ),
-]
+# What a person sees on each page.
+PAGES = {
+    "": ["looked-at"],
+    "/studies/1": ["History", "Best Trial", "number=1", "model.width"],
+    "/studies/1/trials?numbers=0": [
+        "Complete",
+        "params",
+        "receptive_field",
+        "macs",
+        "seconds",
+        "outputs/sweeps/looked-at/0",
+        "curves.png",
+    ],
+    "/studies/1/trials?numbers=2": [
+        "Pruned",
+        "rejected",
+        "infeasible",
+        "at least 1 depthwise-separable layer is required, got 0",
+    ],
+}
 
 
 @pytest.mark.skipif(not CHROMIUM, reason="needs Chromium: apt-get install chromium")
-@pytest.mark.parametrize(("path", "seen"), PAGES)
+@pytest.mark.parametrize(("path", "seen"), PAGES.items())
 def test_a_person_sees(study: Study, path: str, seen: list[str], tmp_path: Path) -> None:
     text = study.page(path, tmp_path)
     assert [words for words in seen if words not in text] == [], text

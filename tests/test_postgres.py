@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sweeping import epochs, start, trained, trials
+from sweeping import epochs, start, trained_trials
 
 pytestmark = pytest.mark.slow
 
@@ -75,11 +75,11 @@ def test_two_shells_share_a_study_on_postgres(database: str, tmp_path: Path) -> 
     for process in shells:
         _, err = process.communicate(timeout=300)
         assert (process.returncode, err) == (0, "")
-    done = trained(trials(tmp_path, url, "shared"))
+    done = trained_trials(tmp_path, url, "shared")
     assert len(done) == 8
-    assert len({t.params["model.width"] for t in done}) == 8
+    assert len({t.point["model.width"] for t in done}) == 8
     assert len([row for folder in folders for row in epochs(folder)]) == 8 * 2
-    assert len({t.user_attrs["worker"] for t in done}) == 2
+    assert len({t.worker for t in done}) == 2
 
 
 def test_the_plain_address_works_and_the_password_is_masked(database: str, tmp_path: Path) -> None:

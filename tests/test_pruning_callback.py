@@ -1,28 +1,26 @@
-"""What a job tells the study after each epoch, and when that ends it. Real SQLite."""
+"""What a run reports to its study after each epoch, and when that prunes it. Real SQLite."""
 
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import optuna
 import pytest
 from optuna.pruners import BasePruner, MedianPruner, ThresholdPruner
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
+from stub_sweep import row
 from sweeping import close
 
 from cifar_arch.experiment import Pruned
+from cifar_arch.record import Epoch
 from cifar_arch.search.pruning_callback import HandedOver, PruningCallback
+from cifar_arch.search.trial import trial_id
 
 
-class Row(NamedTuple):
-    epoch: int
-    val_accuracy: float | None
-
-
-def rows(*values: float | None) -> Any:
-    return [Row(epoch, value) for epoch, value in enumerate(values, 1)]
+def rows(*accuracies: float | None) -> list[Epoch]:
+    return [row(epoch, accuracy) for epoch, accuracy in enumerate(accuracies, 1)]
 
 
 @pytest.fixture
@@ -38,13 +36,13 @@ def storage(url: str) -> Iterator[RDBStorage]:
     close(made)
 
 
-def reporter(study: optuna.Study, url: str, pruner: BasePruner, epochs: int = 3) -> PruningCallback:
-    return PruningCallback(url, "s", study.ask()._trial_id, pruner, epochs)
+def callback(study: optuna.Study, url: str, pruner: BasePruner, epochs: int = 3) -> PruningCallback:
+    return PruningCallback(url, "s", trial_id(study.ask()), pruner, epochs)
 
 
 def test_each_epoch_is_told_once_also_after_a_resumed_start(url: str, storage: RDBStorage) -> None:
     study = optuna.create_study(storage=storage, study_name="s", direction="maximize")
-    report = reporter(study, url, optuna.pruners.NopPruner())
+    report = callback(study, url, optuna.pruners.NopPruner())
     report(rows(0.1, 0.2))  # it goes on after the second epoch of an earlier process
     report(rows(0.1, 0.2, 0.3))
     assert study.trials[0].intermediate_values == {1: 0.1, 2: 0.2, 3: 0.3}
@@ -54,8 +52,8 @@ def test_a_bad_trial_is_pruned_but_not_after_its_last_epoch(url: str, storage: R
     study = optuna.create_study(storage=storage, study_name="s", direction="maximize")
     below_half = ThresholdPruner(lower=0.5)
     with pytest.raises(Pruned, match=r"^pruned after epoch 2 at 20\.00%$"):
-        reporter(study, url, below_half)(rows(0.6, 0.2))
-    reporter(study, url, below_half)(rows(0.6, 0.6, 0.2))
+        callback(study, url, below_half)(rows(0.6, 0.2))
+    callback(study, url, below_half)(rows(0.6, 0.6, 0.2))
 
 
 def test_what_was_never_trained_prunes_nothing(url: str, storage: RDBStorage) -> None:
@@ -68,9 +66,9 @@ def test_what_was_never_trained_prunes_nothing(url: str, storage: RDBStorage) ->
             trial.set_user_attr("role", role)
         study.tell(trial, value)
     median = MedianPruner(n_startup_trials=1, n_warmup_steps=0)
-    reporter(study, url, median)(rows(0.6))
+    callback(study, url, median)(rows(0.6))
     with pytest.raises(Pruned):
-        reporter(study, url, median)(rows(0.4))
+        callback(study, url, median)(rows(0.4))
 
 
 @pytest.mark.parametrize(
@@ -80,13 +78,13 @@ def test_nothing_is_told_with_several_objectives_or_without_validation(
     url: str, storage: RDBStorage, directions: Any, accuracy: float | None
 ) -> None:
     study = optuna.create_study(storage=storage, study_name="s", directions=directions)
-    reporter(study, url, ThresholdPruner(lower=0.5))(rows(accuracy))
+    callback(study, url, ThresholdPruner(lower=0.5))(rows(accuracy))
     assert study.trials[0].intermediate_values == {}
 
 
 def test_a_trial_that_another_worker_took_ends_here(url: str, storage: RDBStorage) -> None:
     study = optuna.create_study(storage=storage, study_name="s", direction="maximize")
-    report = reporter(study, url, optuna.pruners.NopPruner())
+    report = callback(study, url, optuna.pruners.NopPruner())
     report(rows(0.1))
     study.tell(0, state=TrialState.FAIL)
     with pytest.raises(HandedOver):
@@ -97,7 +95,7 @@ def test_a_storage_that_does_not_answer_costs_no_training(
     url: str, storage: RDBStorage, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     study = optuna.create_study(storage=storage, study_name="s", direction="maximize")
-    report = reporter(study, url, optuna.pruners.NopPruner())
+    report = callback(study, url, optuna.pruners.NopPruner())
     (tmp_path / "studies.db").rename(tmp_path / "away.db")
     (tmp_path / "studies.db").mkdir()
     with caplog.at_level(logging.ERROR):

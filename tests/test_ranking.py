@@ -1,24 +1,32 @@
 """The order of a sweep's trials, and the table that shows it."""
 
-from collections.abc import Sequence
+from typing import Any
 
 import pytest
-from optuna.distributions import IntDistribution
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import TrialState
 
-from cifar_arch.search.ranking import ranked, ranking_table
+from cifar_arch.search.ranking import Ranking, ranked
+from cifar_arch.search.trial import Role, TrialRecord
 
 
-def trial(number: int, *values: float, params: int = 1000, state: str = "COMPLETE") -> FrozenTrial:
-    made = create_trial(
+def trial(number: int, *values: float, state: str = "COMPLETE", params: int = 1000) -> TrialRecord:
+    return TrialRecord(
+        number=number,
+        id=number,
         state=TrialState[state],
-        values=values if state == "COMPLETE" else None,
-        params={"model.width": number + 4},
-        distributions={"model.width": IntDistribution(1, 99)},
-        user_attrs={"params": params, "receptive_field": 45, "seconds": 1.5},
+        values=values,
+        point={"model.width": number + 4},
+        params=params,
+        receptive_field=45,
+        seconds=1.5,
+        role=Role.REPLAYED if number == 7 else None,
     )
-    made.number = number
-    return made
+
+
+def rank(trials: list[TrialRecord], objectives: list[str], prefer: str, target: float | None) -> Ranking:
+    ranking = ranked(trials, objectives, prefer, target)
+    assert ranking is not None
+    return ranking
 
 
 ACCURACY = [
@@ -26,52 +34,62 @@ ACCURACY = [
     trial(1, 0.90, params=9000),
     trial(2, 0.86, params=3000),
     trial(3, 0.90, params=8000),
-    trial(4, state="PRUNED"),
+    trial(4, 0.95, state="PRUNED"),
     trial(5, 0.70, params=100),
     trial(6, state="FAIL"),
+    trial(7, 0.99),  # replayed
 ]
 ORDERS = [
     # prefer, target, the numbers in order
     ("accuracy", 0.85, [3, 1, 2, 0, 5]),  # of equal ones the smaller
     ("smallest", 0.85, [2, 3, 1, 0, 5]),  # those at the target first, the smallest ahead
-    ("smallest", 0.95, [3, 1, 2, 0, 5]),  # nobody is there: the best
+    ("smallest", 0.95, [3, 1, 2, 0, 5]),  # none is there: the best
     ("smallest", None, [3, 1, 2, 0, 5]),
 ]
 
 
 @pytest.mark.parametrize(("prefer", "target", "order"), ORDERS)
 def test_orders(prefer: str, target: float | None, order: list[int]) -> None:
-    trials, front = ranked(ACCURACY, ["accuracy"], prefer, target)
-    assert [t.number for t in trials] == order
-    assert front == set()
+    ranking = rank(ACCURACY, ["accuracy"], prefer, target)
+    assert [t.number for t in ranking.trials] == order
+    assert ranking.best is ranking.trials[0]
+    assert ranking.front == set()
 
 
-FRONTS: list[tuple[Sequence[str], list[tuple[float, ...]], set[int]]] = [
-    (["accuracy", "params"], [(0.9, 900), (0.8, 500), (0.8, 600), (0.7, 400), (0.6, 450)], {0, 1, 3}),
-    (["params", "macs"], [(900, 5), (800, 4), (700, 6)], {1, 2}),
+def test_without_a_complete_trial_there_is_no_ranking() -> None:
+    assert ranked([trial(0, 0.3, state="PRUNED")], ["accuracy"], "accuracy", None) is None
+
+
+FRONTS = [
+    {
+        "objectives": ["accuracy", "params"],
+        "values": [(0.9, 900), (0.8, 500), (0.8, 600), (0.7, 400), (0.6, 450)],
+        "front": {0, 1, 3},
+    },
+    {"objectives": ["params", "macs"], "values": [(900, 5), (800, 4), (700, 6)], "front": {1, 2}},
+    {"objectives": ["params", "macs"], "values": [(9, 5), (9, 5), (9, 6)], "front": {0, 1}},  # equal ones
 ]
 
 
-@pytest.mark.parametrize(("objectives", "values", "expected"), FRONTS)
-def test_fronts_come_first(
-    objectives: Sequence[str], values: list[tuple[float, ...]], expected: set[int]
-) -> None:
-    made = [trial(number, *row) for number, row in enumerate(values)]
-    trials, front = ranked(made, objectives, "accuracy", 0.85)
-    assert front == expected
-    assert {t.number for t in trials[: len(front)]} == expected
-    marked = {
-        int(line.split()[1])
-        for line in ranking_table(trials, objectives, front).splitlines()
-        if " * " in line
-    }
-    assert marked == expected
+@pytest.mark.parametrize("case", FRONTS)
+def test_fronts_come_first(case: dict[str, Any]) -> None:
+    trials = [trial(number, *row) for number, row in enumerate(case["values"])]
+    ranking = rank(trials, case["objectives"], "accuracy", 0.85)
+    front = case["front"]
+    assert ranking.front == front
+    assert {t.number for t in ranking.trials[: len(front)]} == front
+    assert {int(line.split()[1]) for line in str(ranking).splitlines() if " * " in line} == front
 
 
 def test_the_table_shows_what_to_type() -> None:
-    shown = ranking_table(ranked(ACCURACY, ["accuracy"], "accuracy", None)[0][:2], ["accuracy"])
-    assert shown == (
-        "rank  trial  accuracy  params  field  seconds  overrides\n"
-        "   1      3    90.00%   8,000  45 px        2  width=7\n"
-        "   2      1    90.00%   9,000  45 px        2  width=5"
-    )
+    shown = str(rank(ACCURACY, ["accuracy"], "accuracy", None))
+    assert shown.splitlines()[:3] == [
+        "rank  trial  accuracy  params  field  seconds  overrides",
+        "   1      3    90.00%   8,000  45 px        2  width=7",
+        "   2      1    90.00%   9,000  45 px        2  width=5",
+    ]
+
+
+def test_the_table_shows_ten() -> None:
+    shown = str(rank([trial(number, 0.5) for number in range(10, 24)], ["accuracy"], "accuracy", None))
+    assert len(shown.splitlines()) == 1 + 10

@@ -3,75 +3,51 @@
 import re
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 from conftest import TINY, command, environment, summary_of, type_command
 from optuna.trial import TrialState
 from stub_sweep import curve
-from sweeping import sweep, trained, trials
+from sweeping import sweep, trained_trials, trials, wait_until
 
 from cifar_arch.runfolder import RunFolder
+from cifar_arch.search.trial import Role
 
 pytestmark = pytest.mark.slow
 
-# what is typed after -m, how the sentence starts
-WRONG = [
-    (
-        "width=16,abc",
-        "model.width: expected an integer at least 1 and at most 4096 or auto or null, got 'abc'",
-    ),
-    ("width=4,6 c3=plain,plane", "block: unknown option 'plane'; choose from dilated, "),
-    ("width=4,6 widht=3", "widht: unknown key, did you mean 'width'?"),
-    ("width=4,6 n_trials=0", "n_trials: expected an integer at least 1 or null, got 0"),
-    ("width=4,6 n_trials=many", "n_trials: expected an integer at least 1 or null, got 'many'"),
-    (
-        "training.lr=interval(0.1,0.2)",
-        "n_trials: a space with an interval has no end, got null; give a number",
-    ),
-    (
-        "training.lr=interval(0.1,0.2) n_trials=3 sampler=grid",
-        "sampler: grid needs a finite space, got an interval",
-    ),
-    ("width=4,6 sampler=best", "hydra/sweeper/sampler: unknown option 'best'; choose from cmaes, gp, "),
-    ("width=4,6 pruner=best", "hydra/sweeper/pruner: unknown option 'best'; choose from halving, "),
-    ("width=4,6 study=../x", "study: expected a name of letters, digits, '.', '_' and '-', got '../x'"),
-    ("width=4,6 objectives=[]", "objectives: expected some of accuracy, params, macs, each once, got []"),
-    ("width=4,6 objectives=[speed]", "objectives[0]: expected one of accuracy, macs, params, got 'speed'"),
-    (
-        "width=4,6 objectives=[params,params]",
-        "objectives: expected some of accuracy, params, macs, each once",
-    ),
-    ("width=4,6 prefer=largest", "prefer: expected one of accuracy, smallest, got 'largest'"),
-    ("width=4,6 storage=nowhere", "storage: expected sqlite:///FILE.db or postgresql+psycopg://"),
-    ("width=4,6 storage=sqlite:////proc/x/studies.db", "storage: 'sqlite:////proc/x/studies.db' cannot be"),
-    ("width=4,6 storage=sqlite:///:memory:", "storage: expected sqlite:///FILE.db or "),
-    ("width=4,6 seed=-1", "seed: expected an integer at least 0 and below 4294967296, got -1"),
-    (
-        "width=4,6 hydra.sweeper.max_failure_rate=2",
-        "hydra.sweeper.max_failure_rate: expected a number",
-    ),
-    (
-        "width=4,6 hydra.sweeper.max_rejections=0",
-        "hydra.sweeper.max_rejections: expected an integer",
-    ),
-    (
-        "width=4,6 hydra.sweeper.n_jobs=0",
-        "hydra.sweeper.n_jobs: expected an integer at least 1",
-    ),
-    ("width=4,6 hydra.sweeper.trials=3", "hydra.sweeper.trials: unknown key"),
-    ("width=4,6 hydra.sweeper.pruner.n_warmup_steps=-1", "hydra.sweeper.pruner: "),
-    ("width=4,6 sampler=nsgaii hydra.sweeper.sampler.population_size=1", "hydra.sweeper.sampler: "),
-    ("+search=nothing", "search: unknown option 'nothing'; choose from blocks, quickstart, recipe"),
-    (
-        "width=64,96 c4=plain",
-        "nothing inside the limits among 2 candidates; the rules that bind: params (2 of 2)",
-    ),
-]
+# What is typed after -m: how the sentence starts.
+WRONG = {
+    "width=16,abc": "model.width: expected an integer at least 1 and at most 4096 or auto or null, got 'abc'",
+    "width=4,6 c3=plain,plane": "block: unknown option 'plane'; choose from dilated, ",
+    "width=4,6 widht=3": "widht: unknown key, did you mean 'width'?",
+    "width=4,6 n_trials=0": "n_trials: expected an integer at least 1 or null, got 0",
+    "width=4,6 n_trials=many": "n_trials: expected an integer at least 1 or null, got 'many'",
+    "training.lr=interval(0.1,0.2)": "n_trials: a space with an interval has no end, got null; give a number",
+    "training.lr=interval(0.1,0.2) n_trials=3 sampler=grid": "sampler: grid needs a finite",
+    "width=4,6 sampler=best": "hydra/sweeper/sampler: unknown option 'best'; choose from cmaes, gp, ",
+    "width=4,6 pruner=best": "hydra/sweeper/pruner: unknown option 'best'; choose from halving, ",
+    "width=4,6 study=../x": "study: expected a name of letters, digits, '.', '_' and '-', got '../x'",
+    "width=4,6 objectives=[]": "objectives: expected some of accuracy, params, macs, each once, got []",
+    "width=4,6 objectives=[speed]": "objectives[0]: expected one of accuracy, macs, params, got 'speed'",
+    "width=4,6 objectives=[params,params]": "objectives: expected some of accuracy, params, macs, each once",
+    "width=4,6 prefer=largest": "prefer: expected one of accuracy, smallest, got 'largest'",
+    "width=4,6 storage=nowhere": "storage: expected sqlite:///FILE.db or postgresql+psycopg://",
+    "width=4,6 storage=sqlite:////proc/x/studies.db": "storage: 'sqlite:////proc/x/studies.db' cannot be",
+    "width=4,6 storage=sqlite:///:memory:": "storage: expected sqlite:///FILE.db or ",
+    "width=4,6 seed=-1": "seed: expected an integer at least 0 and below 4294967296, got -1",
+    "width=4,6 hydra.sweeper.max_failure_rate=2": "hydra.sweeper.max_failure_rate: expected a number",
+    "width=4,6 hydra.sweeper.max_rejections=0": "hydra.sweeper.max_rejections: expected an integer",
+    "width=4,6 hydra.sweeper.n_jobs=0": "hydra.sweeper.n_jobs: expected an integer at least 1",
+    "width=4,6 hydra.sweeper.trials=3": "hydra.sweeper.trials: unknown key",
+    "width=4,6 hydra.sweeper.pruner.n_warmup_steps=-1": "hydra.sweeper.pruner: ",
+    "width=4,6 sampler=nsgaii hydra.sweeper.sampler.population_size=1": "hydra.sweeper.sampler: ",
+    "+search=nothing": "search: unknown option 'nothing'; choose from blocks, quickstart, recipe",
+    "width=64,96 c4=plain": "nothing inside the limits among 2 candidates; the rules that bind: params (2",
+}
 
 
-@pytest.mark.parametrize(("typed", "start"), WRONG, ids=[typed for typed, _ in WRONG])
+@pytest.mark.parametrize(("typed", "start"), WRONG.items(), ids=WRONG)
 def test_a_mistake_is_one_sentence(typed: str, start: str, tmp_path: Path) -> None:
     done = sweep(*typed.split(), cwd=tmp_path)
     assert done.stderr.startswith(start)
@@ -100,30 +76,44 @@ def test_a_real_sweep_trains_each_width_once_and_its_best_runs_again(tmp_path: P
     typed = ("-m", "width=4,6,8", *tiny, "c3=plain,dilated", "study=real", "training.lr=0.02")
     done = type_command("run", *typed, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    found = trained(trials(tmp_path))
-    points = {(t.params["model.width"], t.params["block@model.c3"]) for t in found}
+    found = trained_trials(tmp_path)
+    points = {(t.point["model.width"], t.point["block@model.c3"]) for t in found}
     assert len(points) == len(found) == 6
     for trial in found:
-        folder = RunFolder(tmp_path / trial.user_attrs["folder"])
+        folder = RunFolder(tmp_path / str(trial.folder))
         summary = summary_of(folder.path)
         assert summary["status"] == "completed"
-        assert "test_accuracy" not in summary  # the search never reads the test set
-        assert trial.values == [summary["val_accuracy"]]
-        assert list(trial.intermediate_values) == [1, 2]
+        assert summary["test_accuracy"] is None  # the search never reads the test set
+        assert trial.values == (summary["val_accuracy"],)
+        assert list(trial.curve) == [1, 2]
         for name in ("params", "macs", "receptive_field", "seconds", "epochs_done", "device"):
-            assert trial.user_attrs[name] == summary[name]
+            assert getattr(trial, name) == summary[name]
     rows = re.findall(r"^ +(\d) +(\d) +([\d.]+)% .*width=", done.stdout, re.M)
     assert len(rows) == 6
-    best = max(found, key=lambda t: (t.values[0], -t.user_attrs["params"]))
+    best = max(found, key=lambda t: (t.values[0], -(t.params or 0)))
     assert rows[0][1] == str(best.number)
     command = re.search(r"python -m cifar_arch\.run (--config-dir \S+ \+experiment=best)$", done.stdout, re.M)
     assert command
     again = type_command("run", *command[1].split(), "read_test=false", "training.device=cpu", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     (rerun,) = (tmp_path / "outputs" / "runs").glob("*/*")
-    trial_again = summary_of(tmp_path / best.user_attrs["folder"])
+    trial_again = summary_of(tmp_path / str(best.folder))
     assert summary_of(rerun)["val_accuracy"] == best.values[0]
     assert summary_of(rerun)["architecture"] == trial_again["architecture"]
+
+
+def kill_after(epoch: int, typed: list[str], cwd: Path) -> None:
+    """Starts a sweep and kills it once any of its trials has done so many epochs."""
+    process = subprocess.Popen(typed, cwd=cwd, env=environment(), stdout=subprocess.DEVNULL)
+
+    def done() -> bool:
+        assert process.poll() is None
+        folders = (cwd / "outputs/sweeps/same").glob("[0-9]*")
+        return any(len(RunFolder(folder).read_metrics()) >= epoch for folder in folders)
+
+    wait_until(done)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
 
 
 def test_a_killed_training_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
@@ -133,22 +123,11 @@ def test_a_killed_training_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
     whole = type_command("run", *typed, "study=same", cwd=tmp_path / "whole")
     assert whole.returncode == 0, whole.stderr
     for epoch in (2, 4):
-        process = subprocess.Popen(
-            command("run", *typed, "study=same"),
-            cwd=tmp_path / "killed",
-            env=environment(),
-            stdout=subprocess.DEVNULL,
-        )
-        folder = tmp_path / "killed/outputs/sweeps/same"
-        while not any(len(RunFolder(f).read_metrics()) >= epoch for f in folder.glob("[0-9]*")):
-            assert process.poll() is None
-            time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        kill_after(epoch, command("run", *typed, "study=same"), tmp_path / "killed")
     done = type_command("run", *typed, "study=same", cwd=tmp_path / "killed")
     assert (done.returncode, done.stderr) == (0, "")
     results = [
-        {t.params["model.width"]: (t.values, t.intermediate_values) for t in trained(trials(tmp_path / name))}
+        {t.point["model.width"]: (t.values, t.curve) for t in trained_trials(tmp_path / name)}
         for name in ("whole", "killed")
     ]
     assert results[0] == results[1]
@@ -160,7 +139,7 @@ def test_samplers_by_name(sampler: str, tmp_path: Path) -> None:
     typed = ("width=range(4,16)", "c3=plain,dilated", "limits=none", "epochs=1", "n_trials=12")
     done = sweep(*typed, f"sampler={sampler}", "study=named", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert len(trained(trials(tmp_path))) == 12
+    assert len(trained_trials(tmp_path)) == 12
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "nsgaii"])
@@ -170,7 +149,7 @@ def test_several_objectives_end_in_a_front(sampler: str, tmp_path: Path) -> None
     assert (done.returncode, done.stderr) == (0, "")
     sentence = "Optuna cannot prune with several objectives: every trial is trained to its end\n"
     assert done.stdout.count(sentence) == 1
-    found = trained(trials(tmp_path))
+    found = trained_trials(tmp_path)
     assert len(found) == 9
     assert all(t.state == TrialState.COMPLETE for t in found)
     front = {
@@ -189,9 +168,9 @@ def test_products_of_groups_and_ranges_with_limits(tmp_path: Path) -> None:
     done = sweep(*typed.split(), "epochs=1", "study=design", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     found = trials(tmp_path)
-    rejected = [t for t in found if t.user_attrs.get("role") == "rejected"]
+    rejected = [t for t in found if t.role is Role.REJECTED]
     assert len(found) == 32
-    assert len(trained(found)) + len(rejected) == 32
+    assert sum(t.trained for t in found) + len(rejected) == 32
     assert len(rejected) >= 16  # c4=plain has no separable layer
     rows = (tmp_path / "outputs/sweeps/design/rejected.csv").read_text().splitlines()
     assert len({row.split(",")[0] for row in rows[1:]}) == len(rejected)
@@ -207,10 +186,10 @@ def test_a_named_space_searches(tmp_path: Path) -> None:
         r"study blocks-[0-9a-f]{6}: 25,600 points, folders in outputs/sweeps/blocks-", done.stdout
     )
     assert re.search(r"^none reaches 85% on .* images: the best is [\d.]+ points below$", done.stdout, re.M)
-    found = trained(trials(tmp_path))
+    found = trained_trials(tmp_path)
     assert len(found) == 5
-    assert all(t.user_attrs["params"] < 200_000 and t.user_attrs["receptive_field"] > 44 for t in found)
-    assert all(t.values == [curve(t.user_attrs["params"], 2)[-1]] for t in found if t.values)
+    assert all((t.params or 0) < 200_000 and (t.receptive_field or 0) > 44 for t in found)
+    assert all(t.values == (curve(t.params, 2)[-1],) for t in found if t.state == TrialState.COMPLETE)
 
 
 @pytest.mark.parametrize("name", ["quickstart", "recipe", "blocks"])

@@ -1,1 +1,1 @@
-"""Optuna search over architectures: the study, its space, its jobs, and Hydra's face of it."""
+"""Optuna search over architectures: a shared study, its workers, Hydra's sweeper and `local.search`."""

@@ -1,7 +1,7 @@
-"""A composed config seen as a candidate: what it is equal to, and why it may not be trained."""
+"""A config as a candidate of a search: what it is equal to, its sizes, the limits that it breaks."""
 
 import hashlib
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -12,7 +12,9 @@ from cifar_arch.record import decides_result
 from cifar_arch.schema import ConfigError
 
 
-class Candidate(NamedTuple):
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """What a search has to know of a point before it is trained."""
+
     key: str  # equal for equal layers, recipe, data, augmentation and seed
     violations: tuple[Violation, ...]
     totals: dict[str, int]  # params, macs, receptive_field
@@ -33,27 +35,27 @@ def candidate(config: dict[str, Any]) -> Candidate:
         verdict = judge(experiment.model, experiment.limits, experiment.augment.active(), repairs=False)
     except ConfigError as error:
         impossible = Violation(rule="plan", limit=0, actual=1, message=str(error))
-        return Candidate("", (impossible,), {})
+        return Candidate(key="", violations=(impossible,), totals={})
     a = verdict.analysis
     totals = {"params": a.params, "macs": a.macs, "receptive_field": a.receptive_field}
-    return Candidate(_key(experiment, verdict.key), verdict.violations, totals)
+    return Candidate(key=_key(experiment, verdict.key), violations=verdict.violations, totals=totals)
 
 
 def _key(experiment: Experiment, architecture: str) -> str:
     parts = [
         architecture,
-        _deciding("training", experiment.training),
-        _deciding("data", experiment.data),
+        _deciding(experiment.training, "training"),
+        _deciding(experiment.data, "data"),
         msgspec.to_builtins(experiment.augment.active()),
         experiment.seed,
     ]
     return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()[:16]
 
 
-def _deciding(part: str, values: Any) -> dict[str, Any]:
+def _deciding(part: msgspec.Struct, name: str) -> dict[str, Any]:
     """The fields of a part of the config that decide a result."""
-    fields = msgspec.to_builtins(values)
-    return {name: value for name, value in fields.items() if decides_result(f"{part}.{name}")}
+    fields = msgspec.to_builtins(part)
+    return {field: value for field, value in fields.items() if decides_result(f"{name}.{field}")}
 
 
 def _excess(violation: Violation) -> float:

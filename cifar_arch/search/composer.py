@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from cifar_arch.compose import COMPOSITION_ERRORS, CONF, plain, sentence
 from cifar_arch.record import decides_search
 from cifar_arch.schema import ConfigError
-from cifar_arch.search.space import Space
+from cifar_arch.search.space import Space, with_value
 
 
 class Composer:
@@ -32,7 +32,7 @@ class Composer:
         groups = config_groups()
         self.groups = {key for key in space.distributions if key.partition("@")[0] in groups}
         self.cache: dict[tuple[str, ...], dict[str, Any]] = {}
-        self.linked = False  # whether a value is made of others, so that setting one is not enough
+        self.linked = False  # whether a value is interpolated from others, so that setting one is not enough
 
     def __call__(self, point: Mapping[str, Any]) -> dict[str, Any]:
         """The plain config of the fixed overrides and a point of the space."""
@@ -42,12 +42,12 @@ class Composer:
             if key in self.groups and "@" in key:
                 path = key.partition("@")[2]
                 composed = self._composed(*whole, f"{key}={value}")
-                config = _replaced(config, path.split("."), _at(composed, path))
+                config = with_value(config, path, _at(composed, path))
         for key, value in point.items():
             if key not in self.groups:
                 if self.linked or "${" in str(value) or not _holds(config, key):
                     return plain(self.load([*self.fixed, *(f"{k}={v}" for k, v in point.items())]))
-                config = _replaced(config, key.split("."), _value(key, str(value)))
+                config = with_value(config, key, _value(key, str(value)))
         return config
 
     def _composed(self, *chosen: str) -> dict[str, Any]:
@@ -61,8 +61,8 @@ class Composer:
 def read_space(params: Mapping[Any, Any] | None, arguments: Sequence[str]) -> tuple[Space, list[str]]:
     """The swept keys, and the overrides that hold for every trial.
 
-    `params` is `hydra.sweeper.params`; a key typed as an argument goes before its like there.
-    Raises ConfigError for values that are no space.
+    `params` is `hydra.sweeper.params`; a key typed as an argument takes precedence over one there.
+    Raises ConfigError for values that cannot be searched.
     """
     typed = {_key(argument) for argument in arguments}
     whole = [f"{key}={text}" for key, text in (params or {}).items() if str(key) not in typed]
@@ -108,12 +108,6 @@ def _holds(config: dict[str, Any], path: str) -> bool:
         return not isinstance(_at(config, path), dict)
     except (KeyError, TypeError):
         return False
-
-
-def _replaced(config: dict[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:
-    """A copy of `config`, shared but for the nodes on `path`."""
-    name, *rest = path
-    return {**config, name: _replaced(config[name], rest, value) if rest else value}
 
 
 def best_config(composed: DictConfig, path: Path) -> str:

@@ -2,24 +2,24 @@
 
 import difflib
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
+import msgspec
 import optuna
 from omegaconf import DictConfig, OmegaConf
-from optuna.trial import FrozenTrial
 
 from cifar_arch.compose import plain
 from cifar_arch.provenance import masked
 from cifar_arch.recipe import Recipe
 from cifar_arch.runfolder import RunFolder, atomic
 from cifar_arch.schema import ConfigError
-from cifar_arch.search.book import trained
 from cifar_arch.search.composer import best_config
 from cifar_arch.search.ranking import ranked
 from cifar_arch.search.storage import open_storage, quiet_optuna
+from cifar_arch.search.trial import TrialRecord
 
 
-class Choice(NamedTuple):
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
     """A trial to confirm: its folder in the sweep, and the config it was composed to."""
 
     number: int
@@ -49,16 +49,17 @@ def best_trials(study: str, storage: str, top: int, prefer: str) -> list[Choice]
     """The best `top` trials of a study, the best first. Raises ConfigError where there is no such study."""
     quiet_optuna()
     found = _load(study, storage)
-    done = [t for t in found.get_trials(deepcopy=False) if trained(t)]
+    trials = [TrialRecord.of(t) for t in found.get_trials(deepcopy=False)]
     objectives = found.metric_names or ["accuracy"]
     if objectives[0] != "accuracy":
         raise ConfigError(f"study: {study!r} looked for {objectives[0]} first; confirm needs accuracy there")
-    completed = [t for t in done if t.state == optuna.trial.TrialState.COMPLETE]
-    if not completed:
+    ranking = ranked(trials, objectives, "accuracy", None)
+    if ranking is None:
         raise ConfigError(f"study: {study!r} has no completed trial yet; type its command again to go on")
-    first = _choice(completed[0])
-    trials, _ = ranked(done, objectives, prefer, first.composed.limits.target_accuracy)
-    return [_choice(t) for t in trials[:top]]
+    if prefer == "smallest":
+        target = _choice(ranking.best).composed.limits.target_accuracy
+        ranking = ranked(trials, objectives, prefer, target) or ranking
+    return [_choice(t) for t in ranking.trials[:top]]
 
 
 def _load(study: str, storage: str) -> optuna.Study:
@@ -74,12 +75,11 @@ def _load(study: str, storage: str) -> optuna.Study:
     return optuna.load_study(study_name=study, storage=backend)
 
 
-def _choice(trial: FrozenTrial) -> Choice:
+def _choice(trial: TrialRecord) -> Choice:
     """Raises ConfigError where the trial's folder is gone or not one of ours."""
-    attrs = trial.user_attrs
-    run = RunFolder(attrs.get("folder", ""))
+    run = RunFolder(trial.folder or "")
     settings = run.config.with_name("hydra.yaml")
-    if "folder" not in attrs or not run.config.is_file() or not settings.is_file():
+    if trial.folder is None or not run.config.is_file() or not settings.is_file():
         raise ConfigError(
             f"study: the folder of trial {trial.number}, {str(run.path)!r}, has no saved config; "
             "type confirm where the sweep was typed"
@@ -90,7 +90,12 @@ def _choice(trial: FrozenTrial) -> Choice:
         DictConfig, OmegaConf.merge(composed, {"hydra": {"runtime": {"choices": _choices(hydra)}}})
     )
     return Choice(
-        trial.number, run.path, composed, trial.values[0], attrs["params"], attrs["receptive_field"]
+        number=trial.number,
+        folder=run.path,
+        composed=composed,
+        value=trial.values[0],
+        params=trial.params or 0,
+        receptive_field=trial.receptive_field or 0,
     )
 
 
@@ -104,7 +109,7 @@ def write_winner(choice: Choice, epochs: int | None) -> Path:
     """Writes experiment/winner.yaml beside the sweep's best.yaml and returns its path."""
     path = choice.folder.parent / "experiment" / "winner.yaml"
     with atomic(path) as temporary:
-        temporary.write_text(best_config(full_schedule(choice.composed, epochs), path))
+        temporary.write_text(best_config(full_schedule(choice.composed, epochs), path), encoding="utf-8")
     return path
 
 

@@ -13,6 +13,12 @@ from cifar_arch.record import decides_search
 from cifar_arch.schema import ConfigError, Strict
 from cifar_arch.search.space import Space
 
+DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
+    "accuracy": "maximize",
+    "params": "minimize",
+    "macs": "minimize",
+}
+
 
 class Options(Strict, frozen=True, kw_only=True):
     """The keys of the config that belong to a sweep as a whole."""
@@ -42,6 +48,19 @@ class SweeperOptions(Strict, frozen=True, kw_only=True):
     max_failure_rate: Annotated[float, Meta(ge=0, le=1)] = 0.5  # of the trained trials, from the fourth on
     max_rejections: Annotated[int, Meta(ge=1)] = 300  # in a row
     n_jobs: Annotated[int, Meta(ge=1)] | None = None  # launched at once; None: as the launcher says
+
+
+def takes_every_point(space: Space, n_trials: int | None) -> bool:
+    """Whether `n_trials` trials are enough for every point, so that no sampler has to choose.
+
+    Raises ConfigError for a space without an end and no number.
+    """
+    size = space.size()
+    if n_trials is None and size is None:
+        raise ConfigError(
+            "n_trials: a space with an interval has no end, got null; give a number, n_trials=20"
+        )
+    return size is not None and (n_trials is None or n_trials >= size)
 
 
 def fingerprint(

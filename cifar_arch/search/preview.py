@@ -9,7 +9,6 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from cifar_arch.compose import COMPOSITION_ERRORS, CONF, plain, sentence
 from cifar_arch.schema import ConfigError
@@ -21,7 +20,7 @@ SAMPLE = 2000  # points looked at in a space that is larger
 # Multiply-adds of training a second, for the estimate: the default network on two cores of a server
 # CPU with AVX-512 (LOG.md, 2026-11-22).
 SPEED = 14e9
-PER_TRIAL = 5  # seconds beside training: reading the pictures, drawing the plots
+PER_TRIAL = 5  # seconds beside training: reading the images, making the plots
 IMAGES = {"cifar10": 50_000, "shapes": 6_000}
 
 
@@ -56,18 +55,7 @@ def _points(space: Space) -> Iterator[Point]:
         return
     rng = random.Random(0)
     for _ in range(SAMPLE):
-        yield {key: _draw(d, rng) for key, d in space.distributions.items()}
-
-
-def _draw(distribution: BaseDistribution, rng: random.Random) -> Any:
-    match distribution:
-        case CategoricalDistribution():
-            return rng.choice(distribution.choices)
-        case IntDistribution():
-            return rng.randrange(distribution.low, distribution.high + 1, distribution.step)
-        case FloatDistribution():
-            return rng.uniform(distribution.low, distribution.high)
-    raise TypeError(f"no way to draw from {distribution}")
+        yield space.sample(rng)
 
 
 def _text(space: Space, looked_at: Sequence[tuple[Point, Candidate]], config: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The side of the job: reports each epoch's validation accuracy and ends a run that is not worth it."""
+"""Called by a run after each epoch: reports its validation accuracy, and prunes it where that is low."""
 
 import logging
 from typing import Any
@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial
 from cifar_arch.experiment import Pruned
 from cifar_arch.record import Epoch
 from cifar_arch.search.storage import open_storage
+from cifar_arch.search.trial import TrialRecord
 
 log = logging.getLogger(__name__)
 
@@ -57,12 +58,12 @@ class PruningCallback:
 
     def _open(self) -> optuna.Trial:
         url, name, trial_id = self.where
-        study = _Trained(name, open_storage(url), sampler=RandomSampler(), pruner=self.pruner)
+        study = _TrainedTrials(name, open_storage(url), sampler=RandomSampler(), pruner=self.pruner)
         return optuna.Trial(study, trial_id)
 
 
-class _Trained(optuna.Study):
+class _TrainedTrials(optuna.Study):
     """The study as pruners should see it: rejected and replayed trials have no curves to compare."""
 
     def get_trials(self, *args: Any, **options: Any) -> list[FrozenTrial]:
-        return [t for t in super().get_trials(*args, **options) if "role" not in t.user_attrs]
+        return [t for t in super().get_trials(*args, **options) if TrialRecord.of(t).role is None]

@@ -1,8 +1,9 @@
-"""The points that a search chooses among: named distributions, and what is said of a point."""
+"""The points that a search chooses among: override keys with the values that each may take."""
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+import random
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from optuna.distributions import (
@@ -13,7 +14,9 @@ from optuna.distributions import (
     distribution_to_json,
 )
 
-Point = dict[str, Any]
+from cifar_arch.schema import ConfigError
+
+Point = dict[str, Any]  # override key -> value
 
 # The aliases of conf/config.yaml, by key.
 ALIASES = {
@@ -23,7 +26,7 @@ ALIASES = {
     "training.epochs": "epochs",
 }
 
-ENUMERABLE = 20_000  # points; spaces up to here are looked through instead of guessed at
+ENUMERABLE = 20_000  # points; up to here every point is looked at instead of guessed at
 
 
 class Space:
@@ -43,8 +46,12 @@ class Space:
         for combination in itertools.product(*values):
             yield dict(zip(self.distributions, combination, strict=True))
 
+    def sample(self, rng: random.Random) -> Point:
+        """A point at random, every value as likely as another."""
+        return {key: _sampled(d, rng) for key, d in self.distributions.items()}
+
     def each_value(self) -> Iterator[Point]:
-        """Few points that hold every value of every choice, and both ends of every range, once."""
+        """Few points that hold every value of every choice, and both ends of every range."""
         first = {key: _ends(d)[0] for key, d in self.distributions.items()}
         yield first
         for key, distribution in self.distributions.items():
@@ -72,6 +79,35 @@ def overrides(point: Mapping[str, Any]) -> tuple[str, ...]:
 def identity(point: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """Equal for equal points, whatever the order of their keys."""
     return tuple(sorted((key, str(value)) for key, value in point.items()))
+
+
+def with_value(config: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """A copy of a plain config with `value` at a full key; nodes that are not on the way are shared.
+
+    Raises ConfigError where something else than fields is on the way.
+    """
+    return _with_value(config, key.split("."), value, key)
+
+
+def _with_value(node: dict[str, Any], path: Sequence[str], value: Any, key: str) -> dict[str, Any]:
+    name, *rest = path
+    if not rest:
+        return {**node, name: value}
+    inner = node.get(name, {})
+    if not isinstance(inner, dict):
+        raise ConfigError(f"{key}: {name} has to hold fields, got {inner!r}; write it out as a dict")
+    return {**node, name: _with_value(inner, rest, value, key)}
+
+
+def _sampled(distribution: BaseDistribution, rng: random.Random) -> Any:
+    match distribution:
+        case CategoricalDistribution():
+            return rng.choice(distribution.choices)
+        case IntDistribution():
+            return rng.randrange(distribution.low, distribution.high + 1, distribution.step)
+        case FloatDistribution():
+            return rng.uniform(distribution.low, distribution.high)
+    raise TypeError(f"no way to sample {distribution}")
 
 
 def _ends(distribution: Any) -> list[Any]:

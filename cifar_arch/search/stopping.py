@@ -1,24 +1,24 @@
 """When a search that keeps failing is stopped, and what it says then."""
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from cifar_arch.schema import SearchStopped
-from cifar_arch.search.study import SearchStudy
+from cifar_arch.search.study import SharedStudy
 
 IN_A_ROW = 3
 RATE_FROM = 4  # trained trials
 
 
-def stop_if_hopeless(search: SearchStudy, max_failure_rate: float) -> None:
+def stop_if_hopeless(shared: SharedStudy, max_failure_rate: float) -> None:
     """Raises SearchStopped after three failures in a row, a config mistake in the first trial, or
     when more than `max_failure_rate` of at least four trained trials failed."""
-    trials = sorted(search.trained(), key=lambda t: t.number)
+    trials = shared.trained_trials()
     failed = [t for t in trials if t.state == TrialState.FAIL]
     if not failed:
         return
-    cause = f"trial {failed[-1].number}: {_reason(failed[-1])}"
+    cause = f"trial {failed[-1].number}: {failed[-1].reason or 'no reason on record'}"
     # With several jobs at once the first batch fails as a whole.
-    if trials == failed and failed[0].user_attrs.get("error") == "ConfigError":
+    if trials == failed and failed[0].error == "ConfigError":
         raise SearchStopped(f"the first trial failed for a mistake in the config; {cause}")
     last = trials[-IN_A_ROW:]
     if len(last) == IN_A_ROW and all(t.state == TrialState.FAIL for t in last):
@@ -29,7 +29,3 @@ def stop_if_hopeless(search: SearchStudy, max_failure_rate: float) -> None:
             f"{len(failed)} of {len(trials)} trials failed, more than hydra.sweeper.max_failure_rate "
             f"(={max_failure_rate:g}) allows; {cause}"
         )
-
-
-def _reason(trial: FrozenTrial) -> str:
-    return str(trial.user_attrs.get("reason", "no reason on record"))

@@ -109,7 +109,7 @@ def _first_line(error: Exception) -> str:
 
 
 def quiet_optuna() -> None:
-    """Optuna's own lines and warnings say nothing that the sweep does not say better."""
+    """Silences Optuna's own lines and warnings: the sweep says the same in its own words."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", category=ExperimentalWarning)
     warnings.filterwarnings("ignore", "Heartbeat of storage")  # beaten by our own thread

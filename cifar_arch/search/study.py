@@ -1,232 +1,170 @@
-"""A search that several workers share: ask, reject, replay, tell, resume. No Hydra, no torch."""
+"""The study that all workers of a search share: opened, locked, counted, written to. No Hydra, no torch."""
 
+import csv
+import io
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from optuna.samplers import BaseSampler, GPSampler, NSGAIIISampler, NSGAIISampler
-from optuna.trial import FrozenTrial, Trial, TrialState
+import msgspec
+import optuna
+from optuna.samplers import RandomSampler
+from optuna.trial import FrozenTrial, TrialState
 
+from cifar_arch.limits import Violation
+from cifar_arch.record import Epoch
+from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError
-from cifar_arch.search.book import DIRECTIONS, RUNNING, Book, Plan, trained
-from cifar_arch.search.candidate import Candidate
-from cifar_arch.search.rejections import Rejections
-from cifar_arch.search.settling import recover, settle
-from cifar_arch.search.space import Point, identity, typed
+from cifar_arch.search.options import DIRECTIONS
+from cifar_arch.search.space import Point, Space, typed
+from cifar_arch.search.storage import open_storage, study_lock
+from cifar_arch.search.trial import TrialRecord, stored_attributes
 from cifar_arch.search.workers import Workers
 
-GUESSES = 20  # proposals in a row without news before a finite space is looked through
-STALE = 1200  # the same for a space that is too large to look through
-
-Judge = Callable[[Point], Candidate]
-
-__all__ = ["Job", "Judge", "Plan", "SearchStudy"]
+REJECTED_COLUMNS = ("trial", "overrides", "rule", "limit", "actual", "message")
 
 
-class Job(NamedTuple):
-    """A trial to train, and the folder of the one that it goes on from."""
+class SearchConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What a search is about."""
 
-    number: int
-    trial_id: int
-    point: Point
-    folder: Path
-    continues: Path | None
+    name: str  # of the study
+    storage: str
+    folder: Path  # outputs/sweeps/<name>
+    space: Space
+    objectives: tuple[str, ...]
+    n_trials: int | None  # trained trials in all; None: every point of the space once
+    exhaustive: bool  # point by point instead of by a sampler
+    fingerprint: dict[str, Any]
+    max_rejections: int = 300  # in a row
 
 
-class SearchStudy(Book):
-    """The study of a plan with its sampler, and this process as one of its workers."""
+class SharedStudy:
+    """A search's study in its database, and this process as one of its workers.
 
-    def __init__(self, plan: Plan, make_sampler: Callable[[int], BaseSampler], judge: Judge):
-        super().__init__(plan)
-        self.judge = judge
-        self.rejections = Rejections(plan.folder / "rejected.csv")
-        self.workers = Workers(plan.folder / ".workers")
-        # A seed that stood still would propose the same points again after every restart, and in
-        # every shell that starts at the same moment.
-        self.study.sampler = make_sampler(len(self.trials()) + 1009 * self.workers.others())
+    The database is all that the workers share; whoever decides or tells something holds the lock.
+    Raises ConfigError where the study of that name is another search's.
+    """
 
-    def total(self) -> int | None:
-        """How many trials will have been trained at the end, where that can be told beforehand."""
-        if self.plan.n_trials is not None or not self.plan.space.enumerable():
-            return self.plan.n_trials
-        seen = (self.judge(point) for point in self.plan.space.points())
-        return len({c.key for c in seen if not c.violations})
-
-    # --- asking -------------------------------------------------------------------------------
-
-    def ask(self) -> Job | None:
-        """The next candidate to train; None when the total is reached or nothing new is left.
-
-        Raises ConfigError where nothing feasible is found.
-        """
-        rejected = stale = 0  # proposals in a row
-        while True:
-            with self.lock():
-                recover(self, self.workers)
-                counts = self.counts()
-                if not counts["waiting"] and self._total_reached(counts):
-                    return None
-                trial = self._next_trial(counts, stale, rejected)
-                if trial is None:
-                    if not any(counts[name] for name in ("trained", "running", "replayed")):
-                        self._nothing_feasible()
-                    return None
-                outcome = self._decided(trial)
-            if isinstance(outcome, Job):
-                return outcome
-            stale = stale + 1 if outcome == "known" else 0
-            rejected += outcome == "rejected"
-            if rejected >= self.plan.max_rejections and not self.plan.exhaustive:
-                self._nothing_feasible()
-
-    def _total_reached(self, counts: Counter[str]) -> bool:
-        wanted = self.plan.n_trials
-        return wanted is not None and counts["trained"] + counts["running"] >= wanted
-
-    def _next_trial(self, counts: Counter[str], stale: int, rejected: int) -> Trial | None:
-        """A queued point, one from the sampler, or the first untried one; None when none is left."""
-        looks_through = self.plan.exhaustive or (
-            self.plan.space.enumerable() and max(stale, rejected) >= GUESSES
-        )
-        if counts["waiting"]:
-            pass  # Optuna hands it out by itself
-        elif looks_through:
-            point = self._first_untried(feasible=not self.plan.exhaustive)
-            if point is None:
-                return None
-            self.study.enqueue_trial(point)
-        elif stale >= STALE:
-            return None
-        self._forget_rejected(counts["rejected"])
-        return self.study.ask(self.plan.space.distributions)
-
-    def _first_untried(self, feasible: bool) -> Point | None:
-        trials = self.trials()
-        untried = ("requeued", "abandoned")
-        tried = {identity(t.params) for t in trials if t.user_attrs.get("role") not in untried}
-        known = {t.user_attrs.get("key") for t in trials if t.user_attrs.get("role") not in untried}
-        for point in self.plan.space.points():
-            if identity(point) in tried:
-                continue
-            if feasible:
-                candidate = self.judge(point)
-                if candidate.violations or candidate.key in known:
-                    continue
-            return point
-        return None
-
-    def _forget_rejected(self, rejected: int) -> None:
-        """Rejected trials do not use up the random start of a sampler."""
-        sampler: Any = self.study.sampler
-        if isinstance(getattr(sampler, "_n_startup_trials", None), int):
-            if not hasattr(sampler, "_own_startup_trials"):
-                sampler._own_startup_trials = sampler._n_startup_trials
-            sampler._n_startup_trials = sampler._own_startup_trials + rejected
-
-    # --- deciding -----------------------------------------------------------------------------
-
-    def _decided(self, trial: Trial) -> Job | str:
-        """Rejects or replays a trial, or makes it a job of this worker."""
-        try:
-            candidate = self.judge(trial.params)
-        except BaseException:  # a value that makes no sense: the sweep ends, and leaves nothing running
-            self.close(trial, TrialState.FAIL, role="abandoned")
-            raise
-        self._set_constraint(trial, candidate.excess)
-        if candidate.violations:
-            self._reject(trial, candidate)
-            return "rejected"
-        return self._known(trial, candidate) or self._job(trial, candidate)
-
-    def _known(self, trial: Trial, candidate: Candidate) -> str | None:
-        """Answers a trial from its equal, or drops it where that is not finished or failed."""
-        equal = [t for t in self.trials() if t.user_attrs.get("key") == candidate.key]
-        equal = [t for t in equal if t.number != trial.number and (trained(t) or not t.state.is_finished())]
-        if not equal:
-            return None
-        done = next((t for t in equal if t.state in (TrialState.COMPLETE, TrialState.PRUNED)), None)
-        if done is None:
-            self.close(trial, TrialState.FAIL, role="discarded")
-            return "known"
-        if done.state == TrialState.PRUNED and done.last_step is not None:
-            trial.report(done.intermediate_values[done.last_step], done.last_step)
-        values = done.values if done.state == TrialState.COMPLETE else None
-        self.close(trial, done.state, values, role="replayed", replays=done.number)
-        return "known"
-
-    def _job(self, trial: Trial, candidate: Candidate) -> Job:
-        continues, folder = trial.user_attrs.get("continues"), self.folder(trial.number)
-        if folder.exists():
-            self.close(trial, TrialState.FAIL, role="abandoned")
-            raise ConfigError(
-                f"study: {str(folder)!r} is there already, left by a study of the same name that is no "
-                f"longer in the storage; remove {str(self.plan.folder)!r} or choose another study=NAME"
+    def __init__(self, config: SearchConfig):
+        self.config = config
+        self.storage = open_storage(config.storage)
+        self._finished: dict[int, TrialRecord] = {}  # these never change again
+        with self.lock():
+            self.study = optuna.create_study(
+                study_name=config.name,
+                storage=self.storage,
+                sampler=RandomSampler(),
+                directions=[DIRECTIONS[name] for name in config.objectives],
+                load_if_exists=True,
             )
-        self.beat(trial._trial_id)
-        # The worker comes last: a trial without one is known to have never been launched.
-        self.note(trial._trial_id, key=candidate.key, **candidate.totals, worker=self.workers.me)
-        return Job(
-            number=trial.number,
-            trial_id=trial._trial_id,
-            point=dict(trial.params),
-            folder=folder,
-            continues=None if continues is None else self.folder(continues),
-        )
+            self._check_fingerprint()
+        self.workers = Workers(config.folder / ".workers")
 
-    def _set_constraint(self, trial: Trial, excess: float) -> None:
-        """Optuna 5 reads its own key, optuna-dashboard 0.21 only the older list: both are written."""
-        trial.set_constraint("limits", excess)
-        self.study._storage.set_trial_system_attr(trial._trial_id, "constraints", [excess])
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        with study_lock(self.storage, self.config.storage, self.config.name):
+            yield
 
-    def _reject(self, trial: Trial, candidate: Candidate) -> None:
-        """TPE learns from pruned trials with a violated constraint; GP and NSGA from complete ones."""
-        reason = "; ".join(violation.message for violation in candidate.violations)
-        attrs: dict[str, Any] = {"role": "rejected", "infeasible": reason, **candidate.totals}
-        self.rejections.add(trial.number, trial.params, candidate.violations)
-        if isinstance(self.study.sampler, GPSampler | NSGAIISampler | NSGAIIISampler):
-            self.close(trial, TrialState.COMPLETE, self._worst(), **attrs)
-        else:
-            self.close(trial, TrialState.PRUNED, **attrs)
+    def _check_fingerprint(self) -> None:
+        stored = self.study.user_attrs.get("fingerprint")
+        if stored is None:
+            if self.trials():
+                raise ConfigError(
+                    f"study: {self.config.name!r} was not made by this tool; choose another study=NAME"
+                )
+            self.study.set_user_attr("fingerprint", self.config.fingerprint)
+            self.study.set_metric_names(list(self.config.objectives))
+        elif different := _differences(stored, self.config.fingerprint):
+            raise ConfigError(
+                f"study: {self.config.name!r} was made with {different}; "
+                "choose another study=NAME, or type the command it was made with"
+            )
 
-    def _worst(self) -> list[float]:
-        """The worst trained values so far: what stands in for those of a candidate never trained."""
-        values = [t.values for t in self.trained() if t.state == TrialState.COMPLETE]
-        worst = []
-        for index, name in enumerate(self.plan.objectives):
-            maximised = DIRECTIONS[name] == "maximize"
-            found = [v[index] for v in values] or [0.0 if maximised else 1e7]
-            worst.append(min(found) if maximised else max(found))
-        return worst
+    # --- reading --------------------------------------------------------------------------------
 
-    def _nothing_feasible(self) -> None:
-        """Raises ConfigError with the rules that bind and the closest candidate."""
-        rejected = [t.params for t in self.trials() if t.user_attrs.get("role") == "rejected"]
-        if not rejected:  # every point was found outside before it was asked for
-            rejected = list(self.plan.space.points())
-        judged = [(self.judge(point), point) for point in rejected[-self.plan.max_rejections :]]
-        rules = Counter(v.rule for candidate, _ in judged for v in candidate.violations)
-        binding = ", ".join(f"{rule} ({count} of {len(judged)})" for rule, count in rules.most_common())
-        closest, point = min(judged, key=lambda pair: pair[0].excess)
-        raise ConfigError(
-            f"nothing inside the limits among {len(judged)} candidates; the rules that bind: {binding}; "
-            f"the closest is {typed(point)}: "
-            f"{'; '.join(v.message for v in closest.violations)}; widen the space or the limits"
-        )
+    def trials(self, *states: TrialState) -> list[TrialRecord]:
+        """All trials by number, or those in one of `states`."""
+        return [self._record(t) for t in self.study.get_trials(deepcopy=False, states=states or None)]
 
-    # --- telling ------------------------------------------------------------------------------
+    def _record(self, trial: FrozenTrial) -> TrialRecord:
+        record = self._finished.get(trial.number) or TrialRecord.of(trial)
+        if record.state.is_finished():
+            self._finished[trial.number] = record
+        return record
 
-    def settle(self, job: Job, *, stopped: bool = False) -> FrozenTrial:
-        """Tells a job's result by what its own summary.json says; returns the finished trial."""
-        with self.lock():
-            settle(self, self.trial(job.number), stopped=stopped)
-            return self.trial(job.number)
+    def trial(self, number: int) -> TrialRecord:
+        return self.trials()[number]
 
-    def leave(self) -> None:
-        """Gives back what this worker did not finish; somebody goes on from its checkpoint."""
-        with self.lock():
-            recover(self, self.workers)  # also a trial whose asking failed half-way
-            for trial in self.trials(RUNNING):
-                if trial.user_attrs.get("worker") == self.workers.me:
-                    settle(self, trial, stopped=True)
-        self.workers.leave()
+    def trained_trials(self) -> list[TrialRecord]:
+        return [t for t in self.trials() if t.trained]
+
+    def counts(self) -> Counter[str]:
+        """How many trials are trained (completed, pruned and failed ones), running, waiting, or of a role."""
+        counts: Counter[str] = Counter()
+        for trial in self.trials():
+            if trial.role:
+                counts[trial.role] += 1
+            elif not trial.state.is_finished():
+                counts[trial.state.name.lower()] += 1
+            else:
+                counts["trained"] += 1
+                counts[{"COMPLETE": "completed", "FAIL": "failed"}.get(trial.state.name, "pruned")] += 1
+        return counts
+
+    def folder(self, number: int) -> Path:
+        """The run folder of a trial."""
+        return self.config.folder / str(number)
+
+    def history(self, number: int) -> list[Epoch]:
+        """The epochs that a trial has done; none where metrics.csv cannot be read."""
+        try:
+            return RunFolder(self.folder(number)).read_metrics()
+        except (ConfigError, OSError):
+            return []
+
+    # --- writing --------------------------------------------------------------------------------
+
+    def note(self, trial: TrialRecord, **attributes: Any) -> None:
+        """Writes attributes of a trial that is not finished; None is nothing to write."""
+        for name, value in stored_attributes(**attributes).items():
+            self.storage.set_trial_user_attr(trial.id, name, value)
+
+    def close(
+        self, trial: TrialRecord, state: TrialState, values: Sequence[float] | None = None, **attributes: Any
+    ) -> None:
+        """Ends a trial, its attributes first: a finished one cannot be written to."""
+        self.note(trial, **attributes)
+        self.study.tell(trial.number, values, state=state)
+
+    def queue(self, point: Point, **attributes: Any) -> None:
+        """Has `point` asked next."""
+        self.study.enqueue_trial(point, user_attrs=stored_attributes(**attributes))
+
+    def report(self, trial: TrialRecord, curve: dict[int, float]) -> None:
+        """Writes validation accuracies by epoch."""
+        for epoch, accuracy in curve.items():
+            self.storage.set_trial_intermediate_value(trial.id, epoch, accuracy)
+
+    def beat(self, trial_id: int) -> None:
+        self.storage.record_heartbeat(trial_id)
+
+    def list_rejection(self, trial: TrialRecord, violations: Iterable[Violation]) -> None:
+        """Adds a row for each broken rule to rejected.csv; in one piece and under the lock."""
+        path, text = self.config.folder / "rejected.csv", io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        if not path.exists():
+            writer.writerow(REJECTED_COLUMNS)
+        words = typed(trial.point)
+        writer.writerows((trial.number, words, v.rule, v.limit, v.actual, v.message) for v in violations)
+        with path.open("a", newline="", encoding="utf-8") as file:
+            file.write(text.getvalue())
+
+
+def _differences(stored: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """The keys in which two fingerprints differ, at most four, with both values."""
+    keys = [k for k in {**stored, **wanted} if stored.get(k) != wanted.get(k)]
+    shown = [f"{k}={stored.get(k, 'nothing')}, now {wanted.get(k, 'nothing')}" for k in keys[:4]]
+    more = f" and {len(keys) - 4} more" if len(keys) > 4 else ""
+    return "; ".join(shown) + more

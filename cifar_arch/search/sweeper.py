@@ -1,11 +1,9 @@
-"""Hydra's sweeper plugin: reads the space and the options, and launches the jobs."""
+"""Hydra's sweeper plugin: reads the space and the options, works on the study, launches its jobs."""
 
 import contextlib
 import logging
 import os
-import shutil
-import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,17 +17,24 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler
 
 from cifar_arch.compose import COMPOSITION_ERRORS, plain, sentence
-from cifar_arch.runfolder import RunFolder, atomic
-from cifar_arch.schema import ConfigError, checked
+from cifar_arch.runfolder import atomic
+from cifar_arch.schema import ConfigError, SearchStopped, checked
+from cifar_arch.search.ask import Job
 from cifar_arch.search.candidate import Candidate, candidate
-from cifar_arch.search.composer import Composer, read_space
-from cifar_arch.search.ending import announce, finish
-from cifar_arch.search.live import Heart, Live, result_line
-from cifar_arch.search.options import Options, SweeperOptions, fingerprint, readable_name
+from cifar_arch.search.composer import Composer, best_config, read_space
+from cifar_arch.search.console import distance_line, done_line, next_steps
+from cifar_arch.search.options import (
+    Options,
+    SweeperOptions,
+    fingerprint,
+    readable_name,
+    takes_every_point,
+)
+from cifar_arch.search.ranking import ranked
 from cifar_arch.search.space import Point, Space, overrides
-from cifar_arch.search.stopping import stop_if_hopeless
 from cifar_arch.search.storage import quiet_optuna
-from cifar_arch.search.study import Job, Plan, SearchStudy
+from cifar_arch.search.study import SearchConfig, SharedStudy
+from cifar_arch.search.worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -58,28 +63,37 @@ class ArchitectureSweeper(OptunaSweeperImpl):
 
     def sweep(self, arguments: list[str]) -> None:
         """Runs the search to its total and prints what it found."""
-        self.options = checked(SweeperOptions, self.numbers, "hydra.sweeper")
+        numbers = checked(SweeperOptions, self.numbers, "hydra.sweeper")
         config = plain(self.config)
         ours = {name: config[name] for name in Options.__struct_fields__ if name in config}
         options = checked(Options, ours, "")
         space, fixed = read_space(self.params, arguments)
         composer = self._composer(space, fixed)
-        judge = _judge(composer)
+
+        def assess(point: Point) -> Candidate:
+            return candidate(composer(point))
+
         for point in space.each_value():  # a mistake anywhere is told before anything is trained
-            judge(point)
-        plan = self._plan(options, space, composer)
+            assess(point)
+        search = self._search_config(options, numbers.max_rejections, space, composer)
         self._check_plugins(options)
-        search = SearchStudy(plan, lambda moved_on: self._sampler(options.seed + moved_on), judge)
+        with Worker(search, lambda moved_on: self._sampler(options.seed + moved_on), assess) as worker:
+            self._work(worker, fixed, numbers)
+        _finish(worker.shared, options.prefer, composer, config)
+
+    def _work(self, worker: Worker, fixed: list[str], numbers: SweeperOptions) -> None:
+        search = worker.shared.config
         try:
             with flag_override(self.config.hydra, "readonly", False):
-                self.config.hydra.sweep.dir = str(plan.folder)
-            self._search(search, fixed)
+                self.config.hydra.sweep.dir = str(search.folder)
+            worker.work(
+                lambda jobs: self._launch(search, fixed, jobs),
+                at_once=self._at_once(numbers.n_jobs),
+                max_failure_rate=numbers.max_failure_rate,
+            )
         except KeyboardInterrupt:
-            print(f"\nstopped; the same command goes on with study {plan.name}", flush=True)
+            print(f"\nstopped; the same command goes on with study {search.name}", flush=True)
             raise
-        finally:
-            search.leave()
-        finish(search, options.prefer, composer, config)
 
     def _composer(self, space: Space, fixed: list[str]) -> Composer:
         def load(chosen: list[str]) -> DictConfig:
@@ -90,14 +104,11 @@ class ArchitectureSweeper(OptunaSweeperImpl):
 
         return Composer(load, [*fixed, "read_test=false"], space)
 
-    def _plan(self, options: Options, space: Space, composer: Composer) -> Plan:
-        size, wanted = space.size(), options.n_trials
-        if wanted is None and size is None:
-            raise ConfigError(
-                "n_trials: a space with an interval has no end, got null; give a number, n_trials=20"
-            )
-        everything = size is not None and (wanted is None or wanted >= size)
-        if self._by_grid() and size is None:
+    def _search_config(
+        self, options: Options, max_rejections: int, space: Space, composer: Composer
+    ) -> SearchConfig:
+        every_point = takes_every_point(space, options.n_trials)
+        if self._by_grid() and space.size() is None:
             raise ConfigError("sampler: grid needs a finite space, got an interval; choose tpe, gp or random")
         plugins = {
             name: OmegaConf.to_container(node, resolve=True)
@@ -106,16 +117,16 @@ class ArchitectureSweeper(OptunaSweeperImpl):
         mark = fingerprint(composer({}), space, plugins, options.objectives)
         named = OmegaConf.select(self.config, "hydra.runtime.choices.search")
         name = options.study or readable_name(named, space, mark)
-        return Plan(
+        return SearchConfig(
             name=name,
             storage=options.storage,
             folder=SWEEPS / name,
             space=space,
             objectives=options.objectives,
-            n_trials=None if everything else wanted,
-            exhaustive=everything or self._by_grid(),
+            n_trials=None if every_point else options.n_trials,
+            exhaustive=every_point or self._by_grid(),
             fingerprint=mark,
-            max_rejections=self.options.max_rejections,
+            max_rejections=max_rejections,
         )
 
     def _check_plugins(self, options: Options) -> None:
@@ -139,56 +150,22 @@ class ArchitectureSweeper(OptunaSweeperImpl):
         sampler: BaseSampler = _made("sampler", self.sampler, SAMPLERS, seed=seed % 2**32)
         return sampler
 
-    def _search(self, search: SearchStudy, fixed: list[str]) -> None:
-        announce(search)
-        live = Live(search, search.total())
-        while True:
-            jobs = self._next_jobs(search)
-            if jobs:
-                self._train(search, jobs, fixed, live)
-                stop_if_hopeless(search, self.options.max_failure_rate)
-            elif search.counts()["running"]:
-                time.sleep(1)  # another worker's: what it leaves behind when it dies is ours
-            else:
-                live.bar.close()
-                return
-
-    def _next_jobs(self, search: SearchStudy) -> list[Job]:
-        jobs: list[Job] = []
-        for _ in range(self._at_once()):
-            job = search.ask()
-            if job is None:
-                break
-            jobs.append(job)
-        return jobs
-
-    def _at_once(self) -> int:
+    def _at_once(self, n_jobs: int | None) -> int:
         launcher = self.config.hydra.launcher.get("n_jobs", 1) or 1
-        return self.options.n_jobs or (launcher if launcher > 0 else os.cpu_count() or 1)
+        return n_jobs or (launcher if launcher > 0 else os.cpu_count() or 1)
 
-    def _train(self, search: SearchStudy, jobs: list[Job], fixed: list[str], live: Live) -> None:
-        """Launches jobs and tells their results, also when the launcher itself breaks."""
-        for job in jobs:
-            _continue_from(job)
-        stopped = False
+    def _launch(self, search: SearchConfig, fixed: list[str], jobs: Sequence[Job]) -> None:
+        commands = [_command(search, fixed, job) for job in jobs]
         try:
-            with Heart(search, jobs, live):
-                self.launcher.launch(
-                    [_command(search.plan, fixed, job) for job in jobs], initial_job_idx=jobs[0].number
-                )
+            self.launcher.launch(commands, initial_job_idx=jobs[0].number)
         except Exception as error:
-            # A killed worker process makes the launcher raise for its whole batch. The outcome of
-            # each trial is in its own summary.json.
+            # A killed worker process makes the launcher raise for its whole batch. The result of each
+            # trial is in its own summary.json.
             log.warning("the launcher failed (%s); each trial is settled by its own files", error)
             log.debug("the launcher failed", exc_info=True)
         except KeyboardInterrupt:
-            stopped = True
             _stop_children()
             raise
-        finally:
-            for job in jobs:
-                trial = search.settle(job, stopped=stopped)
-                live.finished(result_line(search, trial))
 
 
 def _made(kind: str, node: DictConfig, allowed: tuple[str, ...], **more: Any) -> Any:
@@ -199,37 +176,35 @@ def _made(kind: str, node: DictConfig, allowed: tuple[str, ...], **more: Any) ->
         raise ConfigError(f"hydra.sweeper.{kind}: {cause.removeprefix('Error in call to ')}") from error
 
 
-def _judge(composer: Composer) -> Callable[[Point], Candidate]:
-    def judge(point: Point) -> Candidate:
-        return candidate(composer(point))
+def _finish(shared: SharedStudy, prefer: str, composer: Composer, config: dict[str, Any]) -> None:
+    """Prints the ranking and what to type next, and writes experiment/best.yaml."""
+    print(f"\n{done_line(shared)}")
+    search, target = shared.config, config["limits"]["target_accuracy"]
+    ranking = ranked(shared.trials(), search.objectives, prefer, target)
+    if ranking is None:
+        raise SearchStopped("no trial was completed; look at run.log in the folders of the failed ones")
+    print(ranking)
+    if distance := distance_line(ranking, target, config["data"]["name"]):
+        print(distance)
+    chosen = composer.load([*composer.fixed, *overrides(ranking.best.point)])
+    path = search.folder / "experiment" / "best.yaml"
+    with atomic(path) as temporary:
+        temporary.write_text(best_config(chosen, path), encoding="utf-8")
+    print(next_steps(search))
 
-    return judge
 
-
-def _command(plan: Plan, fixed: list[str], job: Job) -> list[str]:
+def _command(search: SearchConfig, fixed: list[str], job: Job) -> list[str]:
     """The overrides of one job."""
     return [
         *fixed,
         *overrides(job.point),
         "read_test=false",
-        f"study={plan.name}",
+        f"study={search.name}",
         f"trial.number={job.number}",
         f"trial.id={job.trial_id}",
-        f"hydra.sweep.dir={plan.folder}",
+        f"hydra.sweep.dir={search.folder}",
         f"hydra.sweep.subdir={job.number}",
     ]
-
-
-def _continue_from(job: Job) -> None:
-    """Brings along the checkpoint of the trial that this one goes on from."""
-    if job.continues is None:
-        return
-    old, new = RunFolder(job.continues), RunFolder(job.folder)
-    # The checkpoint first: it alone is enough to go on from.
-    for source, target in ((old.checkpoint, new.checkpoint), (old.metrics, new.metrics)):
-        if source.is_file():
-            with atomic(target) as temporary:
-                shutil.copyfile(source, temporary)
 
 
 def _stop_children() -> None:
@@ -241,5 +216,5 @@ def _stop_children() -> None:
 
 
 def register() -> None:
-    """Makes Hydra know the sweeper; called before its main function runs."""
+    """Adds the sweeper to Hydra's plugins; called before its main function runs."""
     Plugins.instance().register(ArchitectureSweeper)

@@ -1,0 +1,216 @@
+"""What to train next: proposed, rejected outside the limits, replayed where an equal is known."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from optuna.samplers import BaseSampler, GPSampler, NSGAIIISampler, NSGAIISampler
+from optuna.trial import Trial, TrialState
+
+from cifar_arch.schema import ConfigError
+from cifar_arch.search.candidate import Candidate
+from cifar_arch.search.options import DIRECTIONS
+from cifar_arch.search.space import Point, identity, typed
+from cifar_arch.search.study import SharedStudy
+from cifar_arch.search.tell import Teller
+from cifar_arch.search.trial import Role, TrialRecord, random_start, set_constraint, set_random_start
+
+GUESSES = 20  # proposals in a row without anything new before every point of a finite space is looked at
+STALE = 1200  # the same for a space that is too large for that
+
+Assess = Callable[[Point], Candidate]
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A trial to train, and the folder of the one that it goes on from."""
+
+    number: int
+    trial_id: int
+    point: Point
+    folder: Path
+    continues: Path | None
+
+
+class Asker:
+    """The next jobs of a shared study, chosen by a sampler or point by point."""
+
+    def __init__(
+        self,
+        shared: SharedStudy,
+        teller: Teller,
+        make_sampler: Callable[[int], BaseSampler],
+        assess: Assess,
+    ):
+        self.shared = shared
+        self.teller = teller
+        self.assess = assess
+        # A seed that stood still would propose the same points again after every restart, and in
+        # every shell that starts at the same moment.
+        self.sampler = make_sampler(len(shared.trials()) + 1009 * shared.workers.others())
+        self.random_start = random_start(self.sampler)
+        shared.study.sampler = self.sampler
+
+    def total(self) -> int | None:
+        """How many trials will have been trained at the end, where that can be told beforehand."""
+        config = self.shared.config
+        if config.n_trials is not None or not config.space.enumerable():
+            return config.n_trials
+        candidates = (self.assess(point) for point in config.space.points())
+        return len({c.key for c in candidates if not c.violations})
+
+    def ask(self) -> Job | None:
+        """The next candidate to train; None when the total is reached or nothing new is left.
+
+        Raises ConfigError where nothing is found inside the limits.
+        """
+        config = self.shared.config
+        rejected = stale = 0  # proposals in a row
+        while True:
+            with self.shared.lock():
+                self.teller.recover()
+                counts = self.shared.counts()
+                if not counts["waiting"] and self._total_reached(counts):
+                    return None
+                trial = self._next_trial(counts, stale, rejected)
+                if trial is None:
+                    if not any(counts[name] for name in ("trained", "running", Role.REPLAYED)):
+                        self._nothing_feasible()
+                    return None
+                decision = self._decided(trial)
+            if isinstance(decision, Job):
+                return decision
+            stale = 0 if decision is Role.REJECTED else stale + 1
+            rejected += decision is Role.REJECTED
+            if rejected >= config.max_rejections and not config.exhaustive:
+                self._nothing_feasible()
+
+    # --- proposing ------------------------------------------------------------------------------
+
+    def _total_reached(self, counts: Counter[str]) -> bool:
+        wanted = self.shared.config.n_trials
+        return wanted is not None and counts["trained"] + counts["running"] >= wanted
+
+    def _next_trial(self, counts: Counter[str], stale: int, rejected: int) -> Trial | None:
+        """A queued point, one from the sampler, or the first untried one; None when none is left."""
+        config = self.shared.config
+        looks_through = config.exhaustive or (config.space.enumerable() and max(stale, rejected) >= GUESSES)
+        if counts["waiting"]:
+            pass  # Optuna hands it out by itself
+        elif looks_through:
+            point = self._first_untried(feasible=not config.exhaustive)
+            if point is None:
+                return None
+            self.shared.queue(point)
+        elif stale >= STALE:
+            return None
+        if self.random_start is not None:  # rejected trials do not use it up
+            set_random_start(self.sampler, self.random_start + counts[Role.REJECTED])
+        return self.shared.study.ask(config.space.distributions)
+
+    def _first_untried(self, feasible: bool) -> Point | None:
+        trials = [t for t in self.shared.trials() if t.role not in (Role.REQUEUED, Role.ABANDONED)]
+        tried = {identity(t.point) for t in trials}
+        known = {t.key for t in trials}
+        for point in self.shared.config.space.points():
+            if identity(point) in tried:
+                continue
+            if feasible:
+                candidate = self.assess(point)
+                if candidate.violations or candidate.key in known:
+                    continue
+            return point
+        return None
+
+    # --- deciding -------------------------------------------------------------------------------
+
+    def _decided(self, asked: Trial) -> Job | Role:
+        """A job of this worker, or the role that the trial was closed with."""
+        trial = self.shared.trial(asked.number)
+        try:
+            candidate = self.assess(trial.point)
+        except BaseException:  # an invalid value: the sweep ends, and leaves nothing running
+            self.shared.close(trial, TrialState.FAIL, role=Role.ABANDONED)
+            raise
+        set_constraint(asked, self.shared.storage, candidate.excess)
+        if candidate.violations:
+            return self._reject(trial, candidate)
+        return self._known(trial, candidate) or self._job(trial, candidate)
+
+    def _known(self, trial: TrialRecord, candidate: Candidate) -> Role | None:
+        """Answers a trial from its equal, or drops it where that is not finished or failed."""
+        others = (t for t in self.shared.trials() if t.key == candidate.key and t.number != trial.number)
+        equal = [t for t in others if t.trained or not t.state.is_finished()]
+        if not equal:
+            return None
+        done = next((t for t in equal if t.state in (TrialState.COMPLETE, TrialState.PRUNED)), None)
+        if done is None:
+            self.shared.close(trial, TrialState.FAIL, role=Role.DISCARDED)
+            return Role.DISCARDED
+        if done.state == TrialState.PRUNED and done.curve:
+            last = max(done.curve)
+            self.shared.report(trial, {last: done.curve[last]})
+        values = done.values if done.state == TrialState.COMPLETE else None
+        self.shared.close(trial, done.state, values, role=Role.REPLAYED, replays=done.number)
+        return Role.REPLAYED
+
+    def _reject(self, trial: TrialRecord, candidate: Candidate) -> Role:
+        """TPE learns from pruned trials with a violated constraint; GP and NSGA from complete ones."""
+        self.shared.list_rejection(trial, candidate.violations)
+        learns_from_complete = isinstance(self.sampler, GPSampler | NSGAIISampler | NSGAIIISampler)
+        self.shared.close(
+            trial,
+            TrialState.COMPLETE if learns_from_complete else TrialState.PRUNED,
+            self._worst_values() if learns_from_complete else None,
+            role=Role.REJECTED,
+            infeasible="; ".join(violation.message for violation in candidate.violations),
+            **candidate.totals,
+        )
+        return Role.REJECTED
+
+    def _job(self, trial: TrialRecord, candidate: Candidate) -> Job:
+        folder = self.shared.folder(trial.number)
+        if folder.exists():
+            self.shared.close(trial, TrialState.FAIL, role=Role.ABANDONED)
+            raise ConfigError(
+                f"study: {str(folder)!r} is there already, left by a study of the same name that is no "
+                f"longer in the storage; remove {str(self.shared.config.folder)!r} or choose another "
+                "study=NAME"
+            )
+        self.shared.beat(trial.id)
+        # The worker comes last: a trial without one is known to have never been launched.
+        self.shared.note(trial, key=candidate.key, **candidate.totals, worker=self.shared.workers.me)
+        return Job(
+            number=trial.number,
+            trial_id=trial.id,
+            point=dict(trial.point),
+            folder=folder,
+            continues=None if trial.continues is None else self.shared.folder(trial.continues),
+        )
+
+    def _worst_values(self) -> list[float]:
+        """The worst trained values so far: those that stand in for a candidate never trained."""
+        trained = self.shared.trained_trials()
+        complete = [t.values for t in trained if t.state == TrialState.COMPLETE]
+        worst = []
+        for index, name in enumerate(self.shared.config.objectives):
+            maximised = DIRECTIONS[name] == "maximize"
+            found = [values[index] for values in complete] or [0.0 if maximised else 1e7]
+            worst.append(min(found) if maximised else max(found))
+        return worst
+
+    def _nothing_feasible(self) -> None:
+        """Raises ConfigError with the rules that bind and the closest candidate."""
+        config = self.shared.config
+        rejected = [t.point for t in self.shared.trials() if t.role is Role.REJECTED]
+        if not rejected:  # every point was found outside before it was asked for
+            rejected = list(config.space.points())
+        assessed = [(self.assess(point), point) for point in rejected[-config.max_rejections :]]
+        rules = Counter(v.rule for candidate, _ in assessed for v in candidate.violations)
+        binding = ", ".join(f"{rule} ({count} of {len(assessed)})" for rule, count in rules.most_common())
+        closest, point = min(assessed, key=lambda pair: pair[0].excess)
+        raise ConfigError(
+            f"nothing inside the limits among {len(assessed)} candidates; the rules that bind: {binding}; "
+            f"the closest is {typed(point)}: "
+            f"{'; '.join(v.message for v in closest.violations)}; widen the space or the limits"
+        )

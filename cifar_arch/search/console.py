@@ -1,0 +1,137 @@
+"""What a running search shows: its first lines, a bar, a line for each trial, its end."""
+
+import sys
+import time
+from collections.abc import Sequence
+
+from optuna.trial import TrialState
+from tqdm import tqdm
+
+from cifar_arch.provenance import masked
+from cifar_arch.search.ask import Job
+from cifar_arch.search.ranking import Ranking
+from cifar_arch.search.space import typed
+from cifar_arch.search.study import SearchConfig, SharedStudy
+from cifar_arch.search.trial import Role, TrialRecord
+
+
+def announce(shared: SharedStudy) -> None:
+    """Prints what is searched, and how much of it is done."""
+    config, done = shared.config, shared.counts()["trained"]
+    size = config.space.size()
+    points = "endless" if size is None else f"{size:,} point{'s' if size > 1 else ''}"
+    print(f"study {config.name}: {points}, folders in {config.folder}", flush=True)
+    if done:
+        print(f"{done} trained before", flush=True)
+
+
+class Console:
+    """A bar of trained trials on a terminal; elsewhere a line for each finished trial alone.
+
+    `progress`: whether anything is shown at all.
+    """
+
+    def __init__(self, shared: SharedStudy, total: int | None, *, progress: bool = True):
+        self.shared = shared
+        self.total = total
+        self.progress = progress
+        self.start = time.monotonic()
+        self.before = shared.counts()["trained"]
+        self.bar = tqdm(
+            total=total,
+            initial=self.before,
+            disable=None if progress else True,
+            leave=False,
+            bar_format="{percentage:3.0f}% {bar:20} {n_fmt}/{total_fmt} trials{postfix}",
+        )
+
+    def finished(self, trial: TrialRecord) -> None:
+        """Prints a line about a trial and brings the bar up to date."""
+        done = self.shared.counts()["trained"]
+        self._update(())
+        of = f"/{self.total}" if self.total else ""
+        line = _result_line(self.shared, trial)
+        if self.progress:
+            with self.bar.external_write_mode(file=sys.stdout):
+                print(f"{done:3}{of}  {line}  {self._left(done)}".rstrip(), flush=True)
+
+    def refresh(self, jobs: Sequence[Job]) -> None:
+        """Shows what is running now: the last epoch of each job, from its folder."""
+        if not self.bar.disable:
+            self._update(jobs)
+            self.bar.refresh()
+
+    def close(self) -> None:
+        self.bar.close()
+
+    def _left(self, done: int) -> str:
+        if not self.total or done <= self.before or done >= self.total:
+            return ""
+        seconds = (time.monotonic() - self.start) / (done - self.before) * (self.total - done)
+        return f"about {seconds / 60:.1f} min left"
+
+    def _update(self, jobs: Sequence[Job]) -> None:
+        counts = self.shared.counts()
+        running = [f"trial {job.number} epoch {len(self.shared.history(job.number))}" for job in jobs]
+        others = [f"{counts[name]} {name}" for name in ("rejected", "pruned", "failed")]
+        parts = [_best_line(self.shared), *others, *running, self._left(counts["trained"])]
+        self.bar.n = counts["trained"]
+        self.bar.set_postfix_str(", ".join(part for part in parts if part), refresh=False)
+
+
+def _best_line(shared: SharedStudy) -> str:
+    values = [t.values[0] for t in shared.trained_trials() if t.values]
+    return f"best {max(values):.2%}" if values and shared.config.objectives[0] == "accuracy" else ""
+
+
+def _result_line(shared: SharedStudy, trial: TrialRecord) -> str:
+    """A trial's outcome, in a line."""
+    if trial.role is Role.REQUEUED:
+        text = "interrupted, queued again"
+    elif trial.state == TrialState.COMPLETE:
+        pairs = zip(shared.config.objectives, trial.values, strict=True)
+        text = "  ".join(f"{n} {v:.2%}" if n == "accuracy" else f"{n} {v:,.0f}" for n, v in pairs)
+    elif trial.state == TrialState.PRUNED:
+        text = str(trial.reason)
+    else:
+        text = f"failed: {trial.reason}"
+    return f"trial {trial.number}  {text}  {trial.params or 0:,} parameters  {typed(trial.point)}"
+
+
+def done_line(shared: SharedStudy) -> str:
+    """What a finished study counts."""
+    counts, config = shared.counts(), shared.config
+    kinds = ("pruned", "failed", "rejected", "replayed")
+    others = ", ".join(f"{counts[name]} {name}" for name in kinds if counts[name])
+    count, wanted = counts["trained"], config.n_trials
+    used_up = wanted is not None and count < wanted
+    return (
+        f"study {config.name} is done: {count} trained"
+        + (f", and nothing new is left of the {wanted} that were asked for" if used_up else "")
+        + (f" ({others})" if others else "")
+    )
+
+
+def distance_line(ranking: Ranking, target: float | None, data: str) -> str:
+    """How far the best is from the target, where none reaches it; else nothing."""
+    accuracy = ranking.best.values[0]
+    if ranking.objectives[0] != "accuracy" or target is None:
+        return ""
+    if data == "shapes":
+        return "accuracies on the synthetic data set never count towards the target"
+    if accuracy >= target:
+        return ""
+    missing = 100 * (target - accuracy)
+    return f"none reaches {target:.0%} on the validation images: the best is {missing:.2f} points below"
+
+
+def next_steps(config: SearchConfig) -> str:
+    """What to type after a sweep."""
+    return (
+        f"\ntrain the best again, and read the test set:\n"
+        f"  python -m cifar_arch.run --config-dir {config.folder} +experiment=best\n"
+        f"tables and figures of all runs:\n"
+        f"  python -m cifar_arch.report outputs\n"
+        f"look at the study:\n"
+        f"  optuna-dashboard {masked(config.storage)} --artifact-dir outputs/artifacts"
+    )

@@ -1,0 +1,176 @@
+"""A search from Python: what a sweep does, without Hydra."""
+
+import functools
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.pruners import BasePruner, MedianPruner
+from optuna.samplers import BaseSampler, TPESampler
+
+from cifar_arch.experiment import Experiment, run_config
+from cifar_arch.runfolder import RunFolder
+from cifar_arch.schema import ConfigError, SearchStopped, checked
+from cifar_arch.search.ask import Job
+from cifar_arch.search.candidate import Candidate, candidate
+from cifar_arch.search.console import done_line
+from cifar_arch.search.options import Options, fingerprint, readable_name, takes_every_point
+from cifar_arch.search.pruning_callback import PruningCallback
+from cifar_arch.search.ranking import Ranking, ranked
+from cifar_arch.search.space import Point, Space, with_value
+from cifar_arch.search.storage import quiet_optuna
+from cifar_arch.search.study import SearchConfig
+from cifar_arch.search.worker import Worker
+
+log = logging.getLogger(__name__)
+
+# The defaults of conf/hydra/sweeper.
+TPE = functools.partial(TPESampler, n_startup_trials=10, multivariate=True, group=True, constant_liar=True)
+MEDIAN = functools.partial(MedianPruner, n_startup_trials=5, n_warmup_steps=2)
+
+
+def search(
+    config: dict[str, Any],
+    space: Mapping[str, Sequence[Any] | BaseDistribution],
+    *,
+    n_trials: int | None = None,
+    study: str | None = None,
+    objectives: Sequence[str] = ("accuracy",),
+    prefer: str = "accuracy",
+    sampler: Callable[..., BaseSampler] = TPE,
+    pruner: BasePruner | None = None,
+    outputs: str | Path = "outputs",
+    progress: bool = True,
+) -> Ranking:
+    """The completed trials of a search, the best first; print it, or take its `best`.
+
+    `config` is an experiment as plain data; `space` maps full keys, such as model.width or
+    model.t1.kind, to the values to try or to an Optuna distribution. As in a sweep, `n_trials` counts
+    trained trials (None: every point once), points outside the limits are rejected, the test set is not
+    read, and the same call goes on where it was interrupted. `sampler` is called with `seed=`; `pruner`
+    is the median one by default. Writes outputs/sweeps/<study> and outputs/studies.db.
+    Raises ConfigError for a mistake, SearchStopped where too many trials fail.
+    """
+    quiet_optuna()
+    points, made_pruner = _Points(config, space), pruner or MEDIAN()
+    where = {"storage": f"sqlite:///{Path(outputs) / 'studies.db'}", "seed": config.get("seed", 0)}
+    given = {"study": study, "n_trials": n_trials, "objectives": list(objectives), "prefer": prefer}
+    options = checked(Options, {**where, **given}, "")
+    plugins = {"sampler": _described(sampler), "pruner": type(made_pruner).__name__}
+    wanted = _search_config(points, options, plugins, Path(outputs))
+    with Worker(wanted, lambda moved_on: sampler(seed=(options.seed + moved_on) % 2**32), points) as worker:
+        worker.work(lambda jobs: _train(points, wanted, made_pruner, jobs), progress=progress)
+    ranking = ranked(worker.shared.trials(), wanted.objectives, prefer, points.target())
+    if ranking is None:
+        raise SearchStopped(f"no trial was completed; look at run.log in the folders in {wanted.folder}")
+    if progress:
+        print(done_line(worker.shared))
+    return ranking
+
+
+class _Points:
+    """The points of a space with their plain configs; called with a point, its candidate.
+
+    Raises ConfigError for a mistake in any value, so that it is told before anything is trained.
+    """
+
+    def __init__(self, config: dict[str, Any], space: Mapping[str, Sequence[Any] | BaseDistribution]):
+        self.config = {**config, "read_test": False}
+        self.structured: dict[tuple[str, Any], Any] = {}  # by key and by the text that stands for it
+        self.space = Space({key: self._distribution(key, values) for key, values in space.items()})
+        for point in self.space.each_value():
+            self(point)
+
+    def _distribution(self, key: str, values: Sequence[Any] | BaseDistribution) -> BaseDistribution:
+        if isinstance(values, BaseDistribution):
+            return values
+        if isinstance(values, str) or not isinstance(values, Sequence) or not values:
+            raise ConfigError(
+                f"space: {key} takes a list of values or an Optuna distribution, got {values!r}; "
+                f'write {{"{key}": [VALUE, ...]}}'
+            )
+        choices = [json.dumps(v) if isinstance(v, dict | list | tuple) else v for v in values]
+        self.structured |= {
+            (key, choice): value
+            for choice, value in zip(choices, values, strict=True)
+            if isinstance(value, dict | list | tuple)
+        }
+        return CategoricalDistribution(choices)
+
+    def config_at(self, point: Point) -> dict[str, Any]:
+        config = self.config
+        for key, value in point.items():
+            config = with_value(config, key, self.structured.get((key, value), value))
+        return config
+
+    def __call__(self, point: Point) -> Candidate:
+        return candidate(self.config_at(point))
+
+    def target(self) -> float | None:
+        """The accuracy to reach, which is the same at every point."""
+        return Experiment.from_dict(self.config_at(next(self.space.each_value()))).limits.target_accuracy
+
+
+def _search_config(points: _Points, options: Options, plugins: dict[str, str], outputs: Path) -> SearchConfig:
+    every_point = takes_every_point(points.space, options.n_trials)
+    mark = fingerprint(points.config, points.space, plugins, options.objectives)
+    name = options.study or readable_name("search", points.space, mark)
+    return SearchConfig(
+        name=name,
+        storage=options.storage,
+        folder=outputs / "sweeps" / name,
+        space=points.space,
+        objectives=options.objectives,
+        n_trials=None if every_point else options.n_trials,
+        exhaustive=every_point,
+        fingerprint=mark,
+    )
+
+
+def _described(sampler: Any) -> str:
+    """A sampler's class and options as text, for the fingerprint."""
+    if not callable(sampler):
+        raise ConfigError(
+            "sampler: expected a class such as optuna.samplers.TPESampler, or functools.partial of one, "
+            f"got {sampler!r}; its seed is set for it"
+        )
+    if isinstance(sampler, functools.partial):
+        options = ", ".join(f"{name}={value!r}" for name, value in sampler.keywords.items())
+        return f"{sampler.func.__name__}({options})"
+    return str(getattr(sampler, "__qualname__", type(sampler).__qualname__))
+
+
+def _train(points: _Points, wanted: SearchConfig, pruner: BasePruner, jobs: Sequence[Job]) -> None:
+    for job in jobs:
+        config = points.config_at(job.point)
+        epochs = Experiment.from_dict(config).training.epochs
+        callback = PruningCallback(wanted.storage, wanted.name, job.trial_id, pruner, epochs)
+        with _logged_to(RunFolder(job.folder).log):
+            try:
+                run_config(config, job.folder, callback, progress=False)
+            except Exception:  # its summary.json has the reason
+                log.debug("the run ended here", exc_info=True)
+
+
+@contextmanager
+def _logged_to(path: Path) -> Iterator[None]:
+    """Writes what the package logs to a file, and nothing of it elsewhere."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    logger = logging.getLogger("cifar_arch")
+    before = logger.level, logger.propagate
+    file = logging.FileHandler(path, encoding="utf-8")
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger.addHandler(file)
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(file)
+        file.close()
+        logger.setLevel(before[0])
+        logger.propagate = before[1]

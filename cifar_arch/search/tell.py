@@ -1,0 +1,170 @@
+"""Results told to the study, each read from its run's own files; what dead workers left, queued again."""
+
+import logging
+import math
+
+import optuna
+from optuna.trial import TrialState
+
+from cifar_arch.experiment import INTERRUPTED
+from cifar_arch.record import Status, Summary
+from cifar_arch.runfolder import RunFolder
+from cifar_arch.schema import ConfigError
+from cifar_arch.search.study import SharedStudy
+from cifar_arch.search.trial import Role, TrialRecord, stale_ids
+
+log = logging.getLogger(__name__)
+
+RETRIES = 4  # times that a trial is queued again whose worker died without finishing an epoch
+
+Outcome = tuple[TrialState | None, list[float] | None, str | None]
+
+
+class Teller:
+    """Ends the trials of a study, by the summary.json of each."""
+
+    def __init__(self, shared: SharedStudy):
+        self.shared = shared
+
+    def tell(self, number: int, *, stopped: bool = False) -> TrialRecord:
+        """The trial as it is once its result is told, or once it is queued again.
+
+        `stopped`: its worker was stopped on purpose, which is not held against the trial.
+        """
+        with self.shared.lock():
+            self._settle(self.shared.trial(number), stopped=stopped)
+            return self.shared.trial(number)
+
+    def leave(self) -> None:
+        """Gives back what this worker did not finish; another one goes on from its checkpoint."""
+        with self.shared.lock():
+            self.recover()  # also a trial whose asking failed half-way
+            for trial in self.shared.trials(TrialState.RUNNING):
+                if trial.worker == self.shared.workers.me:
+                    self._settle(trial, stopped=True)
+        self.shared.workers.leave()
+
+    def recover(self) -> None:
+        """Settles or queues again what dead workers left running; under the lock."""
+        running = self.shared.trials(TrialState.RUNNING)
+        if not running:
+            return
+        stale = stale_ids(self.shared.storage, self.shared.config.name)
+        for trial in running:
+            if trial.worker is None:  # never launched: asking happens under the lock, so its worker died
+                if trial.continues is None:
+                    self.shared.close(trial, TrialState.FAIL, role=Role.ABANDONED)
+                else:
+                    self._requeue(trial, blame=False)
+                continue
+            dead = self.shared.workers.dead(trial.worker)
+            if dead or (dead is None and trial.id in stale):
+                self._settle(trial)
+
+    def _settle(self, trial: TrialRecord, *, stopped: bool = False) -> None:
+        """Tells a running trial's result by its folder, whichever worker wrote it."""
+        if trial.state.is_finished():  # another worker did it
+            return
+        folder = RunFolder(self.shared.folder(trial.number))
+        summary = _summary(folder)
+        state, values, reason = self._outcome(summary)
+        if summary is None or state is None:
+            self._requeue(trial, blame=not stopped and reason != INTERRUPTED)
+            return
+        self.shared.note(trial, folder=str(folder.path))
+        self._complete_curve(trial)
+        self._attach_figures(trial, folder)
+        self.shared.close(
+            trial,
+            state,
+            values,
+            seconds=summary.seconds,
+            epochs_done=summary.epochs_done,
+            device=summary.device,
+            error=summary.error,
+            reason=reason,
+        )
+
+    def _outcome(self, summary: Summary | None) -> Outcome:
+        """State, values and reason; no state where the run did not come to an end."""
+        if summary is None:
+            return None, None, None
+        results = {name: _result(summary, name) for name in self.shared.config.objectives}
+        values = [value for value in results.values() if value is not None and math.isfinite(value)]
+        match summary.status:
+            case Status.COMPLETED if len(values) == len(results):
+                return TrialState.COMPLETE, values, None
+            case Status.COMPLETED:
+                bad = [name for name, value in results.items() if value is None or not math.isfinite(value)]
+                return TrialState.FAIL, None, f"its {', '.join(bad)} is not a finite number"
+            case Status.PRUNED:
+                return TrialState.PRUNED, None, summary.reason
+            case Status.FAILED | Status.REJECTED if summary.reason != INTERRUPTED:
+                return TrialState.FAIL, None, summary.reason
+        return None, None, summary.reason
+
+    def _requeue(self, trial: TrialRecord, *, blame: bool) -> None:
+        """Closes a trial that did not come to an end, and queues a copy that goes on from its checkpoint.
+
+        `blame`: a trial whose worker dies again and again before an epoch is done becomes a failure.
+        """
+        epochs, retries = len(self.shared.history(trial.number)), trial.retries
+        if epochs > trial.epochs_before:
+            retries = 0
+        elif blame:
+            retries += 1
+        if retries > RETRIES:
+            reason = f"its worker died {retries} times before an epoch was done"
+            self.shared.close(trial, TrialState.FAIL, reason=reason)
+            return
+        # A worker may have died before it had copied the checkpoint: then the older one counts.
+        own = RunFolder(self.shared.folder(trial.number)).checkpoint.is_file() or trial.continues is None
+        # The copy comes first: a worker that dies between the two must not lose the trial. Should both
+        # exist, the copy is discarded or replayed, as any equal candidate.
+        self.shared.queue(
+            trial.point,
+            retries=retries,
+            epochs_before=max(epochs, trial.epochs_before),
+            continues=trial.number if own else trial.continues,
+        )
+        self.shared.close(trial, TrialState.FAIL, role=Role.REQUEUED)
+
+    def _complete_curve(self, trial: TrialRecord) -> None:
+        """Reports the epochs that the run could not: the storage was away, or it was the last one."""
+        if len(self.shared.config.objectives) > 1:
+            return
+        history = self.shared.history(trial.number)
+        curve = {row.epoch: row.val_accuracy for row in history if row.val_accuracy is not None}
+        self.shared.report(trial, {epoch: curve[epoch] for epoch in sorted(curve.keys() - trial.curve)})
+
+    def _attach_figures(self, trial: TrialRecord, folder: RunFolder) -> None:
+        """Copies two figures for the dashboard. An error here must not cost the result."""
+        place = self.shared.config.folder.parent.parent / "artifacts"
+        frozen = self.shared.study.get_trials(deepcopy=False)[trial.number]
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            store = optuna.artifacts.FileSystemArtifactStore(place)
+            for name in ("curves", "misclassified"):
+                file = folder.plots / f"{name}.png"
+                if file.is_file():
+                    optuna.artifacts.upload_artifact(
+                        artifact_store=store,
+                        file_path=str(file),
+                        study_or_trial=frozen,
+                        storage=self.shared.storage,
+                    )
+        except OSError:
+            log.exception("the figures of trial %d could not be copied for the dashboard", trial.number)
+
+
+def _summary(folder: RunFolder) -> Summary | None:
+    """A run's summary; None for an unreadable one as well, so that the run counts as not ended."""
+    try:
+        return folder.read_summary()
+    except (ConfigError, OSError):
+        return None
+
+
+def _result(summary: Summary, objective: str) -> float | None:
+    results = {"accuracy": summary.val_accuracy, "params": summary.params, "macs": summary.macs}
+    return results[objective]

@@ -1,0 +1,116 @@
+"""A trial of a study as one typed record; and every call of Optuna's private interface."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+from optuna.samplers import BaseSampler
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from cifar_arch.search.space import Point
+
+
+class Role(StrEnum):
+    """Why a trial was not trained; trials without a role are the trained ones, and only they count."""
+
+    REJECTED = "rejected"  # outside the limits
+    REPLAYED = "replayed"  # answered by an equal trial
+    DISCARDED = "discarded"  # equal to one that is being trained or that failed
+    REQUEUED = "requeued"  # its worker died or was stopped; a copy took its place
+    ABANDONED = "abandoned"  # its worker died before it was launched
+
+
+class Attributes(msgspec.Struct, frozen=True, kw_only=True):
+    """What a study stores about a trial as user attributes, under these names; None is not stored."""
+
+    role: Role | None = None
+    key: str | None = None  # equal for equal candidates
+    params: int | None = None  # trainable numbers
+    macs: int | None = None
+    receptive_field: int | None = None  # pixels, before global pooling
+    worker: str | None = None
+    continues: int | None = None  # number of the trial whose checkpoint it goes on from
+    retries: int = 0  # times that a worker died without finishing an epoch
+    epochs_before: int = 0  # done by the trials that it continues
+    replays: int | None = None  # number of the trial whose result it repeats
+    infeasible: str | None = None  # the broken limits, in sentences
+    reason: str | None = None  # why it was pruned or failed
+    folder: str | None = None
+    seconds: float | None = None
+    epochs_done: int | None = None
+    device: str | None = None
+    error: str | None = None  # the class of the exception that ended it
+
+
+class TrialRecord(Attributes, frozen=True, kw_only=True):
+    """A trial as its study has it."""
+
+    number: int
+    id: int  # in the storage
+    state: TrialState
+    values: tuple[float, ...] = ()  # of a complete one, a value for each objective
+    point: Point = {}
+    curve: dict[int, float] = {}  # reported validation accuracy by epoch
+
+    @classmethod
+    def of(cls, trial: FrozenTrial) -> "TrialRecord":
+        """The record of an Optuna trial; user attributes of other names are left out."""
+        stored: Mapping[str, Any] = trial.user_attrs
+        attributes = {name: stored[name] for name in Attributes.__struct_fields__ if name in stored}
+        if "role" in attributes:
+            attributes["role"] = Role(attributes["role"])
+        return cls(
+            number=trial.number,
+            id=trial_id(trial),
+            state=trial.state,
+            values=tuple(trial.values or ()),
+            # A trial that is still queued has no parameters yet.
+            point=trial.params or trial.system_attrs.get("fixed_params", {}),
+            curve=trial.intermediate_values,
+            **attributes,
+        )
+
+    @property
+    def trained(self) -> bool:
+        """Whether it ran to an end of its own: complete, pruned or failed."""
+        return self.state.is_finished() and self.role is None
+
+
+def stored_attributes(**attributes: Any) -> dict[str, Any]:
+    """The given attributes as user attributes are stored. Raises TypeError for an unknown name."""
+    plain = msgspec.to_builtins(Attributes(**attributes))
+    return {name: plain[name] for name in attributes if plain[name] is not None}
+
+
+# --- Optuna's private interface: here and nowhere else, each with a test in tests/test_trial.py -----------
+
+
+def trial_id(trial: Trial | FrozenTrial) -> int:
+    """The storage's own number of a trial, which its public methods ask for."""
+    return trial._trial_id
+
+
+def stale_ids(storage: RDBStorage, study: str) -> set[int]:
+    """Ids of the running trials whose heartbeat has stopped for longer than the grace period."""
+    return set(storage._get_stale_trial_ids(storage.get_study_id_from_name(study)))
+
+
+def random_start(sampler: BaseSampler) -> int | None:
+    """How many trials a sampler draws at random first; None where it has no such number."""
+    trials = getattr(sampler, "_n_startup_trials", None)
+    return trials if isinstance(trials, int) else None
+
+
+def set_random_start(sampler: Any, trials: int) -> None:
+    sampler._n_startup_trials = trials
+
+
+def set_constraint(trial: Trial, storage: RDBStorage, excess: float) -> None:
+    """Marks a trial as outside the limits by `excess`, or as inside where that is 0.
+
+    Optuna 5 reads a key of its own, optuna-dashboard 0.21 only the older list: both are written.
+    """
+    trial.set_constraint("limits", excess)
+    storage.set_trial_system_attr(trial_id(trial), "constraints", [excess])

@@ -1,0 +1,159 @@
+"""A search from Python, with real trainings of a tiny network."""
+
+import functools
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import environment, summary_of, tiny_config
+from optuna.distributions import FloatDistribution, IntDistribution
+from optuna.pruners import ThresholdPruner
+from optuna.samplers import RandomSampler, TPESampler
+from sweeping import trained_trials, trials
+
+from cifar_arch.experiment import OnEpoch, run_config
+from cifar_arch.record import Epoch, Summary
+from cifar_arch.runfolder import RunFolder
+from cifar_arch.schema import ConfigError, SearchStopped
+from cifar_arch.search.local import search
+from cifar_arch.search.trial import Role
+
+LIMITS = {"params_below": 5000, "separable_at_least": 1}
+SPACE: dict[str, Any] = {"model.width": [4, 5, 40], "model.c4.kind": ["separable", "plain"]}
+
+
+def interrupted_in_the_second(
+    config: dict[str, Any], path: Path, on_epoch: OnEpoch, *, progress: bool
+) -> Summary:
+    """As `run_config`, but for Ctrl-C after the first epoch of trial 2."""
+
+    def after_epoch(history: list[Epoch]) -> None:
+        on_epoch(history)
+        if path.name == "2":
+            raise KeyboardInterrupt
+
+    return run_config(config, path, after_epoch, progress=progress)
+
+
+@pytest.mark.slow
+def test_it_rejects_trains_ranks_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call = functools.partial(
+        search, tiny_config(limits=LIMITS), SPACE, study="tour", outputs=tmp_path / "outputs"
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr("cifar_arch.search.local.run_config", interrupted_in_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            call()
+    assert [t.role for t in trials(tmp_path)] == [None, Role.REJECTED, Role.REQUEUED, None]
+    capsys.readouterr()
+    ranking = call()
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0] == f"study tour: 6 points, folders in {tmp_path / 'outputs' / 'sweeps' / 'tour'}"
+    assert shown[1] == "1 trained before"
+    assert shown[2].startswith("  2/2  trial 3  accuracy ")
+    assert shown[3:] == ["study tour is done: 2 trained (4 rejected)"]
+    assert [t.number for t in trained_trials(tmp_path)] == [0, 3]
+    sweep = tmp_path / "outputs" / "sweeps" / "tour"
+    before, after = (RunFolder(sweep / name).read_metrics() for name in ("2", "3"))
+    assert after[0] == before[0]  # it went on from the checkpoint
+    assert [row.epoch for row in after] == [1, 2]
+    assert call(progress=False) == ranking  # nothing is left to train
+    assert capsys.readouterr().out == ""
+
+
+def test_the_ranking_leads_to_the_runs(tmp_path: Path) -> None:
+    space = {"model.width": [4, 5]}
+    config = tiny_config(training={"epochs": 1})
+    ranking = search(config, space, study="two", outputs=tmp_path / "outputs", progress=False)
+    best = ranking.best
+    assert best.values[0] == max(t.values[0] for t in ranking.trials)
+    assert str(ranking).splitlines()[1].split()[:2] == ["1", str(best.number)]
+    summary = summary_of(Path(str(best.folder)))
+    assert (summary["val_accuracy"], summary["test_accuracy"]) == (best.values[0], None)
+    assert summary["config"]["model.width"] == best.point["model.width"]
+    log = RunFolder(str(best.folder)).log.read_text(encoding="utf-8")
+    assert "parameters, receptive field" in log
+
+
+def test_equal_points_are_trained_once_and_whole_blocks_are_values(tmp_path: Path) -> None:
+    config = tiny_config(training={"epochs": 1})
+    blocks = [{"kind": "plain"}, {"kind": "plain", "layers": 1}]
+    space: dict[str, Any] = {"model.c2": blocks, "model.depth": [[1, 1, 1, 1]]}
+    ranking = search(config, space, outputs=tmp_path / "outputs", progress=False)
+    assert [t.number for t in ranking.trials] == [0]
+    assert [t.role for t in trials(tmp_path)] == [None, Role.REPLAYED]
+    assert str(ranking).splitlines()[1].endswith('model.c2={"kind": "plain"} depth=[1, 1, 1, 1]')
+
+
+def test_a_sampler_chooses_among_intervals_and_a_pruner_prunes(tmp_path: Path) -> None:
+    space = {"training.lr": FloatDistribution(0.01, 0.1), "model.width": IntDistribution(4, 6)}
+    call = functools.partial(search, tiny_config(), space, outputs=tmp_path / "outputs", progress=False)
+    with pytest.raises(SearchStopped, match=r"^no trial was completed; look at run\.log in the folders in "):
+        call(n_trials=2, study="pruned", pruner=ThresholdPruner(lower=0.99), sampler=RandomSampler)
+    pruned = trained_trials(tmp_path)
+    assert [len(t.curve) for t in pruned] == [1, 1]
+    assert str(pruned[0].reason).startswith("pruned after epoch 1 at ")
+
+
+def test_a_failing_run_is_recorded_with_its_traceback(tmp_path: Path) -> None:
+    (tmp_path / "cifar-10-batches-py").mkdir()  # empty
+    config = tiny_config(data={"name": "cifar10", "root": str(tmp_path)})
+    with pytest.raises(
+        SearchStopped, match="the first trial failed for a mistake in the config; trial 0: data"
+    ):
+        search(config, {"model.width": [4, 5]}, study="s", outputs=tmp_path / "outputs", progress=False)
+    log = tmp_path / "outputs" / "sweeps" / "s" / "0" / "run.log"
+    assert "Traceback" in log.read_text(encoding="utf-8")
+
+
+MISTAKES: list[dict[str, Any]] = [
+    {"space": {"model.widht": [4]}, "says": "model.widht: unknown field; choose from "},
+    {"space": {"modle.width": [4]}, "says": "modle: unknown key; choose from "},
+    {"space": {"model.width": [4, "wide"]}, "says": "model.width: expected an integer at least 1"},
+    {"space": {"model.width.of": [4]}, "says": "model.width.of: width has to hold fields, got 4; "},
+    {"space": {"model.c2.kind": "plain"}, "says": "space: model.c2.kind takes a list of values or an Optuna"},
+    {"space": {"model.width": []}, "says": "space: model.width takes a list of values or an Optuna"},
+    {"space": {"training.lr": FloatDistribution(0.1, 0.2)}, "says": "n_trials: a space with an interval"},
+    {"n_trials": 0, "says": "n_trials: expected an integer at least 1 or null, got 0"},
+    {"objectives": ["speed"], "says": "objectives[0]: expected one of accuracy, macs, params, got 'speed'"},
+    {"prefer": "largest", "says": "prefer: expected one of accuracy, smallest, got 'largest'"},
+    {"study": "../x", "says": "study: expected a name of letters"},
+    {"sampler": RandomSampler(), "says": "sampler: expected a class such as optuna.samplers.TPESampler, or "},
+]
+
+
+@pytest.mark.parametrize("case", MISTAKES, ids=lambda case: case["says"])
+def test_mistakes_are_sentences_before_anything_is_written(case: dict[str, Any], tmp_path: Path) -> None:
+    given = {"space": {"model.width": [4, 5]}, **case}
+    says = given.pop("says")
+    with pytest.raises(ConfigError) as error:
+        search(tiny_config(), outputs=tmp_path / "outputs", **given)
+    assert str(error.value).startswith(says)
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_another_search_under_the_same_name_is_refused(tmp_path: Path) -> None:
+    config = tiny_config(limits={"params_below": 1})
+    call = functools.partial(search, config, outputs=tmp_path / "outputs", progress=False)
+    for space in ({"model.width": [4]}, {"model.width": [5]}):  # without a name they do not meet
+        with pytest.raises(ConfigError, match="nothing inside the limits among 1 candidates"):
+            call(space)
+    with pytest.raises(ConfigError, match="nothing inside the limits"):
+        call({"model.width": [4]}, study="s")
+    with pytest.raises(ConfigError, match="study: 's' was made with space="):
+        call({"model.width": [5]}, study="s")
+    partial = functools.partial(TPESampler, n_startup_trials=3)
+    with pytest.raises(ConfigError, match=r"sampler=TPESampler\(.*, now TPESampler\(n_startup_trials=3\)"):
+        call({"model.width": [4]}, study="s", sampler=partial)
+
+
+def test_importing_it_loads_neither_hydra_nor_torch() -> None:
+    code = "import sys, cifar_arch.search.local; print(*{'hydra', 'omegaconf', 'torch'} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == []

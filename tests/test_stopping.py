@@ -1,0 +1,52 @@
+"""When a search that keeps failing is stopped. Real SQLite."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from sweeping import DIGITS, ask, finish_job, open_worker, search_config
+
+from cifar_arch.record import Status
+from cifar_arch.schema import SearchStopped
+from cifar_arch.search.stopping import stop_if_hopeless
+from cifar_arch.search.storage import quiet_optuna
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    outcomes: str  # f: failed, m: failed for a mistake in the config, c: completed
+    says: str | None
+    rate: float = 0.5
+
+
+CASES = [
+    Case(outcomes="c", says=None),
+    Case(outcomes="ff", says=None),
+    Case(outcomes="cfff", says="3 trials failed in a row; trial 3: broken"),
+    Case(outcomes="m", says="the first trial failed for a mistake in the config; trial 0: broken"),
+    Case(outcomes="cm", says=None),
+    Case(
+        outcomes="ffcfc", says="3 of 5 trials failed, more than hydra.sweeper.max_failure_rate (=0.5) allows"
+    ),
+    Case(outcomes="fcfc", says=None),
+    Case(outcomes="fcc", says=None, rate=0.1),  # too few for a rate
+    Case(outcomes="fccc", says="1 of 4 trials failed", rate=0.1),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.outcomes)
+def test_stop_if_hopeless(case: Case, tmp_path: Path) -> None:
+    quiet_optuna()
+    worker = open_worker(search_config(tmp_path, DIGITS))
+    for outcome in case.outcomes:
+        if outcome == "c":
+            finish_job(worker, ask(worker))
+        else:
+            error = "ConfigError" if outcome == "m" else "RuntimeError"
+            finish_job(worker, ask(worker), status=Status.FAILED, reason="broken", error=error)
+    if case.says is None:
+        stop_if_hopeless(worker.shared, case.rate)
+        return
+    with pytest.raises(SearchStopped) as stopped:
+        stop_if_hopeless(worker.shared, case.rate)
+    assert str(stopped.value).startswith(case.says)
