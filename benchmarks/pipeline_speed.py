@@ -20,7 +20,7 @@ from cifar_arch.compose import compose
 from cifar_arch.data import Loader, Split
 from cifar_arch.experiment import Experiment
 from cifar_arch.network import Normalised, build
-from cifar_arch.shapes import draw
+from cifar_arch.shapes import generate
 from cifar_arch.training import train_step
 
 MEAN, STD = (125.0, 123.0, 114.0), (63.0, 62.0, 67.0)
@@ -59,7 +59,7 @@ def training_step(experiment: Experiment) -> Callable[[torch.Tensor, torch.Tenso
 
 
 def all_sources(experiment: Experiment, workers: list[int]) -> Iterator[tuple[str, Batches]]:
-    split = Split(*draw(5_000, seed=0))
+    split = Split(*generate(5_000, seed=0))
     size = experiment.training.batch_size
     yield (
         "bare step",
@@ -92,8 +92,8 @@ def endless(make: Callable[[], Loader]) -> Batches:
 def images_per_second(
     step: Callable[[torch.Tensor, torch.Tensor], object], batches: Batches, count: int
 ) -> float:
-    time.sleep(1)  # the workers of the source before fill their queues, and then rest
-    for _ in itertools.islice(batches, READY):  # batches made while nobody looked do not count
+    time.sleep(1)  # the workers of the previous source fill their queues, then rest
+    for _ in itertools.islice(batches, READY):  # batches made before the clock starts do not count
         pass
     images = 0
     start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Pictures in memory: CIFAR-10 or the synthetic set, split by class; the loader of augmented batches."""
+"""CIFAR-10 or the synthetic data set in memory, split by class; the loader of augmented batches."""
 
 import contextlib
 import socket
@@ -11,7 +11,6 @@ from msgspec import Meta
 
 from cifar_arch import shapes
 from cifar_arch.augment import Augment, Colour
-from cifar_arch.pipeline import Pipeline
 from cifar_arch.schema import ConfigError, Strict
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ DOWNLOAD_PATIENCE = 20.0  # seconds without an answer
 class DataConfig(Strict, frozen=True, kw_only=True):
     name: Literal["cifar10", "shapes"] = "cifar10"
     root: str = "data"  # folder that holds, or will hold, cifar-10-batches-py
-    validation: Annotated[int, Meta(ge=0)] = 5000  # training images set aside, as many of each class
+    validation: Annotated[int, Meta(ge=0)] = 5000  # training images set aside, equally many of each class
     split_seed: Annotated[int, Meta(ge=0)] = 0
     workers: Annotated[int, Meta(ge=0)] | Literal["auto"] = "auto"  # processes that augment
 
@@ -67,10 +66,10 @@ def load(config: DataConfig) -> Pictures:
         whole, test = _cifar10(Path(config.root))
     else:
         classes = shapes.CLASSES
-        whole, test = (Split(*shapes.draw(n, seed)) for seed, n in enumerate(SHAPES_SIZES.values()))
+        whole, test = (Split(*shapes.generate(n, seed)) for seed, n in enumerate(SHAPES_SIZES.values()))
     if config.validation > len(whole.labels) - len(classes):
         raise ConfigError(
-            f"data.validation: has to leave one training image a class, "
+            f"data.validation: must leave one training image per class, "
             f"at most {len(whole.labels) - len(classes)} of {len(whole.labels)}, got {config.validation}"
         )
     chosen = _stratified(whole.labels, config.validation, config.split_seed)
@@ -81,10 +80,10 @@ def load(config: DataConfig) -> Pictures:
 
 
 def _stratified(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """A mask (N,) of `count` images, drawn class by class so that each is as frequent as in all."""
+    """A mask (N,) of `count` images, each class as frequent among them as in the whole."""
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(labels))
-    # Each image's place among its own class, as a share of the class: the smallest are taken.
+    # Each image's place among its own class, as a share of the class: the smallest are chosen.
     place = np.empty(len(labels))
     for label in np.unique(labels):
         members = order[labels[order] == label]
@@ -107,7 +106,7 @@ def _colour_statistics(images: np.ndarray) -> tuple[Colour, Colour]:
 
 
 def _cifar10(root: Path) -> tuple[Split, Split]:
-    """The training and the test images, as they are published."""
+    """The training and the test images, as published."""
     from torchvision.datasets import CIFAR10
 
     if not (root / CIFAR10.base_folder).exists():
@@ -132,7 +131,7 @@ def _download(root: Path) -> None:
         with FileLock(lock):  # workers of one sweep must not download twice
             if not (root / CIFAR10.base_folder).exists():
                 CIFAR10(str(root), download=True)
-    except Exception as error:  # the network, the disk, permissions: all mean "bring the data"
+    except Exception as error:  # network, disk, permissions: in any case the user has to bring the data
         for path in made:
             with contextlib.suppress(OSError):
                 path.rmdir() if path.is_dir() else path.unlink()
@@ -154,12 +153,12 @@ def _check(folder: Path) -> None:
             state = "damaged (its checksum differs)" if (folder / file).exists() else "missing"
             raise ConfigError(
                 f"data.root: {str(folder / file)!r} is {state}; "
-                f"remove {str(folder)!r} and run again to download it anew"
+                f"remove {str(folder)!r} and run again to download it"
             )
 
 
 class Loader:
-    """Endless epochs of shuffled, augmented batches, equal for any number of worker processes.
+    """Shuffled, augmented batches of any epoch, the same for any number of worker processes.
 
     The order is drawn from (seed, epoch), the augmentation of an image from (seed, epoch, index).
     """
@@ -185,7 +184,7 @@ class Loader:
             num_workers=workers,
             persistent_workers=workers > 0,
             prefetch_factor=4 if workers else None,
-            # Its own, or it draws from the generator of dropout: how often depends on the workers.
+            # Its own: drawing from the global one would change dropout with the number of workers.
             generator=torch.Generator(),
         )
 
@@ -219,6 +218,8 @@ class _Augmented:
     """The data set that a DataLoader sees: a key is (epoch, indices), an item is a whole batch."""
 
     def __init__(self, split: Split, augment: Augment, mean: Colour, seed: int):
+        from cifar_arch.pipeline import Pipeline
+
         self.split = split
         self.pipeline = Pipeline(augment, mean, seed)
 

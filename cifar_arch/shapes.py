@@ -1,7 +1,7 @@
-"""The synthetic data set: ten kinds of drawn figures, 32x32 in colour, the same on every machine.
+"""The synthetic data set: ten classes of geometric shapes, 32x32 in colour, the same on every machine.
 
-Figures vary in place, size, angle and colour over a shaded, noisy ground with a stray line and a
-blot, so that a tiny network needs several epochs to tell them apart.
+Shapes vary in position, size, angle and colour on a shaded, noisy background with a stray line and a
+blob, so that a tiny network needs several epochs to tell them apart.
 """
 
 import numpy as np
@@ -25,20 +25,20 @@ Array = np.ndarray
 _PIXELS = (np.mgrid[0:SIZE, 0:SIZE] - (SIZE - 1) / 2).astype(np.float32)  # rows, columns
 
 
-def draw(count: int, seed: int) -> tuple[Array, Array]:
+def generate(count: int, seed: int) -> tuple[Array, Array]:
     """`count` images (N, 32, 32, 3) uint8 and labels (N,) int64; every class equally often."""
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.arange(count) % len(CLASSES))
-    x, y = _figure_coordinates(rng, count)
+    x, y = _shape_coordinates(rng, count)
     inside = np.zeros((count, SIZE, SIZE), np.float32)
-    for label, figure in enumerate(_FIGURES):
+    for label, shape in enumerate(_SHAPES):
         chosen = labels == label
-        inside[chosen] = figure(x[chosen], y[chosen])
-    ground, ink = _colours(rng, count)
+        inside[chosen] = shape(x[chosen], y[chosen])
+    background, foreground = _colours(rng, count)
     shade = 1 + _uniform(rng, -0.3, 0.3, (count, 1, 1)) * _PIXELS[0] / SIZE * 2
-    image = ground[:, None, None, :] * shade[..., None]
-    image = _mix(image, _stray(rng, count), _uniform(rng, 0, 255, (count, 3)))
-    image = _mix(image, _soft(inside), ink)
+    image = background[:, None, None, :] * shade[..., None]
+    image = _mix(image, _clutter(rng, count), _uniform(rng, 0, 255, (count, 3)))
+    image = _mix(image, _soft(inside), foreground)
     image += rng.standard_normal(image.shape, np.float32) * _uniform(rng, 2, 12, (count, 1, 1, 1))
     return image.clip(0, 255).round().astype(np.uint8), labels.astype(np.int64)
 
@@ -47,41 +47,41 @@ def _uniform(rng: np.random.Generator, low: float, high: float, shape: tuple[int
     return rng.uniform(low, high, shape).astype(np.float32)
 
 
-def _figure_coordinates(rng: np.random.Generator, count: int) -> tuple[Array, Array]:
-    """Pixel centres (N, 32, 32) in units of each figure's own radius, moved and turned."""
+def _shape_coordinates(rng: np.random.Generator, count: int) -> tuple[Array, Array]:
+    """Pixel centres (N, 32, 32) in units of each shape's own radius, moved and turned."""
     row, column = _PIXELS
-    place = _uniform(rng, -4, 4, (2, count, 1, 1))
+    offset = _uniform(rng, -4, 4, (2, count, 1, 1))
     radius = _uniform(rng, 8, 12, (count, 1, 1))
     angle = _uniform(rng, 0, 2 * np.pi, (count, 1, 1))
-    dx, dy = (column - place[0]) / radius, (row - place[1]) / radius
+    dx, dy = (column - offset[0]) / radius, (row - offset[1]) / radius
     return dx * np.cos(angle) + dy * np.sin(angle), dy * np.cos(angle) - dx * np.sin(angle)
 
 
 def _colours(rng: np.random.Generator, count: int) -> tuple[Array, Array]:
-    """Ground and ink (N, 3), at least 110 grey levels apart in one channel."""
-    ground = _uniform(rng, 20, 235, (count, 3))
-    ink = _uniform(rng, 0, 255, (count, 3))
+    """Background and foreground (N, 3), at least 110 grey levels apart in one channel."""
+    background = _uniform(rng, 20, 235, (count, 3))
+    foreground = _uniform(rng, 0, 255, (count, 3))
     channel = rng.integers(0, 3, count)
     chosen = np.arange(count), channel
-    away = np.where(ground[chosen] < 128, 1, -1) * _uniform(rng, 110, 140, count)
-    ink[chosen] = ground[chosen] + away
-    return ground, ink
+    away = np.where(background[chosen] < 128, 1, -1) * _uniform(rng, 110, 140, count)
+    foreground[chosen] = background[chosen] + away
+    return background, foreground
 
 
-def _stray(rng: np.random.Generator, count: int) -> Array:
-    """Coverage (N, 32, 32) of a line and a blot that belong to no figure."""
+def _clutter(rng: np.random.Generator, count: int) -> Array:
+    """Coverage (N, 32, 32) of a line and a blob that belong to no shape."""
     row, column = _PIXELS
     angle = _uniform(rng, 0, np.pi, (count, 1, 1))
     distance = row * np.cos(angle) + column * np.sin(angle) - _uniform(rng, -14, 14, (count, 1, 1))
     line = 0.8 - abs(distance)
-    blot = _uniform(rng, 1, 3, (count, 1, 1)) - np.hypot(
+    blob = _uniform(rng, 1, 3, (count, 1, 1)) - np.hypot(
         row - _uniform(rng, -14, 14, (count, 1, 1)), column - _uniform(rng, -14, 14, (count, 1, 1))
     )
-    return _soft(np.maximum(line, blot) / 4)
+    return _soft(np.maximum(line, blob) / 4)
 
 
 def _soft(inside: Array) -> Array:
-    """Signed depth below an edge, in figure radii -> coverage of 0 to 1 with a soft edge."""
+    """Signed depth below an edge, in shape radii -> coverage of 0 to 1 with a soft edge."""
     return (0.5 + 4 * inside).clip(0, 1)
 
 
@@ -135,4 +135,4 @@ def _pair(x: Array, y: Array) -> Array:
     return np.maximum(0.5 - np.hypot(x - 0.6, y), 0.5 - np.hypot(x + 0.6, y))
 
 
-_FIGURES = (_disc, _ring, _square, _frame, _triangle, _cross, _star, _bar, _crescent, _pair)
+_SHAPES = (_disc, _ring, _square, _frame, _triangle, _cross, _star, _bar, _crescent, _pair)

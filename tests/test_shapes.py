@@ -4,17 +4,17 @@ from cifar_arch import shapes
 
 
 def test_the_same_pictures_every_time() -> None:
-    (images, labels), (again, labels_again) = shapes.draw(50, 3), shapes.draw(50, 3)
+    (images, labels), (again, labels_again) = shapes.generate(50, 3), shapes.generate(50, 3)
     assert (images == again).all()
     assert (labels == labels_again).all()
 
 
 def test_another_seed_draws_other_pictures() -> None:
-    assert not (shapes.draw(20, 0)[0] == shapes.draw(20, 1)[0]).all((1, 2, 3)).any()
+    assert not (shapes.generate(20, 0)[0] == shapes.generate(20, 1)[0]).all((1, 2, 3)).any()
 
 
 def test_ten_balanced_classes_of_32_pixel_colour_pictures() -> None:
-    images, labels = shapes.draw(200, 0)
+    images, labels = shapes.generate(200, 0)
     assert images.shape == (200, 32, 32, 3)
     assert images.dtype == np.uint8
     assert labels.dtype == np.int64
