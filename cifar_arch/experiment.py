@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
-import numpy as np
 from msgspec import Meta
 from msgspec.structs import replace
 
+from cifar_arch import artifacts
 from cifar_arch.augment import Augment
 from cifar_arch.data import DataConfig, Pictures, load
 from cifar_arch.feasibility import Verdict, judge
@@ -21,11 +21,13 @@ from cifar_arch.limits import Limits
 from cifar_arch.provenance import provenance
 from cifar_arch.recipe import Recipe
 from cifar_arch.record import EXECUTION, SELECTION, Epoch, Status, Summary
-from cifar_arch.runfolder import RunFolder, atomic
+from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError, Strict, checked
 from cifar_arch.spec import Architecture
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from cifar_arch.training import Trained
 
 log = logging.getLogger(__name__)
@@ -120,8 +122,10 @@ def run(
         log.info(_headline(summary))
         trained = _train(experiment, verdict, pictures, folder, on_epoch, progress)
         results, probabilities = _evaluate(experiment, pictures, trained)
-        _save_weights(folder, trained)
-        _save_plots(folder, experiment, pictures, trained, probabilities)
+        artifacts.save_weights(folder, trained.network)
+        artifacts.save_curves(folder, trained.history, experiment.limits.target_accuracy, pictures)
+        scored = pictures.test if experiment.read_test else pictures.validation
+        artifacts.save_mistakes(folder, scored, probabilities, pictures.classes)
         summary = replace(summary, status=Status.COMPLETED, **results)
     except BaseException as error:
         summary = replace(summary, **failure(error))
@@ -207,11 +211,11 @@ def _train(
     def after_epoch(history: list[Epoch]) -> None:
         folder.write_metrics(history)
         if experiment.training.tensorboard:
-            _write_tensorboard(folder, history[-1])
+            artifacts.write_tensorboard(folder, history[-1])
         if on_epoch:
             on_epoch(history)
 
-    _save_augmented(folder, experiment, pictures)
+    artifacts.save_augmented(folder, experiment.augment, experiment.seed, pictures)
     random_seed(experiment.seed)
     trained = train(
         build(verdict.plan),
@@ -230,7 +234,7 @@ def _train(
 
 def _evaluate(
     experiment: Experiment, pictures: Pictures, trained: "Trained"
-) -> tuple[dict[str, Any], np.ndarray]:
+) -> tuple[dict[str, Any], "np.ndarray"]:
     """The final accuracies, and the probabilities of the test set, or else of the validation set."""
     from cifar_arch.training import loss_and_accuracy, predict
 
@@ -246,59 +250,6 @@ def _evaluate(
         "note": None if counts else SYNTHETIC,
     }
     return results, probabilities
-
-
-def _save_weights(folder: RunFolder, trained: "Trained") -> None:
-    from safetensors.torch import save_file
-
-    state = {name: tensor.contiguous() for name, tensor in trained.network.state_dict().items()}
-    with atomic(folder.weights) as temporary:
-        save_file(state, temporary)
-
-
-def _write_tensorboard(folder: RunFolder, row: Epoch) -> None:
-    from torch.utils.tensorboard import SummaryWriter
-
-    with SummaryWriter(str(folder.tensorboard)) as writer:
-        for name, value in msgspec.structs.asdict(row).items():
-            if name != "epoch" and value is not None:
-                writer.add_scalar(name, value, row.epoch)
-
-
-def _save_augmented(folder: RunFolder, experiment: Experiment, pictures: Pictures) -> None:
-    """What the network will see: one picture a class, as it is and as seven epochs show it."""
-    from cifar_arch.pipeline import Pipeline
-    from cifar_arch.plots import sheet
-
-    pipeline = Pipeline(experiment.augment, pictures.mean, experiment.seed)
-    firsts = [int(np.argmax(pictures.train.labels == label)) for label in range(len(pictures.classes))]
-    images, titles = [], []
-    for label, index in enumerate(firsts):
-        original = pictures.train.images[index]
-        images += [original, *(pipeline(original, epoch, index) for epoch in range(1, 8))]
-        titles += [pictures.classes[label], *(f"epoch {epoch}" for epoch in range(1, 8))]
-    heading = f"Augmented samples: {', '.join(experiment.augment.active()) or 'none'}"
-    folder.save_figure("augmented", sheet(np.stack(images), titles, heading))
-
-
-def _save_plots(
-    folder: RunFolder,
-    experiment: Experiment,
-    pictures: Pictures,
-    trained: "Trained",
-    probabilities: np.ndarray,
-) -> None:
-    from cifar_arch import plots
-
-    target = experiment.limits.target_accuracy if pictures.name != "shapes" else None
-    folder.save_figure("curves", plots.curves(trained.history, target))
-    split = pictures.test if experiment.read_test else pictures.validation
-    if len(split.labels):
-        predicted = probabilities.argmax(1)
-        matrix = plots.confusion_matrix(split.labels, predicted, pictures.classes)
-        folder.save_figure("confusion_matrix", matrix)
-        wrong = plots.misclassified(*split, probabilities, pictures.classes)
-        folder.save_figure("misclassified", wrong)
 
 
 def failure(error: BaseException) -> dict[str, Any]:

@@ -1,0 +1,65 @@
+"""What a run leaves beside its record: weights, figures, TensorBoard's file."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from cifar_arch.augment import Augment
+from cifar_arch.data import Pictures, Split
+from cifar_arch.record import Epoch
+from cifar_arch.runfolder import RunFolder, atomic
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def save_weights(folder: RunFolder, network: "nn.Module") -> None:
+    from safetensors.torch import save_file
+
+    state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    with atomic(folder.weights) as temporary:
+        save_file(state, temporary)
+
+
+def write_tensorboard(folder: RunFolder, row: Epoch) -> None:
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(folder.tensorboard)) as writer:
+        for name, value in msgspec.structs.asdict(row).items():
+            if name != "epoch" and value is not None:
+                writer.add_scalar(name, value, row.epoch)
+
+
+def save_augmented(folder: RunFolder, augment: Augment, seed: int, pictures: Pictures) -> None:
+    """What the network will see: one picture per class, as it is and as seven epochs show it."""
+    from cifar_arch.pipeline import Pipeline
+    from cifar_arch.plots import sheet
+
+    pipeline = Pipeline(augment, pictures.mean, seed)
+    firsts = [int(np.argmax(pictures.train.labels == label)) for label in range(len(pictures.classes))]
+    images, titles = [], []
+    for label, index in enumerate(firsts):
+        original = pictures.train.images[index]
+        images += [original, *(pipeline(original, epoch, index) for epoch in range(1, 8))]
+        titles += [pictures.classes[label], *(f"epoch {epoch}" for epoch in range(1, 8))]
+    heading = f"Augmented samples: {', '.join(augment.active()) or 'none'}"
+    folder.save_figure("augmented", sheet(np.stack(images), titles, heading))
+
+
+def save_curves(folder: RunFolder, history: list[Epoch], target: float | None, pictures: Pictures) -> None:
+    from cifar_arch import plots
+
+    folder.save_figure("curves", plots.curves(history, target if pictures.name != "shapes" else None))
+
+
+def save_mistakes(folder: RunFolder, split: Split, probabilities: np.ndarray, classes: Sequence[str]) -> None:
+    """The confusion matrix and the misclassified pictures of a split, from (N, 10) probabilities."""
+    from cifar_arch import plots
+
+    if len(split.labels):
+        matrix = plots.confusion_matrix(split.labels, probabilities.argmax(1), classes)
+        folder.save_figure("confusion_matrix", matrix)
+        wrong = plots.misclassified(*split, probabilities, classes)
+        folder.save_figure("misclassified", wrong)
