@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import termios
-import time
 from pathlib import Path
 from typing import IO
 
@@ -197,7 +196,6 @@ def test_a_stopped_run_is_resumed_to_the_very_same_end(
     )
     assert process.stdout is not None
     wait_for("epoch   1/3", process.stdout)
-    time.sleep(0.2)  # into the second epoch
     process.send_signal(getattr(signal, signal_))
     _, err = process.communicate()
     assert process.returncode == status

@@ -1,4 +1,4 @@
-from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any, get_args
 
 import pytest
@@ -34,94 +34,116 @@ def groups() -> dict[str, Limits]:
     return {name: limits(name) for name in ("eva6", "eva6_hard", "none")}
 
 
-# group, change of a network within all limits, the one broken rule and its sentence, or none
-CASES: list[tuple[str, dict[str, Any], str | None, str]] = [
-    ("eva6", {}, None, ""),
-    ("eva6", {"params": 199_999}, None, ""),
-    (
-        *("eva6", {"params": 200_000}, "params"),
-        "fewer than 200,000 trainable parameters are allowed, got 200,000",
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """Changes of a network within all limits; the one broken rule and its sentence, or none."""
+
+    group: str = "eva6"
+    changes: dict[str, Any]
+    rule: str | None = None
+    message: str = ""
+
+
+CASES = [
+    Case(changes={}),
+    Case(changes={"params": 199_999}),
+    Case(
+        changes={"params": 200_000},
+        rule="params",
+        message="fewer than 200,000 trainable parameters are allowed, got 200,000",
     ),
-    ("eva6_hard", {"params": 99_999}, None, ""),
-    (
-        *("eva6_hard", {"params": 100_000}, "params"),
-        "fewer than 100,000 trainable parameters are allowed, got 100,000",
+    Case(group="eva6_hard", changes={"params": 99_999}),
+    Case(
+        group="eva6_hard",
+        changes={"params": 100_000},
+        rule="params",
+        message="fewer than 100,000 trainable parameters are allowed, got 100,000",
     ),
-    ("eva6", {"receptive_field": 45}, None, ""),
-    (
-        *("eva6", {"receptive_field": 44, "receptive_field_with_pooling": 100}, "receptive_field"),
-        "the receptive field has to be more than 44 px, got 44 px",
+    Case(changes={"receptive_field": 45}),
+    Case(
+        changes={"receptive_field": 44, "receptive_field_with_pooling": 100},
+        rule="receptive_field",
+        message="the receptive field has to be more than 44 px, got 44 px",
     ),
-    ("eva6_hard", {"receptive_field": 53}, None, ""),
-    (
-        *("eva6_hard", {"receptive_field": 52}, "receptive_field"),
-        "the receptive field has to be more than 52 px, got 52 px",
+    Case(group="eva6_hard", changes={"receptive_field": 53}),
+    Case(
+        group="eva6_hard",
+        changes={"receptive_field": 52},
+        rule="receptive_field",
+        message="the receptive field has to be more than 52 px, got 52 px",
     ),
-    ("eva6", {"separable": 1}, None, ""),
-    (
-        *("eva6", {"separable": 0}, "separable"),
-        "at least 1 depthwise-separable layer is required, got 0",
+    Case(changes={"separable": 1}),
+    Case(
+        changes={"separable": 0},
+        rule="separable",
+        message="at least 1 depthwise-separable layer is required, got 0",
     ),
-    (
-        *("eva6_hard", {"separable": 1}, "separable"),
-        "at least 2 depthwise-separable layers are required, got 1",
+    Case(
+        group="eva6_hard",
+        changes={"separable": 1},
+        rule="separable",
+        message="at least 2 depthwise-separable layers are required, got 1",
     ),
-    ("eva6", {"dilated": 0}, "dilated", "at least 1 dilated layer is required, got 0"),
-    (
-        *("eva6", {"downsamplers": 2}, "downsampling"),
-        "exactly 3 downsamplers, 3x3 and strided or dilated, are required, got 2",
+    Case(
+        changes={"dilated": 0},
+        rule="dilated",
+        message="at least 1 dilated layer is required, got 0",
     ),
-    (
-        *("eva6", {"downsamplers": 4}, "downsampling"),
-        "exactly 3 downsamplers, 3x3 and strided or dilated, are required, got 4",
+    Case(
+        changes={"downsamplers": 2},
+        rule="downsampling",
+        message="exactly 3 downsamplers, 3x3 and strided or dilated, are required, got 2",
     ),
-    (
-        *("eva6", {"foreign_downsamplers": ("c1.1.conv1",)}, "downsampling"),
-        "exactly 3 downsamplers, 3x3 and strided or dilated, are required, got 3 and others at c1.1.conv1",
+    Case(
+        changes={"downsamplers": 4},
+        rule="downsampling",
+        message="exactly 3 downsamplers, 3x3 and strided or dilated, are required, got 4",
     ),
-    ("eva6", {"fully_connected": True}, None, ""),
-    (
-        *("eva6_hard", {"fully_connected": True}, "head"),
-        "no fully connected layer is allowed after global average pooling, got one",
+    Case(
+        changes={"foreign_downsamplers": ("c1.1.conv1",)},
+        rule="downsampling",
+        message="exactly 3 downsamplers, 3x3 and strided or dilated, are required, "
+        "got 3 and others at c1.1.conv1",
     ),
-    ("none", {"params": 10**9, "receptive_field": 1, "downsamplers": 0, "separable": 0}, None, ""),
-    ("none", {"foreign_downsamplers": ("a",), "fully_connected": True, "dilated": 0}, None, ""),
+    Case(changes={"fully_connected": True}),
+    Case(
+        group="eva6_hard",
+        changes={"fully_connected": True},
+        rule="head",
+        message="no fully connected layer is allowed after global average pooling, got one",
+    ),
+    Case(group="none", changes={"params": 10**9, "receptive_field": 1, "downsamplers": 0, "separable": 0}),
+    Case(group="none", changes={"foreign_downsamplers": ("a",), "fully_connected": True, "dilated": 0}),
 ]
 
 
-@pytest.mark.parametrize(("group", "changes", "rule", "message"), CASES)
-def test_rule(
-    groups: dict[str, Limits], group: str, changes: dict[str, Any], rule: str | None, message: str
-) -> None:
-    found = violations(replace(WITHIN, **changes), groups[group])
-    assert [(v.rule, v.message) for v in found] == ([(rule, message)] if rule else [])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_rule(groups: dict[str, Limits], case: Case) -> None:
+    found = violations(replace(WITHIN, **case.changes), groups[case.group])
+    assert [(v.rule, v.message) for v in found] == ([(case.rule, case.message)] if case.rule else [])
 
 
-# transforms that are on (None: not looked at), the sentence or ""
-AUGMENTATION: list[tuple[str, Collection[str] | None, str]] = [
-    ("eva6", EVA6_TRANSFORMS, ""),
-    ("eva6", ("grayscale", *EVA6_TRANSFORMS), ""),
-    ("eva6", None, ""),
-    ("none", (), ""),
-    (
-        *("eva6", EVA6_TRANSFORMS[:2]),
-        "the augmentation has to hold horizontal_flip, shift_scale_rotate, coarse_dropout: "
-        "coarse_dropout is off",
-    ),
-    (
-        *("eva6_hard", ()),
-        "the augmentation has to hold horizontal_flip, shift_scale_rotate, coarse_dropout, grayscale: "
+REQUIRED = "the augmentation has to hold horizontal_flip, shift_scale_rotate, coarse_dropout"
+# Transforms that are on; None: not looked at.
+AUGMENTATION: list[dict[str, Any]] = [
+    {"group": "eva6", "on": EVA6_TRANSFORMS, "says": ""},
+    {"group": "eva6", "on": ("grayscale", *EVA6_TRANSFORMS), "says": ""},
+    {"group": "eva6", "on": None, "says": ""},
+    {"group": "none", "on": (), "says": ""},
+    {"group": "eva6", "on": EVA6_TRANSFORMS[:2], "says": f"{REQUIRED}: coarse_dropout is off"},
+    {
+        "group": "eva6_hard",
+        "on": (),
+        "says": f"{REQUIRED}, grayscale: "
         "horizontal_flip, shift_scale_rotate, coarse_dropout, grayscale are off",
-    ),
+    },
 ]
 
 
-@pytest.mark.parametrize(("group", "on", "message"), AUGMENTATION)
-def test_augmentation(
-    groups: dict[str, Limits], group: str, on: Collection[str] | None, message: str
-) -> None:
-    found = violations(WITHIN, groups[group], on)
-    assert [(v.rule, v.message) for v in found] == ([("augment", message)] if message else [])
+@pytest.mark.parametrize("case", AUGMENTATION, ids=str)
+def test_augmentation(groups: dict[str, Limits], case: dict[str, Any]) -> None:
+    found = violations(WITHIN, groups[case["group"]], case["on"])
+    assert [(v.rule, v.message) for v in found] == ([("augment", case["says"])] if case["says"] else [])
 
 
 def test_all_violations_at_once(groups: dict[str, Limits]) -> None:
