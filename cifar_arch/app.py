@@ -18,7 +18,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from cifar_arch import experiment
-from cifar_arch.compose import COMPOSITION_ERRORS, CONF, plain, sentence
+from cifar_arch.compose import COMPOSITION_ERRORS, CONF, anchored, plain, sentence
 from cifar_arch.experiment import Rejected
 from cifar_arch.record import Status, Summary
 from cifar_arch.runfolder import RunFolder
@@ -33,10 +33,17 @@ def hydra_main(config: DictConfig) -> float | None:
     """One job: returns its validation accuracy, for sweepers."""
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
+    ours = job_config(config)
     if hydra_config.mode == RunMode.MULTIRUN:
-        return run_trial(plain(config), folder, hydra_config.sweeper.get("pruner"))
-    _run(plain(config), folder)
+        return run_trial(ours, folder, hydra_config.sweeper.get("pruner"))
+    _run(ours, folder, Path(hydra_config.runtime.cwd))
     return None
+
+
+def job_config(config: DictConfig) -> dict[str, Any]:
+    """The plain config of a Hydra job, with paths as they were meant where the command was typed."""
+    typed_in = Path(HydraConfig.get().runtime.cwd)
+    return plain(config) if typed_in == Path.cwd() else anchored(plain(config), typed_in)
 
 
 def run_trial(
@@ -127,10 +134,10 @@ def _resume(folder: str, others: list[str]) -> None:
     console.setLevel(logging.INFO)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[console, file])
     logging.getLogger("cifar_arch").setLevel(logging.DEBUG)
-    _run(plain(config), run.path)
+    _run(plain(config), run.path, Path.cwd())
 
 
-def _run(config: dict[str, Any], folder: Path) -> None:
+def _run(config: dict[str, Any], folder: Path, typed_in: Path) -> None:
     """One experiment at the command line: a sentence and an exit status instead of a traceback."""
     try:
         summary = experiment.run_config(config, folder)
@@ -139,11 +146,11 @@ def _run(config: dict[str, Any], folder: Path) -> None:
         status = _explain(error)
         if RunFolder(folder).checkpoint.is_file():
             print(
-                f"type python -m cifar_arch.run training.resume={_shown(folder)} to go on",
+                f"type python -m cifar_arch.run training.resume={_shown(folder, typed_in)} to go on",
                 file=sys.stderr,
             )
         sys.exit(status)
-    _print_results(summary, folder)
+    _print_results(summary, _shown(folder, typed_in))
 
 
 def _explain(error: BaseException) -> int:
@@ -167,7 +174,7 @@ def _explain(error: BaseException) -> int:
     return status
 
 
-def _print_results(summary: Summary, folder: Path) -> None:
+def _print_results(summary: Summary, shown: str) -> None:
     target = summary.target_accuracy
     tested = target is not None and summary.test_accuracy is not None
     print(
@@ -179,7 +186,6 @@ def _print_results(summary: Summary, folder: Path) -> None:
     )
     if summary.note:
         print(summary.note)
-    shown = _shown(folder)
     print(
         f"\ncurves and pictures: {shown}/plots\nagain from the weights: python -m cifar_arch.evaluate {shown}"
     )
@@ -192,7 +198,7 @@ def _percent(accuracy: float | None) -> str:
     return "not read" if accuracy is None else f"{accuracy:.2%}"
 
 
-def _shown(folder: Path) -> str:
-    """The folder as one would type it here."""
+def _shown(folder: Path, typed_in: Path) -> str:
+    """The folder as one would type it where the command was typed."""
     folder = folder.resolve()
-    return str(folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder)
+    return str(folder.relative_to(typed_in) if folder.is_relative_to(typed_in) else folder)

@@ -43,6 +43,18 @@ def plain(config: DictConfig) -> dict[str, Any]:
     return {str(name): value for name, value in data.items()}
 
 
+def anchored(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The config with each relative path as it is meant in `folder`, where the command was typed."""
+    whole = dict(config)
+    if isinstance(data := config.get("data"), dict) and isinstance(data.get("root"), str):
+        whole["data"] = {**data, "root": str(folder / data["root"])}
+    if isinstance(outputs := config.get("outputs"), str):
+        whole["outputs"] = str(folder / outputs)
+    if match := re.fullmatch(r"(sqlite(?:\+\w+)?:///)([^/:].*)", str(config.get("storage"))):
+        whole["storage"] = f"{match[1]}{folder / match[2]}"
+    return whole
+
+
 def sentence(error: Exception) -> str:
     """One sentence for what Hydra or OmegaConf says in several lines."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:

@@ -16,9 +16,6 @@ from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError
 from cifar_arch.terminal import sentences, table
 
-CONFIRM = Path("outputs/confirm")
-STORAGE = "sqlite:///outputs/studies.db"
-
 
 class Confirmed(NamedTuple):
     """A network with the test accuracies of its seeds."""
@@ -65,7 +62,14 @@ def _parser() -> argparse.ArgumentParser:
         type=_count,
         help="default: those of the default recipe, or of the study where that is more",
     )
-    parser.add_argument("--storage", default=STORAGE, help=f"default: {STORAGE}")
+    parser.add_argument(
+        "--outputs",
+        type=Path,
+        default=Path("outputs"),
+        metavar="DIR",
+        help="as in the sweep (default: outputs)",
+    )
+    parser.add_argument("--storage", help="default: studies.db in the folder of --outputs")
     return parser
 
 
@@ -78,7 +82,8 @@ def _count(text: str) -> int:
 def _confirm(arguments: argparse.Namespace) -> None:
     from cifar_arch.search.confirmation import best_trials, write_winner
 
-    choices = best_trials(arguments.study, arguments.storage, arguments.top, arguments.prefer)
+    storage = arguments.storage or f"sqlite:///{arguments.outputs / 'studies.db'}"
+    choices = best_trials(arguments.study, storage, arguments.top, arguments.prefer)
     config = choices[0].config(arguments.epochs, 0)
     epochs, data = config["training"]["epochs"], config["data"]["name"]
     print(
@@ -100,7 +105,7 @@ def _train(choice: Any, arguments: argparse.Namespace) -> Confirmed:
     """Trains a network with every seed that is not done yet."""
     summaries = []
     for seed in range(arguments.seeds):
-        folder = RunFolder(CONFIRM / arguments.study / f"{choice.number}-seed{seed}")
+        folder = RunFolder(arguments.outputs / "confirm" / arguments.study / f"{choice.number}-seed{seed}")
         config = choice.config(arguments.epochs, seed)
         summary = _finished(folder, config)
         done = "" if summary is None else " (done before)"

@@ -69,6 +69,7 @@ EXECUTION = frozenset(
         "data.root",
         "data.workers",
         "n_trials",
+        "outputs",
         "prefer",
         "read_test",
         "storage",

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from omegaconf import DictConfig
 
 from cifar_arch import app
-from cifar_arch.compose import CONF, plain
+from cifar_arch.compose import CONF
 from cifar_arch.experiment import failure
 from cifar_arch.record import Epoch, Status, Summary
 from cifar_arch.runfolder import RunFolder, atomic
@@ -93,7 +93,7 @@ def _live(config: dict[str, Any], path: Path, epoch: int, value: float) -> float
 def stub_main(config: DictConfig) -> float | None:
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
-    return app.run_trial(plain(config), folder, hydra_config.sweeper.get("pruner"), run)
+    return app.run_trial(app.job_config(config), folder, hydra_config.sweeper.get("pruner"), run)
 
 
 if __name__ == "__main__":

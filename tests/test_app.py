@@ -1,19 +1,15 @@
 """`python -m cifar_arch.run` as a user types it."""
 
 import csv
-import os
-import pty
 import re
-import select
 import signal
 import subprocess
 import sys
-import termios
 from pathlib import Path
 from typing import IO
 
 import pytest
-from conftest import CIFAR10, TINY, command, environment, run_folders, summary_of, type_command
+from conftest import CIFAR10, TINY, command, environment, on_a_terminal, run_folders, summary_of, type_command
 
 
 def one_line(text: str) -> str:
@@ -216,28 +212,9 @@ def test_a_stopped_run_is_resumed_to_the_very_same_end(
     assert run_folders(tmp_path) == [folder]
 
 
-def on_a_terminal(*arguments: str, cwd: Path) -> str:
-    """What the command writes to a terminal of 120 columns."""
-    master, slave = pty.openpty()
-    termios.tcsetwinsize(slave, (30, 120))
-    process = subprocess.Popen(
-        command("run", *arguments), cwd=cwd, env=environment(), stdout=slave, stderr=slave
-    )
-    os.close(slave)
-    written = b""
-    while select.select([master], [], [], 60)[0]:
-        try:
-            written += os.read(master, 4096)
-        except OSError:  # the other end is closed
-            break
-    os.close(master)
-    assert process.wait() == 0
-    return written.decode()
-
-
 @pytest.mark.slow
 def test_a_terminal_shows_a_bar_that_leaves_the_lines_alone(tmp_path: Path) -> None:
-    written = on_a_terminal(*LONG, cwd=tmp_path)
+    written = on_a_terminal(command("run", *LONG), tmp_path, environment(), columns=120)
     bar = r"\d+% .{20} epoch [1-3]/3  loss \d\.\d+  accuracy [\d.]+%  [\d.k]+ images/s  \d\d:\d\d left"
     frames = re.split(r"[\r\n]", written)
     assert sum(bool(re.search(bar, frame)) for frame in frames) > 3

@@ -12,6 +12,7 @@ from conftest import TINY, Cli, type_command
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
+from sweeping import STORAGE
 
 from cifar_arch import confirm, experiment
 from cifar_arch.compose import CONF, compose
@@ -52,7 +53,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _sweep() -> None:
     Path("outputs").mkdir()
-    made = optuna.create_study(study_name="s", storage=open_storage(confirm.STORAGE), direction="maximize")
+    made = optuna.create_study(study_name="s", storage=open_storage(STORAGE), direction="maximize")
     made.set_metric_names(["accuracy"])
     with initialize_config_dir(str(CONF), job_name="cifar_arch"):
         composed = {
@@ -188,7 +189,7 @@ def test_mistakes(study: str, arguments: tuple[str, ...], message: str, cli: Cli
 
 
 def test_studies_that_cannot_be_confirmed(study: str, cli: Cli) -> None:
-    storage = open_storage(confirm.STORAGE)
+    storage = open_storage(STORAGE)
     optuna.create_study(study_name="empty", storage=storage).set_metric_names(["accuracy"])
     optuna.create_study(study_name="sizes", storage=storage).set_metric_names(["params"])
     for name, message in (

@@ -58,6 +58,7 @@ OPPOSITES = {
     "adamw": "sgd",
     "cosine": "onecycle",
     "dilated": "strided",
+    "outputs": "elsewhere",
     "separable": "plain",
     "shapes": "cifar10",
 }

@@ -91,10 +91,10 @@ def _value(key: str, text: str) -> Any:
 
 
 def _linked(composed: DictConfig) -> bool:
-    """Whether one of our values is interpolated from others; the environment does not change."""
+    """Whether one of our values is interpolated from others that a point may set."""
     ours = OmegaConf.masked_copy(composed, [str(name) for name in composed if name != "hydra"])
     text = OmegaConf.to_yaml(ours, resolve=False)
-    return "${" in text.replace("${oc.env:", "")
+    return "${" in text.replace("${oc.env:", "").replace("${outputs}", "")
 
 
 def _at(config: Any, path: str) -> Any:

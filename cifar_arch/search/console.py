@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Sequence
+from shlex import quote
 
 from optuna.trial import TrialState
 from tqdm import tqdm
@@ -127,11 +128,13 @@ def distance_line(ranking: Ranking, target: float | None, data: str) -> str:
 
 def next_steps(config: SearchConfig) -> str:
     """What to type after a sweep."""
+    outputs = config.folder.parent.parent
+    folder, whole, artifacts = (quote(str(path)) for path in (config.folder, outputs, outputs / "artifacts"))
     return (
         f"\ntrain the best again, and read the test set:\n"
-        f"  python -m cifar_arch.run --config-dir {config.folder} +experiment=best\n"
+        f"  python -m cifar_arch.run --config-dir {folder} +experiment=best\n"
         f"tables and figures of all runs:\n"
-        f"  python -m cifar_arch.report outputs\n"
+        f"  python -m cifar_arch.report {whole}\n"
         f"look at the study:\n"
-        f"  optuna-dashboard {masked(config.storage)} --artifact-dir outputs/artifacts"
+        f"  optuna-dashboard {quote(masked(config.storage))} --artifact-dir {artifacts}"
     )

@@ -16,7 +16,7 @@ from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl
 from omegaconf import DictConfig, OmegaConf, flag_override
 from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler
 
-from cifar_arch.compose import COMPOSITION_ERRORS, plain, sentence
+from cifar_arch.compose import COMPOSITION_ERRORS, anchored, plain, sentence
 from cifar_arch.runfolder import atomic
 from cifar_arch.schema import ConfigError, SearchStopped, checked
 from cifar_arch.search.ask import Job
@@ -40,7 +40,8 @@ log = logging.getLogger(__name__)
 
 SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
 PRUNERS = ("optuna.pruners.*",)
-SWEEPS = Path("outputs/sweeps")
+# As in conf/config.yaml: a trial's folder is derived from the study's name, which the sweeper chooses.
+FOLDERS = {"dir": "${outputs}/sweeps/${study}", "subdir": "${trial.number}"}
 
 
 class ArchitectureSweeper(OptunaSweeperImpl):
@@ -64,7 +65,7 @@ class ArchitectureSweeper(OptunaSweeperImpl):
     def sweep(self, arguments: list[str]) -> None:
         """Runs the search to its total and prints what it found."""
         numbers = checked(SweeperOptions, self.numbers, "hydra.sweeper")
-        config = plain(self.config)
+        config = self._config()
         ours = {name: config[name] for name in Options.__struct_fields__ if name in config}
         options = checked(Options, ours, "")
         space, fixed = read_space(self.params, arguments)
@@ -75,11 +76,27 @@ class ArchitectureSweeper(OptunaSweeperImpl):
 
         for point in space.each_value():  # a mistake anywhere is told before anything is trained
             assess(point)
-        search = self._search_config(options, numbers.max_rejections, space, composer)
+        search = self._search_config(
+            options, numbers.max_rejections, space, composer, Path(config["outputs"], "sweeps")
+        )
         self._check_plugins(options)
         with Worker(search, lambda moved_on: self._sampler(options.seed + moved_on), assess) as worker:
             self._work(worker, fixed, numbers)
         _finish(worker.shared, options.prefer, composer, config)
+
+    def _config(self) -> dict[str, Any]:
+        """The plain config. Raises ConfigError for trial folders that are not ours to place."""
+        asked = OmegaConf.to_container(self.config.hydra.sweep, resolve=False)
+        assert isinstance(asked, dict)
+        for name, ours in FOLDERS.items():
+            if asked[name] != ours:
+                raise ConfigError(
+                    f"hydra.sweep.{name}: a trial's folder is always OUTPUTS/sweeps/STUDY/NUMBER, "
+                    f"got {asked[name]!r}; type outputs=FOLDER or study=NAME to choose those"
+                )
+        config = plain(self.config)
+        # A trial changes the folder of the whole process, in which this thread goes on.
+        return anchored(config, Path.cwd()) if self.config.hydra.job.chdir else config
 
     def _work(self, worker: Worker, fixed: list[str], numbers: SweeperOptions) -> None:
         search = worker.shared.config
@@ -105,7 +122,7 @@ class ArchitectureSweeper(OptunaSweeperImpl):
         return Composer(load, [*fixed, "read_test=false"], space)
 
     def _search_config(
-        self, options: Options, max_rejections: int, space: Space, composer: Composer
+        self, options: Options, max_rejections: int, space: Space, composer: Composer, sweeps: Path
     ) -> SearchConfig:
         every_point = takes_every_point(space, options.n_trials)
         if self._by_grid() and space.size() is None:
@@ -120,7 +137,7 @@ class ArchitectureSweeper(OptunaSweeperImpl):
         return SearchConfig(
             name=name,
             storage=options.storage,
-            folder=SWEEPS / name,
+            folder=sweeps / name,
             space=space,
             objectives=options.objectives,
             n_trials=None if every_point else options.n_trials,
@@ -202,8 +219,6 @@ def _command(search: SearchConfig, fixed: list[str], job: Job) -> list[str]:
         f"study={search.name}",
         f"trial.number={job.number}",
         f"trial.id={job.trial_id}",
-        f"hydra.sweep.dir={search.folder}",
-        f"hydra.sweep.subdir={job.number}",
     ]
 
 
