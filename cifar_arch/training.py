@@ -73,9 +73,9 @@ def train(
     with _progress_bar(state, recipe, len(loader), progress) as bar:
         while len(state.history) < recipe.epochs:
             state.history.append(_run_epoch(state, recipe, loader, pictures.validation, seed, bar))
-            _log_epoch(state.history, recipe.epochs)
-            if checkpoint:
+            if checkpoint:  # before its line: who reads that may stop the run
                 state.save(checkpoint)
+            _log_epoch(state.history, recipe.epochs)
             if on_epoch:
                 on_epoch(state.history)
     return Trained(state.final(), state.history, device.type)

@@ -88,4 +88,4 @@ def test_the_plain_address_works_and_the_password_is_masked(database: str, tmp_p
     out, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (0, "")
     assert "secret" not in out
-    assert "optuna-dashboard postgresql://tester:***@127.0.0.1" in out
+    assert "optuna-dashboard 'postgresql://tester:***@127.0.0.1" in out
