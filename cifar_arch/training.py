@@ -73,11 +73,11 @@ def train(
     with _progress_bar(state, recipe, len(loader), progress) as bar:
         while len(state.history) < recipe.epochs:
             state.history.append(_run_epoch(state, recipe, loader, pictures.validation, seed, bar))
-            if checkpoint:  # before its line: who reads that may stop the run
+            if checkpoint:
                 state.save(checkpoint)
-            _log_epoch(state.history, recipe.epochs)
             if on_epoch:
                 on_epoch(state.history)
+            _log_epoch(state.history, recipe.epochs)  # last: whoever sees it may stop the run
     return Trained(state.final(), state.history, device.type)
 
 
