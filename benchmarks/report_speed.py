@@ -33,11 +33,11 @@ def generate(outputs: Path, count: int) -> None:
             },
             **{"val_accuracy": rng.uniform(0.7, 0.9), "epochs": 10, "epochs_done": 10, "seconds": 300.0},
         }
-        (folder / "summary.json").write_text(json.dumps(summary, indent=2))
+        (folder / "summary.json").write_text(json.dumps(summary, indent=2), encoding="utf-8")
         # As long as a real one: the layer table follows what is read of it.
         spec = {"spec": {"width": width}, "layers": [{"name": f"layer {n}", "params": n} for n in range(300)]}
-        (folder / "architecture.json").write_text(json.dumps(spec, indent=2))
-        (folder / "metrics.csv").write_text("epoch,val_accuracy\n1,0.5\n")
+        (folder / "architecture.json").write_text(json.dumps(spec, indent=2), encoding="utf-8")
+        (folder / "metrics.csv").write_text("epoch,val_accuracy\n1,0.5\n", encoding="utf-8")
 
 
 def main() -> None:

@@ -8,12 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from cifar_arch.analysis import analyse
 from cifar_arch.compose import compose
 from cifar_arch.feasibility import judge
 from cifar_arch.limits import Limits
 from cifar_arch.provenance import flatten
 from cifar_arch.record import Status
+from cifar_arch.report import load_runs
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.spec import Architecture
 
@@ -63,7 +66,7 @@ def write_run(
     a, spec = verdict.analysis, verdict.architecture.to_dict()
     folder.path.mkdir(parents=True)
     # Without the waiting for the disk that `RunFolder` does.
-    folder.architecture.write_text(json.dumps({"spec": spec, **verdict.to_dict()}))
+    folder.architecture.write_text(json.dumps({"spec": spec, **verdict.to_dict()}), encoding="utf-8")
     done = epochs if status == Status.COMPLETED else 1
     if accuracy is not None and status != Status.REJECTED:
         lines = ["epoch,lr,train_loss,train_accuracy,val_loss,val_accuracy,seconds,images_per_second"]
@@ -71,7 +74,7 @@ def write_run(
             f"{n},0.1,{2 - n / epochs},{n / epochs / 3},{2 - n / epochs},{accuracy * n / epochs},1.5,900.0"
             for n in range(1, done + 1)
         ]
-        folder.metrics.write_text("\n".join(lines) + "\n")
+        folder.metrics.write_text("\n".join(lines) + "\n", encoding="utf-8")
     summary = {
         "status": status,
         "reason": None if status == Status.COMPLETED else f"it was {status}",
@@ -86,7 +89,7 @@ def write_run(
         **{"epochs": epochs, "epochs_done": done, "device": "cpu", "seconds": 12.5},
         **{"val_accuracy": accuracy, "test_accuracy": test},
     }
-    folder.summary.write_text(json.dumps(summary))
+    folder.summary.write_text(json.dumps(summary), encoding="utf-8")
     return folder
 
 
@@ -117,10 +120,23 @@ def write_sweep(
     return number
 
 
+def load_small_sweep(place: Path) -> pd.DataFrame:
+    """The table of 8 runs in `place`; their folders have short names, the same everywhere."""
+    space: dict[str, list[Any]] = {
+        "t1": ["strided", "dilated"],
+        "c4": ["plain", "separable_residual"],
+        "width": [8, 12],
+    }
+    write_sweep(place / "outputs", "s", space, lambda p: 0.5 + 0.01 * p["width"])
+    runs = load_runs(place / "outputs")
+    return runs.assign(folder=[f"outputs/sweeps/s/{trial}" for trial in runs["trial"]])
+
+
 def parameters(**changes: Any) -> int:
     """Trainable parameters of the network that `changes` give."""
     return analyse(Architecture.from_dict(config(**changes)["model"]).plan()).params
 
 
 def edit_summary(folder: RunFolder, **changes: Any) -> None:
-    folder.summary.write_text(json.dumps({**json.loads(folder.summary.read_text()), **changes}))
+    summary = json.loads(folder.summary.read_text(encoding="utf-8"))
+    folder.summary.write_text(json.dumps({**summary, **changes}), encoding="utf-8")

@@ -3,8 +3,8 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 from generated_runs import edit_summary, write_run, write_sweep
 
-from cifar_arch.record import Status
-from cifar_arch.report import cache, load_curves, load_runs, runs
-from cifar_arch.runfolder import RunFolder
+from cifar_arch.record import Epoch, Status
+from cifar_arch.report import load_curves, load_runs, runs
+from cifar_arch.report.curves import read_curves
 from cifar_arch.schema import ConfigError
 
 
@@ -44,12 +44,12 @@ def test_a_finished_run_becomes_a_typed_row(tmp_path: Path) -> None:
     assert (row["training.batch_size"], row["training.lr"]) == (50, 0.1)
     assert row["model.multipliers"] == "[1,1,2,3]"
     assert str(frame["model.c2.residual"].dtype) == "boolean"
-    assert set(frame.attrs["config"]) == set(frame.columns) - set(runs.COLUMNS)
+    assert frame.attrs == {}  # nothing that a filter of the user would lose
 
 
 def test_params_are_those_of_the_network_and_width_auto_is_solved(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "runs" / "a", width="auto")
-    network = json.loads(folder.architecture.read_text())
+    network = json.loads(folder.architecture.read_text(encoding="utf-8"))
     row = one(tmp_path)
     assert (row["params"], row["macs"]) == (network["params"], network["macs"])
     assert (row["width"], row["model.width"]) == (network["spec"]["width"], "auto")
@@ -57,7 +57,7 @@ def test_params_are_those_of_the_network_and_width_auto_is_solved(tmp_path: Path
 
 def test_a_real_run_is_read(finished_run: Path) -> None:
     row = one(finished_run)
-    summary = json.loads((finished_run / "summary.json").read_text())
+    summary = json.loads((finished_run / "summary.json").read_text(encoding="utf-8"))
     names = ("status", "val_accuracy", "test_accuracy", "params", "seconds", "train_accuracy", "val_loss")
     assert {name: row[name] for name in names} == {name: summary[name] for name in names}
     assert row["note"] == "the synthetic data set never counts towards the target"
@@ -70,58 +70,70 @@ def test_without_validation_images_the_test_accuracy_is_shown(tmp_path: Path) ->
     assert (row["source"], row["study"]) == ("confirm", "blocks")
 
 
-def half_written(run: RunFolder) -> None:
-    run.summary.unlink()
+@dataclass(frozen=True)
+class Damage:
+    """What a finished folder is left with, and how it is listed then."""
+
+    status: str
+    reason: str  # a part of it
+    writes: dict[str, str | bytes] = field(default_factory=dict)
+    removes: tuple[str, ...] = ()
+    changes: dict[str, Any] = field(default_factory=dict)  # of summary.json
 
 
-def only_started(run: RunFolder) -> None:
-    for path in (run.summary, run.metrics, run.architecture):
-        path.unlink()
-    run.log.write_text("")
-
-
-# what happens to a folder, the status it is listed with, and a part of the reason
-STATES = [
-    (half_written, "running", "no summary.json: still running, or killed after epoch 3"),
-    (only_started, "running", "no summary.json: still running, or killed after epoch 0"),
-    (lambda r: r.summary.write_text(r.summary.read_text()[:50]), "unreadable", "summary.json is damaged ("),
-    (lambda r: r.summary.write_bytes(b"\xff\xfe\x00"), "unreadable", "summary.json is damaged ("),
-    (lambda r: r.summary.write_text("[1, 2]"), "unreadable", "summary.json is not ours ("),
-    (lambda r: r.summary.write_text('{"loss": 1}'), "unreadable", "missing required field `status`"),
-    (lambda r: edit_summary(r, status="great"), "unreadable", "summary.json is not ours ("),
-    (lambda r: edit_summary(r, params="many"), "unreadable", "at `$.params`"),
-    (
-        lambda r: (r.summary.unlink(), r.architecture.write_text("{")),
-        "unreadable",
-        "architecture.json is damaged",
+UNFINISHED = "no summary.json: still running, or killed after epoch "
+DAMAGES = {
+    "half written": Damage("running", UNFINISHED + "3", removes=("summary.json",)),
+    "only started": Damage(
+        "running",
+        UNFINISHED + "0",
+        removes=("summary.json", "metrics.csv", "architecture.json"),
+        writes={"run.log": ""},
     ),
-    (
-        lambda r: (r.summary.unlink(), r.metrics.write_text("epoch,lr\n1,x\n")),
-        "unreadable",
-        "metrics.csv is dam",
+    "a torn summary": Damage("unreadable", "summary.json is damaged (", {"summary.json": '{"status": "comp'}),
+    "no text": Damage("unreadable", "summary.json is damaged (", {"summary.json": b"\xff\xfe\x00"}),
+    "a list": Damage("unreadable", "summary.json is not ours (", {"summary.json": "[1, 2]"}),
+    "no status": Damage("unreadable", "missing required field `status`", {"summary.json": '{"loss": 1}'}),
+    "another status": Damage("unreadable", "summary.json is not ours (", changes={"status": "great"}),
+    "another type": Damage("unreadable", "at `$.params`", changes={"params": "many"}),
+    "a torn network": Damage(
+        "unreadable", "architecture.json is damaged (", {"architecture.json": "{"}, ("summary.json",)
     ),
-    (
-        lambda r: (r.summary.unlink(), r.metrics.write_text("a,b\n1,2\n")),
-        "unreadable",
-        "metrics.csv is not ours",
+    "another cell": Damage(
+        "unreadable", "metrics.csv is not ours (", {"metrics.csv": "epoch,lr\n1,x\n"}, ("summary.json",)
     ),
-    (lambda r: (r.summary.unlink(), r.summary.mkdir()), "unreadable", "summary.json cannot be read ("),
-]
+    "other columns": Damage(
+        "unreadable", "metrics.csv is not ours (", {"metrics.csv": "a,b\n1,2\n"}, ("summary.json",)
+    ),
+    "no table": Damage("unreadable", "metrics.csv is damaged (", {"metrics.csv": b"\xff"}, ("summary.json",)),
+}
 
 
-@pytest.mark.parametrize(("damage", "status", "reason"), STATES, ids=[f"{s}-{r[:24]}" for _, s, r in STATES])
-def test_what_is_not_finished_is_listed_with_the_reason(
-    tmp_path: Path, damage: Any, status: str, reason: str
-) -> None:
-    damage(write_run(tmp_path / "runs" / "a"))
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_what_is_not_finished_is_listed_with_the_reason(tmp_path: Path, damage: Damage) -> None:
+    run = write_run(tmp_path / "runs" / "a")
+    for name in damage.removes:
+        (run.path / name).unlink()
+    for name, content in damage.writes.items():
+        (run.path / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    if damage.changes:
+        edit_summary(run, **damage.changes)
     row = one(tmp_path)
-    assert row["status"] == status
-    assert reason in row["reason"]
+    assert row["status"] == damage.status
+    assert damage.reason in row["reason"]
+
+
+def test_a_folder_in_place_of_a_file_is_listed(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "runs" / "a")
+    run.summary.unlink()
+    run.summary.mkdir()
+    row = one(tmp_path)
+    assert (row["status"], row["reason"]) == ("unreadable", "summary.json cannot be read (Is a directory)")
 
 
 def test_a_running_run_shows_what_it_has_reached(tmp_path: Path) -> None:
     run = write_run(tmp_path / "runs" / "a", 0.6, width=16)
-    params = json.loads(run.architecture.read_text())["params"]
+    params = json.loads(run.architecture.read_text(encoding="utf-8"))["params"]
     run.summary.unlink()
     row = one(tmp_path)
     assert (row["epochs_done"], row["params"], row["width"]) == (3, params, 16)
@@ -200,61 +212,6 @@ def test_no_torch_and_no_optuna() -> None:
     assert done.stdout == "[]\n"
 
 
-# --- the cache ------------------------------------------------------------------------------------
-
-
-def test_a_second_look_reads_no_summary_again_and_says_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_sweep(tmp_path, "s", {"width": [8, 16]}, lambda point: 0.5)
-    first = load_runs(tmp_path)
-
-    def forbidden(path: Path) -> None:
-        raise AssertionError(f"{path} was read again")
-
-    monkeypatch.setattr(runs, "read_run", forbidden)
-    pd.testing.assert_frame_equal(load_runs(tmp_path), first)
-    with pytest.raises(AssertionError, match="was read again"):
-        load_runs(tmp_path, use_cache=False)
-
-
-def test_the_cache_sees_what_changed(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "runs" / "a", 0.5)
-    other = write_run(tmp_path / "runs" / "b", 0.4)
-    load_runs(tmp_path)
-    time.sleep(0.01)  # so that the file's time differs
-    edit_summary(run, val_accuracy=0.7)
-    write_run(tmp_path / "runs" / "c", 0.1)
-    other.summary.unlink()
-    frame = load_runs(tmp_path)
-    assert frame["accuracy"].tolist() == pytest.approx([0.7, 0.4, 0.1])
-    assert frame["status"].tolist() == ["completed", "running", "completed"]
-
-
-@pytest.mark.parametrize("content", [b"", b"\x93\x63", b"nonsense", b"\xff" * 100])
-def test_a_damaged_cache_is_made_anew(tmp_path: Path, content: bytes) -> None:
-    write_run(tmp_path / "runs" / "a")
-    first = load_runs(tmp_path)
-    (tmp_path / cache.NAME).write_bytes(content)
-    pd.testing.assert_frame_equal(load_runs(tmp_path), first)
-    assert (tmp_path / cache.NAME).read_bytes() != content
-
-
-def test_a_column_that_changes_its_type_is_read_anew(tmp_path: Path) -> None:
-    write_run(tmp_path / "runs" / "a", width=8)
-    assert str(load_runs(tmp_path)["model.width"].dtype) == "Int64"
-    write_run(tmp_path / "runs" / "b", width="auto")
-    frame = load_runs(tmp_path)
-    assert frame["model.width"].tolist() == ["8", "auto"]
-
-
-def test_the_cache_follows_the_name_that_was_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_run(tmp_path / "outputs" / "runs" / "a")
-    load_runs(tmp_path / "outputs")
-    monkeypatch.chdir(tmp_path)
-    assert one(Path("outputs"))["folder"] == "outputs/runs/a"
-
-
 # --- load_curves ----------------------------------------------------------------------------------
 
 
@@ -264,7 +221,6 @@ def test_curves_are_a_long_table(tmp_path: Path) -> None:
     curves = load_curves(tmp_path)
     assert curves["epoch"].tolist() == [1, 2, 3, 1, 2]
     assert curves["val_accuracy"].to_numpy() == pytest.approx(np.array([0.2, 0.4, 0.6, 0.15, 0.3]))
-    assert curves.attrs["unreadable"] == {}
     chosen = load_curves(load_runs(tmp_path).query("accuracy > 0.5"))
     assert chosen["folder"].unique().tolist() == [str(tmp_path / "runs" / "a")]
 
@@ -273,13 +229,16 @@ def test_a_broken_curve_is_named_and_the_others_are_there(tmp_path: Path) -> Non
     write_run(tmp_path / "runs" / "a", epochs=2)
     broken = write_run(tmp_path / "runs" / "b")
     broken.metrics.write_text("epoch,lr\n1,fast\n")
-    curves = load_curves(tmp_path)
-    assert len(curves) == 2
-    (reason,) = curves.attrs["unreadable"].values()
-    assert reason.startswith("metrics.csv is damaged (could not convert")
+    assert load_curves(tmp_path)["epoch"].tolist() == [1, 2]
+    curves = read_curves(load_runs(tmp_path)["folder"])
+    pd.testing.assert_frame_equal(curves.table, load_curves(tmp_path))
+    assert list(curves.unreadable) == [str(broken.path)]
+    assert curves.unreadable[str(broken.path)].startswith("metrics.csv is not ours (")
 
 
 def test_a_run_without_validation_has_empty_cells(tmp_path: Path) -> None:
     run = write_run(tmp_path / "runs" / "a")
-    run.metrics.write_text("epoch,lr,train_loss,val_loss\n1,0.1,2.0,\n")
-    assert load_curves(tmp_path)["val_loss"].isna().all()
+    run.write_metrics([Epoch(1, 0.1, 2.0, 0.3, None, None, 1.5, 900.0)])
+    curves = load_curves(tmp_path)
+    assert curves[["epoch", "train_accuracy", "images_per_second"]].to_numpy().tolist() == [[1, 0.3, 900.0]]
+    assert curves[["val_loss", "val_accuracy"]].isna().all(axis=None)

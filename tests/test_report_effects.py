@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 from generated_runs import Changes, edit_summary, write_run, write_sweep
 
+from cifar_arch.compose import compose
+from cifar_arch.provenance import flatten
+from cifar_arch.record import decides_result
 from cifar_arch.report import load_runs
 from cifar_arch.report.effects import importances, interval, paired_effects, repeats, swept
 
@@ -41,21 +44,35 @@ def exact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return outputs
 
 
-EXACT = [
-    ("t1", "strided", "dilated", -0.03, 8),
-    ("t2", "strided", "dilated", 0.01, 8),
-    ("c4", "plain", "separable", 0.02, 8),
-    ("model.width", "8", "12", 0.04, 8),
-]
+# (factor, baseline, level): the change in accuracy
+EXACT = {
+    ("t1", "strided", "dilated"): -0.03,
+    ("t2", "strided", "dilated"): 0.01,
+    ("c4", "plain", "separable"): 0.02,
+    ("model.width", "8", "12"): 0.04,
+}
 
 
-@pytest.mark.parametrize(("factor", "baseline", "level", "change", "pairs"), EXACT)
+@pytest.mark.parametrize(("change", "accuracy"), EXACT.items(), ids=[" ".join(change) for change in EXACT])
 def test_without_noise_the_truth_comes_out(
-    exact: Path, factor: str, baseline: str, level: str, change: float, pairs: int
+    exact: Path, change: tuple[str, str, str], accuracy: float
 ) -> None:
-    row = effect(exact, factor, baseline, level)
-    assert row["pairs"] == pairs
-    assert (row["effect"], row["low"], row["high"]) == pytest.approx((change,) * 3, abs=1e-9)
+    row = effect(exact, *change)
+    assert row["pairs"] == 8
+    assert (row["effect"], row["low"], row["high"]) == pytest.approx((accuracy,) * 3, abs=1e-9)
+
+
+def test_a_frame_that_a_user_filtered_or_extended_will_do(exact: Path) -> None:
+    runs = load_runs(exact)
+    runs["thousands"] = runs["params"] / 1000
+    table = paired_effects(runs[runs["width"] == 8].sort_values("params")).set_index("factor")
+    assert table["effect"].to_dict() == pytest.approx({"t1": -0.03, "t2": 0.01, "c4": 0.02})
+    assert table["pairs"].tolist() == [4, 4, 4]
+
+
+def test_a_config_key_that_decides_a_result_is_known_by_its_dot() -> None:
+    undotted = {key for key, _ in flatten(compose()) if "." not in key and decides_result(key)}
+    assert undotted == {"seed"}
 
 
 def test_nothing_else_is_a_factor(exact: Path) -> None:
@@ -80,21 +97,26 @@ def test_noise_widens_the_interval_around_the_truth(tmp_path: Path) -> None:
 
 
 def test_runs_that_differ_in_anything_else_are_no_pair(tmp_path: Path) -> None:
-    for name, t1, changes in (
-        ("a", "strided", {}),
-        ("seed", "dilated", {"seed": 1}),
-        ("recipe", "dilated", {"training__lr": 0.2}),
-        ("data", "dilated", {"pictures": "shapes"}),
-        ("split", "dilated", {"data__validation": 500}),
-        ("both", "dilated", {"t2": "dilated"}),
-    ):
-        write_run(tmp_path / "runs" / name, 0.5, t1=t1, **changes)
+    others: dict[str, Changes] = {
+        "seed": {"seed": 1},
+        "recipe": {"training__lr": 0.2},
+        "data": {"pictures": "shapes"},
+        "split": {"data__validation": 500},
+        "both": {"t2": "dilated"},
+    }
+    write_run(tmp_path / "runs" / "a", 0.5, t1="strided")
+    for name, changes in others.items():
+        write_run(tmp_path / "runs" / name, 0.5, t1="dilated", **changes)
     table = paired_effects(load_runs(tmp_path))
     assert "t1" not in set(table["factor"])
-    # What only concerns where a run lies does not part a pair.
-    write_run(
-        tmp_path / "runs" / "pair", 0.6, t1="dilated", study="x", training__device="cpu", read_test=False
-    )
+    # How and where a run was made, and which ones were wanted, does not part a pair.
+    same: Changes = {
+        "study": "x",
+        "training__device": "cpu",
+        "read_test": False,
+        "limits__params_below": 100_000,
+    }
+    write_run(tmp_path / "runs" / "pair", 0.6, t1="dilated", **same)
     assert effect(tmp_path, "t1", "strided", "dilated")["pairs"] == 1
 
 

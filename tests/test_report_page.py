@@ -1,23 +1,25 @@
 """The command from end to end, and its page in a real browser."""
 
 import re
+import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import Cli, type_command
 from generated_runs import write_run, write_sweep
 from PIL import Image
 
 from cifar_arch.record import Status
-from cifar_arch.report import command, load_runs, tables
+from cifar_arch.report import files, load_runs, tables
 from cifar_arch.report.effects import compared
 from cifar_arch.report.figures import accuracy_against, pareto
 
+COMMAND = "report.command"  # as the fixture `cli` takes it
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
@@ -29,7 +31,7 @@ needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A report over a sweep, pruned and broken runs, a confirmation and one on synthetic pictures."""
+    """A report over a sweep, pruned and broken runs, a confirmation and one on the synthetic data set."""
     place = tmp_path_factory.mktemp("page")
     outputs = place / "outputs"
     space: dict[str, list[Any]] = {
@@ -43,40 +45,28 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_run(outputs / "sweeps" / "s" / "90", 0.2, status=Status.PRUNED, study="s", trial__number=90)
     write_run(outputs / "confirm" / "s" / "3-seed0", None, test=0.81, data__validation=0)
     write_run(outputs / "runs" / "<b>bold", 0.5, pictures="shapes")
-    write_run(outputs / "runs" / "broken").summary.write_text("{")
+    write_run(outputs / "runs" / "broken").summary.write_text("{", encoding="utf-8")
     rules = "\n".join(f"{n},width=40,{rule},1,2,m" for n, rule in enumerate(["params", "params", "dilated"]))
     (outputs / "sweeps" / "s" / "rejected.csv").write_text(
-        f"trial,overrides,rule,limit,actual,message\n{rules}\n"
+        f"trial,overrides,rule,limit,actual,message\n{rules}\n", encoding="utf-8"
     )
     plots = outputs / "sweeps" / "s" / "6" / "plots"
     plots.mkdir()
     for name in ("confusion_matrix", "misclassified"):
         Image.new("RGB", (8, 8), "red").save(plots / f"{name}.png")
-    sys.argv = ["report", str(outputs), "--to", str(place / "report"), "--group-by", "t1"]
-    command.main()
+    done = type_command("report", str(outputs), "--to", "report", "--group-by", "t1", cwd=place)
+    assert (done.returncode, done.stderr) == (0, "")
     return place
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["report", *arguments])
-    with pytest.raises(SystemExit) as end:
-        command.main()
-    assert isinstance(end.value.code, int)
-    return end.value.code
 
 
 def test_all_files_are_written(written: Path) -> None:
     left = {str(path.relative_to(written / "report")) for path in (written / "report").rglob("*.*")}
-    pictures: tuple[str, ...] = (
-        "accuracy_macs",
-        "accuracy_params",
-        "accuracy_receptive_field",
-        "importances",
-        "learning_curves",
+    figures = (
+        "accuracy_macs accuracy_params accuracy_receptive_field importances learning_curves "
+        "paired_effects parallel_coordinates rejected"
     )
-    pictures += ("paired_effects", "parallel_coordinates", "rejected")
     tables = {"leaderboard.md", "report.html", "runs.csv"}
-    assert left - {"runs.parquet"} == tables | {f"figures/{name}.png" for name in pictures}
+    assert left - {"runs.parquet"} == tables | {f"figures/{name}.png" for name in figures.split()}
     assert len(pd.read_csv(written / "report" / "runs.csv")) == 20
 
 
@@ -88,29 +78,26 @@ def test_parquet_holds_the_same_table(written: Path) -> None:
     assert csv["params"].tolist()[:16] == parquet["params"].tolist()[:16]
 
 
+WORDS = """
+20 runs: 18 completed, 1 pruned, 1 unreadable
+synthetic data set never counts towards the target
+no tested run reaches its target
+is 4.00 points below
+summary.json is damaged
+Over seeds
+strided → dilated
+-2.00 … -2.00
+By t1
+data:image/png;base64,
+c1.1.conv1
+Pareto front
+""".strip().splitlines()
+
+
 def test_the_page_is_whole_and_honest(written: Path) -> None:
-    page = (written / "report" / "report.html").read_text()
+    page = (written / "report" / "report.html").read_text(encoding="utf-8")
     assert not re.search(r"""(src|href)=["'](?!data:|#)""", page.replace("xlink:href", "href"))
-    for words in (
-        *(
-            "20 runs: 18 completed, 1 pruned, 1 unreadable",
-            "synthetic data set never counts towards the target",
-        ),
-        *(
-            "no tested run reaches its target",
-            "is 4.00 points below",
-            "summary.json is damaged",
-            "Over seeds",
-        ),
-        *(
-            "strided → dilated",
-            "-2.00 … -2.00",
-            "By t1",
-            "data:image/png;base64,",
-            "c1.1.conv1",
-            "Pareto front",
-        ),
-    ):
+    for words in WORDS:
         assert words in page, words
     assert "<b>bold" not in page  # a folder's name is text
     assert "&lt;b&gt;bold" in page
@@ -125,7 +112,7 @@ def test_a_test_accuracy_alone_does_not_win(written: Path) -> None:
 
 
 def test_the_leaderboard_is_markdown(written: Path) -> None:
-    lines = (written / "report" / "leaderboard.md").read_text().splitlines()
+    lines = (written / "report" / "leaderboard.md").read_text(encoding="utf-8").splitlines()
     rows = [line for line in lines if line.startswith("|")]
     assert len(rows) == 22
     assert {row.count("|") for row in rows} == {rows[0].count("|")}
@@ -153,62 +140,58 @@ def test_the_front_holds_what_nothing_beats() -> None:
     assert pareto(runs, "params").to_numpy().tolist() == [[1, 0.5], [2, 0.6], [4, 0.7]]
 
 
-REFUSED = [
-    (("--study", "x"), "--study: no study 'x' in "),
-    (("--study", "S"), "; there are s\n"),
-    (("--where", "param < 3"), "--where: no column 'param'; did you mean 'params'?"),
-    (("--where", "params < 3"), "--where: none of 20 runs keeps 'params < 3'; loosen it"),
-    (("--where", "exit()"), "--where: 'exit()' is not allowed there; "),
-    (("--sort", "acuracy"), "--sort: no column 'acuracy'; did you mean 'accuracy' or "),
-    (("--sort=-parms",), "--sort: no column 'parms'; did you mean 'params'"),
-    (("--group-by", "t9"), "--group-by: no column 't9'; did you mean 't"),
-]
+REFUSED = {
+    "--study x": "--study: no study 'x' in ",
+    "--study S": "; there are s\n",
+    "--where 'param < 3'": "--where: no column 'param'; did you mean 'params'?",
+    "--where 'params < 3'": "--where: none of 20 runs meets 'params < 3'; loosen it",
+    "--where 'exit()'": "--where: 'exit()' is not allowed there; ",
+    "--sort acuracy": "--sort: no column 'acuracy'; did you mean 'accuracy' or ",
+    "--sort=-parms": "--sort: no column 'parms'; did you mean 'params'",
+    "--group-by t9": "--group-by: no column 't9'; did you mean 't",
+}
 
 
-@pytest.mark.parametrize(("arguments", "message"), REFUSED, ids=[" ".join(a) for a, _ in REFUSED])
+@pytest.mark.parametrize(("arguments", "message"), REFUSED.items(), ids=REFUSED)
 def test_mistakes_are_a_sentence(
-    written: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    arguments: tuple[str, ...],
-    message: str,
+    written: Path, tmp_path: Path, cli: Cli, arguments: str, message: str
 ) -> None:
-    assert run(monkeypatch, str(written / "outputs"), "--to", str(tmp_path / "r"), *arguments) == 2
-    out, err = capsys.readouterr()
-    assert (out, err.count("\n")) == ("", 1)
-    assert message in err
+    done = cli(COMMAND, str(written / "outputs"), "--to", str(tmp_path / "r"), *shlex.split(arguments))
+    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+    assert message in done.err
     assert not (tmp_path / "r").exists()
 
 
-def test_folders_that_do_not_do(
-    written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_folders_that_are_refused(written: Path, tmp_path: Path, cli: Cli) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
-    assert run(monkeypatch, str(tmp_path / "empty")) == 2
-    assert "no runs in " in capsys.readouterr().err
-    assert run(monkeypatch, str(tmp_path / "none")) == 2
-    assert "does not exist; name the folder that holds your runs" in capsys.readouterr().err
-    assert run(monkeypatch, str(written / "outputs"), "--to", str(tmp_path / "file")) == 2
-    assert "--to: " in capsys.readouterr().err
-    assert run(monkeypatch, str(written / "outputs"), "--to", str(tmp_path / "file" / "in")) == 1
-    assert capsys.readouterr().err.startswith("cannot read or write ")
+    outputs, file = str(written / "outputs"), tmp_path / "file"
+    empty, missing = cli(COMMAND, str(tmp_path / "empty")), cli(COMMAND, str(tmp_path / "none"))
+    assert (empty.status, missing.status) == (2, 2)
+    assert "no runs in " in empty.err
+    assert "does not exist; name the folder that holds your runs" in missing.err
+    done = cli(COMMAND, outputs, "--to", str(file))
+    assert (done.status, done.err) == (
+        2,
+        f"--to: {str(file)!r} is no folder; name one that the report may be written to\n",
+    )
+    done = cli(COMMAND, outputs, "--to", str(file / "in"))
+    assert done.status == 1
+    assert done.err.startswith("cannot read or write ")
 
 
 def test_half_finished_outputs_report_without_a_best_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
 ) -> None:
     write_run(tmp_path / "outputs" / "runs" / "a").summary.unlink()
-    (tmp_path / "outputs" / "rejected.csv").write_text("x")
-    monkeypatch.setattr(command, "PARQUET", "a_package_that_nobody_has")
+    (tmp_path / "outputs" / "rejected.csv").write_text("x", encoding="utf-8")
+    monkeypatch.setattr(files, "PARQUET", "a_package_that_nobody_has")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["report"])
-    command.main()
-    out = capsys.readouterr().out
-    assert "1 run: 1 running" in out
-    assert "runs.parquet needs a package that is not installed: uv sync --extra report" in out
-    page = (tmp_path / "report" / "report.html").read_text()
+    done = cli(COMMAND)
+    assert (done.status, done.err) == (0, "")
+    assert "1 run: 1 running" in done.out
+    assert "runs.parquet needs a package that is not installed: uv sync --extra report" in done.out
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
     assert "No run is completed yet." in page
     assert "still running, or killed after epoch 3" in page
 
@@ -242,12 +225,14 @@ document.title = JSON.stringify({wide, width: innerWidth, found, links: links.le
 @needs_browser
 @pytest.mark.parametrize("width", [390, 1200])
 def test_in_a_browser(written: Path, tmp_path: Path, width: int) -> None:
-    page = (written / "report" / "report.html").read_text().replace("</body>", PROBE)
-    (tmp_path / "page.html").write_text(page)
+    page = (written / "report" / "report.html").read_text(encoding="utf-8").replace("</body>", PROBE)
+    (tmp_path / "page.html").write_text(page, encoding="utf-8")
     # A window is at least 500 px wide; a frame is as narrow as a phone.
     frame = f'<iframe src="page.html" style="width:{width}px;height:3000px;border:0"></iframe>'
     copy = "onload=()=>document.title=frames[0].document.title"
-    (tmp_path / "frame.html").write_text(f"<body style='margin:0'>{frame}<script>{copy}</script>")
+    (tmp_path / "frame.html").write_text(
+        f"<body style='margin:0'>{frame}<script>{copy}</script>", encoding="utf-8"
+    )
     file = (tmp_path / "frame.html").as_uri()
     dom = browser(tmp_path, "--allow-file-access-from-files", "--window-size=1300,3000", "--dump-dom", file)
     seen = re.search(r"<title>(.*?)</title>", dom)

@@ -23,10 +23,10 @@ class Factor(NamedTuple):
 
 
 def settings(runs: pd.DataFrame) -> list[str]:
-    """The columns that decide what a run computes; the limits only reject."""
-    keys = [*runs.attrs.get("config", ()), *("seed", "data")]
-    # `data.name` is said by the column `data`.
-    return [k for k in dict.fromkeys(keys) if k in runs and decides_result(k) and k != "data.name"]
+    """The columns that decide what a run computes."""
+    # Of the config keys those alone have a dot, but for the seed. `data.name` is what the column `data` says.
+    keys = [name for name in runs if "." in name and decides_result(name) and name != "data.name"]
+    return [*keys, "seed", "data"]
 
 
 def swept(runs: pd.DataFrame) -> list[str]:
@@ -38,12 +38,12 @@ def swept(runs: pd.DataFrame) -> list[str]:
 
 
 def compared(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs whose accuracy says something: completed, with an accuracy."""
+    """The runs that can be compared: completed, with an accuracy."""
     return runs[(runs["status"] == "completed") & runs["accuracy"].notna()].reset_index(drop=True)
 
 
 def main_part(done: pd.DataFrame) -> pd.DataFrame:
-    """Runs to learn from: no synthetic data where there are others, no test accuracies likewise.
+    """The runs to learn from: without synthetic data and without test accuracies, where others remain.
 
     What is learnt leads to choices, and those must not read the test images.
     """
@@ -58,7 +58,7 @@ def paired_effects(runs: pd.DataFrame) -> pd.DataFrame:
 
     Columns: factor, baseline, level, effect (0 to 1), low, high (95 % t interval; missing for
     fewer than 3 pairs), pairs. Both runs of a pair are equal in every other setting, the seed and the
-    data set included, and with width=auto in parameters within 2 %.
+    data set included, and with width=auto also in parameters, within 2 %.
     """
     done = main_part(compared(runs))
     codes = _Codes(done)
@@ -123,7 +123,7 @@ class _Codes:
 
 
 def _ordered_pairs(levels: list[Any]) -> Iterator[tuple[Any, Any]]:
-    """Each pair once: numbers upwards, names by the alphabet, but what is usual before the rest."""
+    """Each pair once: numbers in ascending order, then names, the usual choice first."""
     first = ("strided", "without")
     levels.sort(key=lambda level: (isinstance(level, str), level not in first, level))
     for index, baseline in enumerate(levels):
@@ -132,7 +132,7 @@ def _ordered_pairs(levels: list[Any]) -> Iterator[tuple[Any, Any]]:
 
 
 def _factors(runs: pd.DataFrame) -> dict[str, list[Factor]]:
-    """Every choice in which the runs differ; one name may pool several places of the same choice."""
+    """Every choice in which the runs differ; a name may pool several places where the same choice is made."""
     config = settings(runs)
 
     def below(*names: str) -> frozenset[str]:
@@ -159,7 +159,7 @@ def _factors(runs: pd.DataFrame) -> dict[str, list[Factor]]:
 
 
 def _forms(runs: pd.DataFrame, stage: str) -> list[Any]:
-    """plain, plain_residual, ...; with its layers where they are not those of the form's config."""
+    """plain, plain_residual, ...; with the number of layers where it is not the default of the form."""
     layers = runs.get(f"model.{stage}.layers")
     if layers is None:
         return runs[stage].tolist()
@@ -178,17 +178,8 @@ def repeats(runs: pd.DataFrame) -> pd.DataFrame:
     for _, group in done.groupby(columns, dropna=False, sort=False) if columns and len(done) else ():
         if group["seed"].nunique() > 1:
             accuracy = group["accuracy"]
-            first = group.iloc[0]
-            rows.append(
-                (
-                    first["folder"],
-                    first["accuracy_of"],
-                    first["params"],
-                    accuracy.mean(),
-                    accuracy.std(),
-                    len(group),
-                )
-            )
+            first = group.iloc[0][["folder", "accuracy_of", "params"]]
+            rows.append((*first, accuracy.mean(), accuracy.std(), len(group)))
     frame = pd.DataFrame(rows, columns=["folder", "accuracy_of", "params", "mean", "std", "n"])
     return frame.sort_values("mean", ascending=False, ignore_index=True)
 
@@ -196,8 +187,8 @@ def repeats(runs: pd.DataFrame) -> pd.DataFrame:
 def importances(runs: pd.DataFrame) -> pd.DataFrame:
     """How much of the accuracy's variance each setting accounts for by itself, the most first.
 
-    That is the adjusted R^2 of the group means (intervals in quarters), so that a setting with many
-    values gains nothing by it, and 0 means no more than chance. Columns: setting, share (0 to 1), runs.
+    That is the adjusted R^2 of the group means (numbers with many values in quarters): having many values
+    is no advantage, and 0 means no more than chance. Columns: setting, share (0 to 1), runs.
     """
     done = main_part(compared(runs))
     rows = [(name, _share(done[name], done["accuracy"].to_numpy(float)), len(done)) for name in swept(done)]

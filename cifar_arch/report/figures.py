@@ -1,17 +1,20 @@
-"""Tables of runs -> matplotlib figures, drawn small enough to be read on a phone."""
+"""Report -> matplotlib figures, drawn small enough to be read on a phone."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from cifar_arch.report.effects import main_part, swept
+from cifar_arch.report.report import Report
 from cifar_arch.report.tables import label
 
 BLUE, ORANGE, GREY = "#2563a8", "#d9822b", "#8a8f98"
 SIZE = (5.8, 4.0)  # inches
 MARKERS = {"cifar10": "o", "shapes": "s"}
-NAMES = {"cifar10": "CIFAR-10", "shapes": "synthetic data (never count)"}
+NAMES = {"cifar10": "CIFAR-10", "shapes": "synthetic data set (never counts)"}
 X_LABELS = {
     "params": "trainable parameters (thousands)",
     "receptive_field": "receptive field of the last map (px)",
@@ -19,8 +22,31 @@ X_LABELS = {
 }
 SCALES = {"params": 1e3, "macs": 1e6, "receptive_field": 1}
 LIMITS = {"params": "limits.params_below", "receptive_field": "limits.receptive_field_above"}
-MOST_CURVES = 60
 BEST_CURVES = 5
+
+
+def report_figures(report: Report) -> dict[str, Figure]:
+    """Every figure that the runs give anything for, by the name of its file."""
+    return dict(_figures(report))
+
+
+def _figures(report: Report) -> Iterator[tuple[str, Figure]]:
+    real = report.completed["data"] != "shapes"
+    shown = report.completed[real] if real.any() else report.completed
+    for column in ("params", "receptive_field", "macs"):
+        if shown[column].notna().any():
+            yield f"accuracy_{column}", accuracy_against(shown, column)
+    if report.curves["val_accuracy"].notna().any():
+        yield "learning_curves", learning_curves(report.runs, report.curves)
+    if len(report.importances):
+        yield "importances", importance_bars(report.importances)
+    main = main_part(report.completed)
+    if len(settings := swept(main)) > 1:
+        yield "parallel_coordinates", parallel_coordinates(main, settings)
+    if len(report.effects):
+        yield "paired_effects", effect_bars(report.effects)
+    if len(report.rejections):
+        yield "rejected", rejected_bars(report.rejections)
 
 
 def _axes(**labels: Any) -> tuple[Figure, Any]:
@@ -28,8 +54,7 @@ def _axes(**labels: Any) -> tuple[Figure, Any]:
     axes = figure.subplots()
     axes.grid(alpha=0.25)
     axes.set(**labels)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
 
@@ -37,7 +62,7 @@ def accuracy_against(done: pd.DataFrame, column: str) -> Figure:
     """A point for each completed run, the limit as a line, and for costs the Pareto front.
 
     Test accuracies are hollow and have a front of their own: they are of other images, and mostly of
-    longer training. The points carry the links #run-N of `done["rank"]`, for the page.
+    longer training. A point links to #run-N of the page, N being its rank.
     """
     figure, axes = _axes(xlabel=X_LABELS[column], ylabel="accuracy (%)")
     scale = SCALES[column]
@@ -101,7 +126,7 @@ def learning_curves(runs: pd.DataFrame, curves: pd.DataFrame) -> Figure:
     best = list(seen[seen["status"] == "completed"]["folder"])[:BEST_CURVES]
     styles = {"completed": (BLUE, "completed"), "pruned": (ORANGE, "pruned")}
     labelled = set()
-    for folder, status in list(zip(seen["folder"], seen["status"], strict=True))[:MOST_CURVES]:
+    for folder, status in list(zip(seen["folder"], seen["status"], strict=True)):
         rows = by_folder[folder]
         colour, name = styles.get(status, (GREY, "failed or running"))
         thick = folder in best

@@ -1,25 +1,24 @@
 """One run folder -> one row of plain values, whatever state the folder is in."""
 
-import csv
-from collections import deque
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from cifar_arch.record import Summary
+from cifar_arch.provenance import flatten
+from cifar_arch.record import Epoch, Summary
 from cifar_arch.runfolder import RunFolder
+from cifar_arch.schema import ConfigError
 
 STAGES = ("c1", "c2", "c3", "c4")
 TRANSITIONS = ("t1", "t2", "t3")
 RUNNING, UNREADABLE = "running", "unreadable"  # beside those of `Status`
+# The plain fields of a summary; `config` becomes columns of its own.
+FIELDS = [name for name in Summary.__struct_fields__ if name not in ("config", "versions", "split")]
 
 Row = dict[str, Any]
-
-
-class _Spec(msgspec.Struct):
-    width: int | None = None
 
 
 class _Network(msgspec.Struct):
@@ -32,12 +31,14 @@ class _Network(msgspec.Struct):
     receptive_field_with_pooling: int
 
 
+class _Spec(msgspec.Struct):
+    width: int | None = None
+
+
 class _Width(msgspec.Struct):
     spec: _Spec
 
 
-_NESTED = ("config", "split", "versions")  # fields of a summary that are no cell
-_summary = msgspec.json.Decoder(Summary)
 _network = msgspec.json.Decoder(_Network)
 _width = msgspec.json.Decoder(_Width)
 
@@ -50,11 +51,12 @@ def read_run(path: str | Path) -> tuple[Row, Row]:
     """(what is known of a run, its flattened config); `status` and `reason` say what is wrong."""
     folder = RunFolder(path)
     try:
-        if (content := _content(folder.summary)) is None:
+        with _problems(folder.summary):
+            summary = folder.read_summary()
+        if summary is None:
             return _unfinished(folder)
-        summary = _decoded(_summary, content, folder.summary)
         config = {name: _plain(value) for name, value in summary.config.items()}
-        row = {name: getattr(summary, name) for name in Summary.__struct_fields__ if name not in _NESTED}
+        row = {name: getattr(summary, name) for name in FIELDS}
         row["status"] = str(summary.status)
         row |= _forms(config)
         row["width"] = _solved_width(folder, config.get("model.width"))
@@ -63,65 +65,60 @@ def read_run(path: str | Path) -> tuple[Row, Row]:
         return {"status": UNREADABLE, "reason": str(problem)}, {}
 
 
-def read_curve(path: str | Path) -> list[dict[str, float | None]]:
-    """The rows of metrics.csv, empty cells as None. Raises Problem for a table that is none."""
+def read_curve(path: str | Path) -> list[Epoch]:
+    """The rows of metrics.csv, none where there is no such file. Raises Problem for one that is not ours."""
     folder = RunFolder(path)
-    if (content := _content(folder.metrics)) is None:
-        return []
-    try:
-        table = list(csv.DictReader(content.decode().splitlines(), strict=True))
-        rows = [{name: float(cell) if cell else None for name, cell in row.items()} for row in table]
-    except (ValueError, TypeError, AttributeError, csv.Error) as error:
-        raise Problem(f"metrics.csv is damaged ({error})") from None
-    if rows and "epoch" not in rows[0]:
-        raise Problem("metrics.csv is not ours (it has no column epoch)")
-    return rows
+    with _problems(folder.metrics):
+        return folder.read_metrics()
 
 
 def _unfinished(folder: RunFolder) -> tuple[Row, Row]:
     """A run without summary.json: what its other files say."""
     row: Row = {"status": RUNNING}
     config: Row = {}
-    if (content := _content(folder.architecture)) is not None:
-        network = _decoded(_network, content, folder.architecture)
+    if network := _architecture(folder, _network):
         totals = ("params", "macs", "receptive_field", "receptive_field_with_pooling")
         row |= {name: getattr(network, name) for name in totals}
-        config = dict(_flat(network.spec, "model."))
+        config = {name: _plain(value) for name, value in flatten(network.spec, "model.")}
         row |= _forms(config)
         row["width"] = config.get("model.width")
-    last = deque(read_curve(folder.path), maxlen=1)
-    if last:
-        row["epochs_done"] = int(last[0]["epoch"] or 0)
-        row |= {name: last[0].get(name) for name in ("train_accuracy", "val_accuracy", "val_loss")}
+    if curve := read_curve(folder.path):
+        last = curve[-1]
+        row["epochs_done"] = last.epoch
+        row |= {name: getattr(last, name) for name in ("train_accuracy", "val_accuracy", "val_loss")}
     row["reason"] = f"no summary.json: still running, or killed after epoch {row.get('epochs_done', 0)}"
     return row, config
 
 
-def _content(path: Path) -> bytes | None:
-    """A file's bytes; None where there is none."""
+def _architecture(folder: RunFolder, decoder: "msgspec.json.Decoder[Any]") -> Any:
+    """What `decoder` reads of architecture.json; None where there is none."""
+    with _problems(folder.architecture):
+        try:
+            return decoder.decode(folder.architecture.read_bytes())
+        except FileNotFoundError:
+            return None
+
+
+@contextlib.contextmanager
+def _problems(path: Path) -> Iterator[None]:
+    """Turns whatever is wrong with a file into a Problem."""
     try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
+        yield
     except OSError as error:
         raise Problem(f"{path.name} cannot be read ({error.strerror})") from None
-
-
-def _decoded(decoder: "msgspec.json.Decoder[Any]", content: bytes, path: Path) -> Any:
-    try:
-        return decoder.decode(content)
-    except msgspec.ValidationError as error:
-        raise Problem(f"{path.name} is not ours ({error})") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Problem(f"{path.name} is damaged ({error})") from None
+    except (ConfigError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        # A ConfigError of `RunFolder` advises to remove the file, which a report must not.
+        cause = error.__cause__ if isinstance(error, ConfigError) else error
+        kind = "not ours" if isinstance(cause, msgspec.ValidationError) else "damaged"
+        raise Problem(f"{path.name} is {kind} ({cause})") from None
 
 
 def _solved_width(folder: RunFolder, asked: Any) -> int | None:
     """Channels of C1; where the config says auto, those that were found."""
     if asked != "auto":
         return asked if isinstance(asked, int) else None
-    content = _content(folder.architecture)
-    return None if content is None else _decoded(_width, content, folder.architecture).spec.width
+    network = _architecture(folder, _width)
+    return network.spec.width if network else None
 
 
 def _forms(config: Row) -> Row:
@@ -135,14 +132,6 @@ def _forms(config: Row) -> Row:
     if None not in kinds:
         forms["downsample"] = kinds[0] if len(set(kinds)) == 1 else "mixed"
     return forms
-
-
-def _flat(data: Row, prefix: str) -> Iterator[tuple[str, Any]]:
-    for name, value in data.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, _plain(value)
 
 
 def _plain(value: Any) -> Any:

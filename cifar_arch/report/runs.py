@@ -1,14 +1,15 @@
-"""load_runs, load_curves: a folder of runs -> typed pandas tables."""
+"""load_runs: a folder of runs -> a typed pandas table."""
 
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from cifar_arch.report import cache
-from cifar_arch.report.folders import Stamp, find, natural, require_folder, stamp
-from cifar_arch.report.reading import STAGES, TRANSITIONS, UNREADABLE, Problem, Row, read_curve, read_run
+from cifar_arch.report.folders import find, natural, require_folder, stamp
+from cifar_arch.report.reading import STAGES, TRANSITIONS, UNREADABLE, Row, read_run
 
 TEXT, WHOLE, NUMBER, YES_NO = "str", "Int64", "float64", "boolean"
 
@@ -47,139 +48,46 @@ COLUMNS: dict[str, str] = {
     "note": TEXT,
     "git_commit": TEXT,
 }
-CURVES = ("epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds")
-EXTRAS = {"images_per_second": NUMBER}
 
 
 def load_runs(outputs: str | Path = "outputs", *, use_cache: bool = True) -> pd.DataFrame:
     """One row for each run below `outputs`, finished or not; columns as in COLUMNS, then the config.
 
-    Folders that hold no run, or a damaged one, have the status `unreadable` and a reason. The frame's
-    `attrs["config"]` lists the columns of the config. Raises ConfigError where `outputs` is no folder
-    that can be read.
+    Folders that hold no run, or a damaged one, have the status `unreadable` and a reason.
+    Raises ConfigError where `outputs` is no folder that can be read.
     """
     root = Path(outputs)
     require_folder(root)
-    saved = cache.load(root) if use_cache else None
-    old, stamps = saved or (_table(root, []), [])
-    known = {
-        folder: (stamp, place)
-        for place, (folder, stamp) in enumerate(zip(old["folder"].tolist(), stamps, strict=True))
-    }
-    kept: list[int] = []
-    news: list[_Read] = []
-    for folder, problem in find(str(root), known):
-        found = None if problem else stamp(str(root), folder)
-        if found and folder in known and known[folder][0] == found:
-            kept.append(known[folder][1])
-        else:
-            row, config = (
-                ({"status": UNREADABLE, "reason": problem}, {}) if problem else read_run(root / folder)
-            )
-            news.append(_Read(folder, found, row, config))
-    frame = _joined(old, kept, _table(root, news))
-    if frame is None:  # a column of the config has become one of another type
-        return load_runs(root, use_cache=False)
-    if use_cache and (len(kept) < len(old) or any(read.stamp for read in news)):
-        lasting = [*(stamps[place] for place in kept), *(read.stamp for read in news)]
-        rows = [place for place, stamp in enumerate(lasting) if stamp]
-        cache.save(root, _part(frame, rows), [stamp for stamp in lasting if stamp])
-    folders = frame["folder"].tolist()
-    order = sorted(range(len(folders)), key=lambda place: natural(folders[place]))
-    frame = _part(frame, order)
-    prefix = "" if str(root) == "." else f"{root}/"
-    frame["folder"] = pd.array([prefix + folders[place] for place in order], dtype=TEXT)
-    return frame
-
-
-class _Read(NamedTuple):
-    folder: str  # below the root
-    stamp: Stamp | None  # None: not finished, to be read again
-    row: Row
-    config: Row
-
-
-def _table(root: Path, reads: list[_Read]) -> pd.DataFrame:
-    """The typed table of what was read."""
+    saved, rows = cache.load(root) if use_cache else ({}, cache.Rows())
+    found = dict(sorted(find(str(root), saved), key=lambda entry: natural(entry[0])))
+    stamps = {folder: None if problem else stamp(str(root), folder) for folder, problem in found.items()}
+    # A run without a stamp is not finished, and read again each time.
+    news = [folder for folder, mark in stamps.items() if mark is None or saved.get(folder) != mark]
     place = root.resolve().as_posix()
-    rows = [_row(place, read) for read in reads]
-    columns = {name: pd.array([row.get(name) for row in rows], dtype=kind) for name, kind in COLUMNS.items()}
-    names = dict.fromkeys(tuple(read.config) for read in reads)
-    config = [key for key in dict.fromkeys(key for keys in names for key in keys) if key not in COLUMNS]
-    columns |= {key: _typed([read.config.get(key) for read in reads]) for key in config}
-    frame = pd.DataFrame(columns)
-    frame.attrs["config"] = config
-    return frame
+    rows = rows.extended([_row(root, place, folder, found[folder]) for folder in news])
+    places = {folder: number for number, folder in enumerate(saved)}
+    places |= {folder: len(saved) + number for number, folder in enumerate(news)}
+    if use_cache and (lasting := {folder: mark for folder, mark in stamps.items() if mark}) != saved:
+        cache.save(root, lasting, rows.take([places[folder] for folder in lasting]))
+    prefix = "" if str(root) == "." else f"{root}/"
+    return _frame([prefix + folder for folder in found], rows.take([places[folder] for folder in found]))
 
 
-def _joined(old: pd.DataFrame, kept: list[int], new: pd.DataFrame) -> pd.DataFrame | None:
-    """Kept rows and new ones; None where their columns have not the same types."""
-    if not len(new):
-        return _part(old, kept)
-    if not kept:
-        return new
-    common = set(old.attrs["config"]) & set(new.attrs["config"])
-    if any(old[key].dtype != new[key].dtype for key in common):
-        return None
-    config = list(dict.fromkeys([*old.attrs["config"], *new.attrs["config"]]))
-    kinds = {key: (old if key in old else new)[key].dtype for key in config}
-    parts = [
-        part.reindex(columns=[*COLUMNS, *config]).astype({key: kinds[key] for key in config})
-        for part in (_part(old, kept), new)
-    ]
-    frame = pd.concat(parts, ignore_index=True)
-    frame.attrs["config"] = config
-    return frame
-
-
-def _part(frame: pd.DataFrame, rows: list[int]) -> pd.DataFrame:
-    """The rows at these places, with a fresh index."""
-    part = frame if rows == list(range(len(frame))) else frame.take(rows).reset_index(drop=True)
-    part.attrs["config"] = frame.attrs["config"]
-    return part
-
-
-def load_curves(outputs: "str | Path | pd.DataFrame" = "outputs") -> pd.DataFrame:
-    """One row for each epoch of each run: folder, epoch, lr, losses, accuracies, seconds.
-
-    Takes a folder or a table of runs. What could not be read is in `attrs["unreadable"]`, reason by folder.
-    """
-    runs = outputs if isinstance(outputs, pd.DataFrame) else load_runs(outputs)
-    folders: list[str] = []
-    rows: list[dict[str, Any]] = []
-    unreadable: dict[str, str] = {}
-    for folder in runs["folder"]:
-        try:
-            found = read_curve(folder)
-        except Problem as problem:
-            unreadable[folder] = str(problem)
-            continue
-        rows += found
-        folders += [folder] * len(found)
-    columns: dict[str, Any] = {"folder": pd.array(folders, dtype=TEXT)}
-    for name in (*CURVES, *EXTRAS):
-        kind = WHOLE if name == "epoch" else NUMBER
-        columns[name] = pd.array([row.get(name) for row in rows], dtype=kind)
-    frame = pd.DataFrame(columns)
-    frame.attrs["unreadable"] = unreadable
-    return frame
-
-
-def _row(root: str, read: _Read) -> Row:
-    """A row of the table: what was read, where it lies, and which accuracy is shown."""
-    row, config = read.row, read.config
-    inside = re.match(r"(?:.*/)?(runs|sweeps|confirm)/([^/]+)(?:/([^/]+))?", f"{root}/{read.folder}")
+def _row(root: Path, place: str, folder: str, problem: str | None) -> Row:
+    """What was read of a run, where it lies, and which accuracy is shown; `place` is the resolved root."""
+    row, config = ({"status": UNREADABLE, "reason": problem}, {}) if problem else read_run(root / folder)
+    inside = re.match(r"(?:.*/)?(runs|sweeps|confirm)/([^/]+)(?:/([^/]+))?", f"{place}/{folder}")
     source, name, trial = inside.groups() if inside else (None, None, None)
     validation, test = row.get("val_accuracy"), row.get("test_accuracy")
     accuracy = test if validation is None else validation
     return {
         **row,
-        "folder": read.folder,
         "source": source,
         "study": config.get("study") or (name if source in ("sweeps", "confirm") else None),
         "trial": _number(config.get("trial.number", trial if source == "sweeps" else None)),
         "accuracy": accuracy,
         "accuracy_of": None if accuracy is None else "test" if validation is None else "validation",
+        **{key: value for key, value in config.items() if key not in COLUMNS},
     }
 
 
@@ -187,8 +95,21 @@ def _number(value: Any) -> int | None:
     return int(value) if str(value).isdigit() else None
 
 
+def _frame(folders: list[str], rows: cache.Rows) -> pd.DataFrame:
+    """The typed DataFrame of these rows."""
+    missing = cache.Column([None], np.full(rows.count, -1))
+    columns = {"folder": pd.array(folders, dtype=TEXT)}
+    for name in dict.fromkeys([*COLUMNS, *rows.columns]):
+        if name != "folder":
+            column = rows.columns.get(name, missing)
+            kind = COLUMNS.get(name)
+            values = pd.array(column.values, dtype=kind) if kind else _typed(column.values)
+            columns[name] = values.take(column.codes, allow_fill=True)
+    return pd.DataFrame(columns)
+
+
 def _typed(values: list[Any]) -> Any:
-    """A column of the narrowest type that holds all values, text where they differ in kind."""
+    """The values in the narrowest type that holds them all, as text where they differ in kind."""
     kinds = {type(value) for value in values if value is not None}
     if kinds <= {bool} and kinds:
         return pd.array(values, dtype=YES_NO)

@@ -1,4 +1,4 @@
-"""The leaderboard, as text for a terminal, as Markdown and as cells for a page."""
+"""Runs in order, the columns of a leaderboard, and how values are written; as text and as Markdown."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 
 from cifar_arch.experiment import SYNTHETIC
-from cifar_arch.report.effects import main_part, settings, swept
+from cifar_arch.report.effects import compared, main_part, settings, swept
+from cifar_arch.terminal import table
 
 BEST_FIRST = "-accuracy"
 # key: (label with unit, how a value is written); what is not here is written as it is
@@ -29,14 +30,13 @@ LABELS: dict[str, tuple[str, str]] = {
 }
 BASE = ("rank", "val_accuracy", "test_accuracy", "params", "receptive_field", "macs")
 MOST_SETTINGS = 14
-LEFT_OUT_FIRST = ("seconds", "epochs_done", "macs", "status", "seed", "data", "receptive_field")
 
 
 def ranking(runs: pd.DataFrame, sort: str = BEST_FIRST) -> pd.DataFrame:
-    """The runs in order: `column` upwards, `-column` downwards; missing values and ties by the folder last.
+    """The runs with their rank: ascending by `column`, descending by `-column`; missing values last.
 
-    By the accuracy means: completed runs before others, those on the synthetic data set behind, and so
-    those that have a test accuracy alone, which chooses nothing.
+    By accuracy, completed runs come first; among them those on the synthetic data set last, and before
+    these the ones that have only a test accuracy, which must decide nothing.
     """
     keys, downwards = [sort.lstrip("-")], [not sort.startswith("-")]
     order = runs.assign(
@@ -49,37 +49,20 @@ def ranking(runs: pd.DataFrame, sort: str = BEST_FIRST) -> pd.DataFrame:
     order = order.sort_values(keys, ascending=downwards, kind="stable", na_position="last", ignore_index=True)
     ranked = order.drop(columns=["_unfinished", "_synthetic", "_tested"])
     ranked.insert(0, "rank", range(1, len(ranked) + 1))
-    ranked.attrs = {**runs.attrs, "sort": sort.lstrip("-")}
     return ranked
 
 
-def shown_columns(runs: pd.DataFrame) -> list[str]:
+def shown_columns(runs: pd.DataFrame, sort: str = BEST_FIRST) -> list[str]:
     """What a leaderboard shows: results, sizes, the settings in which the runs differ, and the folder.
 
     The column that it is sorted by is always among them.
     """
     base = [name for name in BASE if runs[name].notna().any()]
-    if (sort := runs.attrs["sort"]) != "accuracy":  # that of validation or test, both shown
-        base.append(sort)
+    if (column := sort.lstrip("-")) != "accuracy":  # that of validation or test, both shown
+        base.append(column)
     chosen = [name for name in swept(runs) if name != "data"][:MOST_SETTINGS]
     further = [name for name in ("data", "seed") if runs[name].nunique() > 1]
     return list(dict.fromkeys([*base, *chosen, *further, "epochs_done", "seconds", "status", "folder"]))
-
-
-def fitting(frame: pd.DataFrame, columns: Sequence[str], width: int) -> list[str]:
-    """The columns without as many as it takes for `text` to be at most `width` characters wide.
-
-    Effort goes first, then the settings from the last one on; accuracies, parameters, the folder and the
-    column that is sorted by stay.
-    """
-    kept = list(columns)
-    chosen = [name for name in reversed(columns) if name not in (*BASE, "folder", *LEFT_OUT_FIRST)]
-    for name in (*LEFT_OUT_FIRST, *chosen):
-        if max(map(len, text(frame, kept).splitlines())) <= width:
-            break
-        if name in kept and name != frame.attrs["sort"]:
-            kept.remove(name)
-    return kept
 
 
 def label(column: str) -> str:
@@ -104,20 +87,13 @@ def cells(frame: pd.DataFrame, columns: Sequence[str]) -> list[list[str]]:
 
 
 def text(frame: pd.DataFrame, columns: Sequence[str]) -> str:
-    """The table for a terminal, numbers to the right."""
-    rows = [[label(name) for name in columns], *cells(frame, columns)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
-    right = [pd.api.types.is_numeric_dtype(frame[name]) for name in columns]
-    return "\n".join(
-        "  ".join(
-            c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True)
-        ).rstrip()
-        for row in rows
-    )
+    """These columns for a terminal, numbers to the right."""
+    left = {place for place, name in enumerate(columns) if not pd.api.types.is_numeric_dtype(frame[name])}
+    return table([[label(name) for name in columns], *cells(frame, columns)], left)
 
 
 def markdown(frame: pd.DataFrame, columns: Sequence[str]) -> str:
-    """The table as Markdown; a vertical bar in a value is escaped."""
+    """These columns as Markdown; a vertical bar in a value is escaped."""
     right = [pd.api.types.is_numeric_dtype(frame[name]) for name in columns]
     rows = [
         [label(name) for name in columns],
@@ -128,19 +104,18 @@ def markdown(frame: pd.DataFrame, columns: Sequence[str]) -> str:
 
 
 def grouped(runs: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Mean, std, n and best of the completed runs' accuracy for each value of a column, the best first.
+    """Columns: `column`, then mean, std, n and the highest accuracy of the completed runs, the best first.
 
-    Validation accuracies where there are some, and without the synthetic data where others are there.
+    Validation accuracies where there are some, and no synthetic data where there are others.
     """
-    done = runs[(runs["status"] == "completed") & runs["accuracy"].notna()]
-    done = main_part(done)
-    table = done.groupby(column, dropna=False)["accuracy"].agg(["mean", "std", "max", "count"]).reset_index()
-    table = table.rename(columns={"count": "n", "max": "accuracy"})
-    return table.sort_values("mean", ascending=False, ignore_index=True)
+    done = main_part(compared(runs))
+    found = done.groupby(column, dropna=False)["accuracy"].agg(["mean", "std", "count", "max"]).reset_index()
+    found = found.rename(columns={"count": "n", "max": "accuracy"})
+    return found.sort_values("mean", ascending=False, ignore_index=True)
 
 
 def notes(runs: pd.DataFrame) -> list[str]:
-    """What a reader has to know to read the accuracies rightly, a sentence each."""
+    """What a reader must know to interpret the accuracies, a sentence each."""
     found = []
     counts = runs["status"].value_counts()
     found.append(
@@ -161,7 +136,7 @@ def notes(runs: pd.DataFrame) -> list[str]:
 
 
 def target_line(runs: pd.DataFrame) -> str | None:
-    """Whether the target was reached, on test images and on CIFAR-10 alone; or the distance to it."""
+    """How many tested runs reach their target, or how far the best is from it; None without tested runs."""
     held = runs[runs["reaches_target"].notna()]
     if not len(held):
         return None
@@ -176,7 +151,7 @@ def target_line(runs: pd.DataFrame) -> str | None:
 
 
 def settings_line(runs: pd.DataFrame) -> str:
-    """What all runs have in common, the keys that people ask for first."""
+    """What all runs have in common, of the keys that people ask for first."""
     names = ("data", "training.epochs", "training.batch_size", "training.optimizer", "device")
     common = [n for n in names if n in runs and runs[n].nunique() == 1]
     return ", ".join(

@@ -22,8 +22,8 @@ COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 }
 
 
-def where(runs: pd.DataFrame, condition: str) -> pd.DataFrame:
-    """The runs that keep `condition`; a comparison with a missing value is false.
+def filter_runs(runs: pd.DataFrame, condition: str) -> pd.DataFrame:
+    """The runs that meet `condition`; a comparison with a missing value is false.
 
     Raises ConfigError for anything but comparisons of columns.
     """

@@ -1,0 +1,46 @@
+"""A report as files: report.html, leaderboard.md, runs.csv, runs.parquet, figures/."""
+
+import importlib.util
+from pathlib import Path
+
+from cifar_arch.report import tables
+from cifar_arch.report.figures import report_figures
+from cifar_arch.report.page import html
+from cifar_arch.report.report import Report
+from cifar_arch.runfolder import atomic
+from cifar_arch.schema import ConfigError
+
+PARQUET = "pyarrow"  # the package that writes it
+BEST_RUNS = 100  # rows of leaderboard.md
+
+
+def write(report: Report, to: Path) -> list[str]:
+    """Writes the report and returns what could not be written, a sentence each."""
+    if to.exists() and not to.is_dir():
+        raise ConfigError(f"--to: {str(to)!r} is no folder; name one that the report may be written to")
+    hints = []
+    with atomic(to / "runs.csv") as temporary:
+        report.runs.to_csv(temporary, index=False, encoding="utf-8")
+    if importlib.util.find_spec(PARQUET):
+        with atomic(to / "runs.parquet") as temporary:
+            report.runs.to_parquet(temporary, index=False)
+    else:
+        hints.append("runs.parquet needs a package that is not installed: uv sync --extra report")
+    with atomic(to / "leaderboard.md") as temporary:
+        temporary.write_text(leaderboard(report), encoding="utf-8")
+    figures = report_figures(report)
+    for name, figure in figures.items():
+        with atomic(to / "figures" / f"{name}.png") as temporary:
+            figure.savefig(temporary, format="png", dpi=150)
+    with atomic(to / "report.html") as temporary:
+        temporary.write_text(html(report, figures), encoding="utf-8")
+    return hints
+
+
+def leaderboard(report: Report) -> str:
+    """The notes and the best runs as Markdown."""
+    lines = [f"- {note}" for note in report.notes]
+    if len(report.runs) > BEST_RUNS:
+        lines.append(f"- the first {BEST_RUNS} of {len(report.runs):,}; all are in runs.csv")
+    body = tables.markdown(report.runs.head(BEST_RUNS), report.columns)
+    return "# Leaderboard\n\n" + "\n".join(lines) + "\n\n" + body

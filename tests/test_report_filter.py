@@ -1,0 +1,87 @@
+import math
+
+import pandas as pd
+import pytest
+
+from cifar_arch.report.filter import filter_runs, require_column
+from cifar_arch.schema import ConfigError
+
+RUNS = pd.DataFrame(
+    {
+        "folder": ["a", "b", "c"],
+        "params": pd.array([100, 200, None], dtype="Int64"),
+        "accuracy": [0.5, 0.9, math.nan],
+        "training.lr": [0.1, 0.2, 0.3],
+        "t1": pd.array(["strided", "dilated", None], dtype="str"),
+        "reaches_target": pd.array([False, True, None], dtype="boolean"),
+    }
+)
+
+KEPT = {
+    "params < 150": "a",
+    "params <= 1_00": "a",
+    "200 == params": "b",
+    "100 < params <= 200": "b",
+    "params != 100": "b",  # a missing value is neither equal nor unequal
+    "not params < 150": "bc",
+    "t1 == 'dilated' or params < 150": "ab",
+    "(t1 == 'dilated' or params < 150) and accuracy > 0.6": "b",
+    "t1 in ['strided', 'mixed']": "a",
+    "t1 not in ('strided',)": "b",
+    "training.lr >= 0.2": "bc",
+    "accuracy > training.lr": "ab",
+    "accuracy > -1": "ab",
+    "reaches_target": "b",
+    "reaches_target == True": "b",
+    "params < 0": "",
+}
+
+
+@pytest.mark.parametrize(("condition", "kept"), KEPT.items())
+def test_the_runs_that_meet_the_condition_stay(condition: str, kept: str) -> None:
+    assert "".join(filter_runs(RUNS, condition)["folder"]) == kept
+
+
+REFUSED = {
+    "param < 3": "no column 'param'; did you mean 'params'?",
+    "lr < 3": "no column 'lr'; did you mean 'training.lr'?",
+    "training.rl < 3": "did you mean 'training.lr'?",
+    "zzz < 3": "no column 'zzz'; there are folder, params, accuracy",
+    "t1 == dilated": "no column 'dilated'",
+    "t1 < 3": "t1 holds text and cannot be compared with 3",
+    "params == 'many'": "params holds numbers and cannot be compared with 'many'",
+    "params <": "'params <' cannot be read; allowed are comparisons of columns",
+    "": "'' cannot be read",
+    "params": "'params' is not allowed there; allowed are comparisons",
+    "1 < 2": "'1' is not allowed there",
+    "params + 1 < 3": "'params + 1' is not allowed there",
+    "params is 3": "'params' is not allowed there",
+    "params in t1": "'t1' is not allowed there",
+    "__import__('os').system('true')": "is not allowed there",
+    "len(t1) < 3": "'len(t1)' is not allowed there",
+    "params.__class__ == 3": "no column 'params.__class__'",
+    "().__class__ == 3": "'().__class__' is not allowed there",
+    "t1[0] == 'd'": "is not allowed there",
+    "params < (lambda: 3)": "is not allowed there",
+    "params < 3 if True else False": "is not allowed there",
+    "[x for x in params] == 3": "is not allowed there",
+    "f'{params}' == 3": "is not allowed there",
+    "(x := 3) < params": "is not allowed there",
+    "params < 3; params": "cannot be read",
+    "not " * 5000 + "reaches_target": "--where: ",
+}
+
+
+@pytest.mark.parametrize(("condition", "message"), REFUSED.items(), ids=[c[:30] for c in REFUSED])
+def test_anything_else_is_refused_in_a_sentence(condition: str, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        filter_runs(RUNS, condition)
+    assert str(error.value).startswith("--where: ")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_column_to_sort_by_is_named_too() -> None:
+    assert require_column(RUNS, "params", "--sort") == "params"
+    with pytest.raises(ConfigError, match=r"^--sort: no column 'acuracy'; did you mean 'accuracy'\?$"):
+        require_column(RUNS, "acuracy", "--sort")

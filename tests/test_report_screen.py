@@ -1,0 +1,46 @@
+"""What the terminal shows, and what it leaves out where there is no room."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from generated_runs import load_small_sweep
+
+from cifar_arch.report.report import Report
+from cifar_arch.report.screen import fitting, screen
+from cifar_arch.report.tables import text
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    return load_small_sweep(tmp_path_factory.mktemp("screen"))
+
+
+NARROWEST = "rank val_accuracy params folder"  # what a line is for stays in any case
+KEPT = {
+    200: "rank val_accuracy params receptive_field macs c4 t1 model.width epochs_done seconds status folder",
+    120: "rank val_accuracy params receptive_field macs c4 t1 model.width status folder",
+    100: "rank val_accuracy params receptive_field c4 t1 model.width folder",
+    80: "rank val_accuracy params c4 t1 folder",
+    20: NARROWEST,
+}
+
+
+@pytest.mark.parametrize(("room", "kept"), KEPT.items())
+def test_a_line_is_no_wider_than_the_room(runs: pd.DataFrame, room: int, kept: str) -> None:
+    report = Report.of(runs, Path("outputs"))
+    assert " ".join(fitting(report.runs, report.columns, room)) == kept
+    width = max(map(len, text(report.runs, kept.split()).splitlines()))
+    assert width <= room or kept == NARROWEST
+
+
+@pytest.mark.parametrize("sort", ["macs", "-seconds", "c4"])
+def test_the_column_that_is_sorted_by_stays(runs: pd.DataFrame, sort: str) -> None:
+    report = Report.of(runs, Path("outputs"), sort)
+    assert sort.lstrip("-") in fitting(report.runs, report.columns, 20, sort)
+
+
+def test_what_is_left_out_is_said(runs: pd.DataFrame) -> None:
+    report = Report.of(runs, Path("outputs"))
+    assert "no room for MACs, epochs done, seconds, status: report.html has them" in screen(report, 100)
+    assert "no room" not in screen(report)
