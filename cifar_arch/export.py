@@ -28,7 +28,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m cifar_arch.export", description=__doc__)
     parser.add_argument("run", type=Path, help="a run folder: outputs/runs/<date>/<time>")
     parser.add_argument("--data", help="folder that holds cifar-10-batches-py (default: the run's)")
-    parser.add_argument("--to", type=Path, help="file to write (default: network.onnx in the run folder)")
+    parser.add_argument(
+        "--to", type=Path, help="file or folder to write to (default: network.onnx in the run folder)"
+    )
     arguments = parser.parse_args()
     with sentences():
         path, difference = export(arguments.run, arguments.to, arguments.data)
@@ -54,6 +56,8 @@ def export(path: Path, to: Path | None = None, root: str | None = None) -> tuple
     pictures = run.pictures(root)
     network = run.network()
     target = to or run.folder.onnx
+    if target.is_dir():
+        target /= run.folder.onnx.name
     images = pictures.test.images[:CHECKED].transpose(0, 3, 1, 2).astype(np.float32)
     with atomic(target) as temporary:
         _write(network, temporary, pictures.classes)

@@ -47,6 +47,21 @@ def test_a_finished_run_becomes_a_typed_row(tmp_path: Path) -> None:
     assert frame.attrs == {}  # nothing that a filter of the user would lose
 
 
+def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
+    outputs, elsewhere = tmp_path / "outputs", tmp_path / "elsewhere"
+    write_run(outputs / "runs" / "a")
+    write_run(elsewhere / "b")
+    (outputs / "runs" / "again").symlink_to(outputs / "runs" / "a")
+    (outputs / "linked").symlink_to(elsewhere)
+    (outputs / "twice").symlink_to(elsewhere / "b")
+    (outputs / "up").symlink_to(tmp_path)
+    (elsewhere / "back").symlink_to(outputs)
+    (outputs / "nowhere").symlink_to(tmp_path / "nowhere")
+    for _ in range(2):  # the second time from the cache
+        found = load_runs(outputs)["folder"].tolist()
+        assert found == [f"{outputs}/linked/b", f"{outputs}/runs/a"]
+
+
 def test_params_are_those_of_the_network_and_width_auto_is_solved(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "runs" / "a", width="auto")
     network = json.loads(folder.architecture.read_text(encoding="utf-8"))

@@ -12,6 +12,7 @@ from cifar_arch.provenance import flatten
 from cifar_arch.record import decides_result
 from cifar_arch.report import load_runs
 from cifar_arch.report.effects import importances, interval, paired_effects, repeats, swept
+from cifar_arch.report.tables import cells
 
 KINDS = ["strided", "dilated"]
 
@@ -176,6 +177,35 @@ def test_repeats_give_mean_std_and_n_over_seeds(tmp_path: Path) -> None:
     write_run(tmp_path / "runs" / "other", 0.9, t1="dilated")
     (row,) = repeats(load_runs(tmp_path)).to_dict("records")
     assert (row["mean"], row["std"], row["n"]) == (pytest.approx(0.6), pytest.approx(0.1), 3)
+
+
+def test_runs_of_an_equal_seed_are_no_repeats(tmp_path: Path) -> None:
+    for number, (seed, accuracy) in enumerate([(0, 0.5), (1, 0.7), (0, 0.5), (1, 0.7)]):
+        write_run(tmp_path / "runs" / str(number), accuracy, seed=seed)
+    write_run(tmp_path / "runs" / "4", 0.9, seed=3, t1="dilated")
+    write_run(tmp_path / "runs" / "5", 0.9, seed=3, t1="dilated")
+    (row,) = repeats(load_runs(tmp_path)).to_dict("records")
+    assert (row["mean"], row["std"], row["n"]) == (pytest.approx(0.6), pytest.approx(0.02**0.5), 2)
+
+
+def test_null_is_a_level_like_any_other(tmp_path: Path) -> None:
+    space: dict[str, list[Any]] = {"training__clip": [None, 1], "t1": KINDS}
+    write_sweep(tmp_path, "s", space, lambda point: 0.5 + 0.02 * (point["training__clip"] == 1))
+    (tmp_path / "sweeps" / "s" / "9").mkdir()  # neither null nor 1, as its config is not known
+    (tmp_path / "sweeps" / "s" / "9" / "summary.json").write_text("{", encoding="utf-8")
+    runs = load_runs(tmp_path)
+    assert "training.clip" in swept(runs)
+    assert effect(tmp_path, "training.clip", "1", "null")["effect"] == pytest.approx(-0.02)
+    assert importances(runs).set_index("setting")["share"]["training.clip"] == pytest.approx(1)
+    assert cells(runs, ["training.clip"]) == [["null"], ["null"], ["1"], ["1"], [""]]
+
+
+def test_one_is_one_whether_written_as_a_float_or_not(tmp_path: Path) -> None:
+    for number, multipliers in enumerate([[1, 1, 2, 3], [1.0, 1.0, 2.0, 3.0]]):
+        write_run(tmp_path / "runs" / str(number), seed=number, model__multipliers=multipliers)
+    runs = load_runs(tmp_path)
+    assert runs["model.multipliers"].tolist() == ["[1,1,2,3]"] * 2
+    assert swept(runs) == []
 
 
 def test_importances_rank_what_moves_the_accuracy(exact: Path) -> None:

@@ -85,3 +85,34 @@ def test_a_column_to_sort_by_is_named_too() -> None:
     assert require_column(RUNS, "params", "--sort") == "params"
     with pytest.raises(ConfigError, match=r"^--sort: no column 'acuracy'; did you mean 'accuracy'\?$"):
         require_column(RUNS, "acuracy", "--sort")
+
+
+CLIP = pd.DataFrame(
+    {
+        "folder": ["null", "one", "half", "unknown"],
+        "training.clip": [math.nan, 1.0, 0.5, math.nan],
+        "training.lr": [0.1, 0.1, 0.1, math.nan],  # the last is a folder whose config cannot be read
+    }
+)
+NULLS = {
+    "training.clip != 1": ["null", "half"],
+    "training.clip == 1": ["one"],
+    "training.clip < 1": ["half"],
+    "training.clip == null": ["null"],
+    "training.clip != null": ["one", "half"],
+    "null == training.clip": ["null"],
+    "training.clip not in [1]": ["null", "half"],
+    "training.clip in [1, 0.5]": ["one", "half"],
+    "not training.clip == null": ["one", "half", "unknown"],
+}
+
+
+@pytest.mark.parametrize(("condition", "kept"), NULLS.items())
+def test_null_is_a_value_of_a_setting(condition: str, kept: list[str]) -> None:
+    assert filter_runs(CLIP, condition)["folder"].tolist() == kept
+
+
+def test_null_is_compared_with_a_column_alone() -> None:
+    for condition in ("null == null", "null == 1", "training.clip < null"):
+        with pytest.raises(ConfigError, match=r"^--where: 'null' is not allowed there; "):
+            filter_runs(CLIP, condition)

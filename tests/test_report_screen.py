@@ -34,6 +34,12 @@ def test_a_line_is_no_wider_than_the_room(runs: pd.DataFrame, room: int, kept: s
     assert width <= room or kept == NARROWEST
 
 
+def test_the_status_stays_where_it_says_something(runs: pd.DataFrame) -> None:
+    mixed = runs.assign(status=["completed"] * (len(runs) - 1) + ["pruned"])
+    report = Report.of(mixed, Path("outputs"))
+    assert fitting(report.runs, report.columns, 20) == [*NARROWEST.split()[:-1], "status", "folder"]
+
+
 @pytest.mark.parametrize("sort", ["macs", "-seconds", "c4"])
 def test_the_column_that_is_sorted_by_stays(runs: pd.DataFrame, sort: str) -> None:
     report = Report.of(runs, Path("outputs"), sort)

@@ -7,7 +7,7 @@ import pytest
 from generated_runs import load_small_sweep, write_run
 
 from cifar_arch.report import load_runs
-from cifar_arch.report.tables import ranking, shown_columns, target_line
+from cifar_arch.report.tables import markdown, ranking, shown_columns, target_line
 
 END = ["epochs_done", "seconds", "status", "folder"]
 
@@ -25,6 +25,12 @@ ADDED = {"-accuracy": [], "accuracy": [], "params": [], "-images_per_second": ["
 def test_what_differs_is_shown_and_what_is_sorted_by(runs: pd.DataFrame, sort: str, added: list[str]) -> None:
     first = ["rank", "val_accuracy", "params", "receptive_field", "macs", *added]
     assert shown_columns(ranking(runs, sort), sort) == [*first, "c4", "t1", "model.width", *END]
+
+
+def test_markdown_shows_text_as_it_stands(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"folder": ["<script>alert(1)</script>|a\r\nb"], "params": [1]})
+    line = markdown(frame, ["folder", "params"]).splitlines()[2]
+    assert line == "| &lt;script&gt;alert(1)&lt;/script&gt;\\|a b | 1 |"
 
 
 def test_the_target_is_held_against_tested_runs(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ Prints the best runs and writes report/: report.html, leaderboard.md, runs.csv, 
 """
 
 import argparse
+import contextlib
 import shutil
 import sys
 from pathlib import Path
@@ -42,7 +43,9 @@ def _report(arguments: argparse.Namespace) -> None:
     if arguments.group_by:
         require_column(runs, arguments.group_by, "--group-by")
     report = Report.of(runs, arguments.outputs, arguments.sort, arguments.group_by)
-    print(screen(report, shutil.get_terminal_size().columns if sys.stdout.isatty() else None))
+    with contextlib.suppress(BrokenPipeError):  # as after `| head`: the files are written all the same
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        print(screen(report, width), flush=True)
 
     from cifar_arch.report.files import write  # with matplotlib: nothing to wait for after a mistake
 

@@ -29,11 +29,32 @@ def settings(runs: pd.DataFrame) -> list[str]:
     return [*keys, "seed", "data"]
 
 
+def nulls(runs: pd.DataFrame, name: str) -> pd.Series:
+    """Where a setting is null, which is a value like any other, rather than not part of a run's config.
+
+    A network has only the settings of its blocks; the other parts of a config are whole wherever it is known.
+    """
+    keys = [key for key in runs if "." in key and not key.startswith("model.")]
+    if name not in keys:
+        return pd.Series(False, index=runs.index)
+    return runs[name].isna() & runs[keys].notna().any(axis=1)
+
+
+def levels(runs: pd.DataFrame, name: str) -> list[Any]:
+    """The value of a setting in each run, null as "null"; not a number where it is not part of the run."""
+    values = runs[name].astype(object)
+    return list(values.mask(nulls(runs, name), "null"))
+
+
+def varies(runs: pd.DataFrame, name: str) -> bool:
+    return runs[name].nunique() + bool(nulls(runs, name).any()) > 1
+
+
 def swept(runs: pd.DataFrame) -> list[str]:
     """The settings in which the runs differ, in the words of the command line where there are some."""
     forms = [name for name in (*STAGES, *TRANSITIONS) if runs[name].nunique() > 1]
     covered = tuple(f"model.{name}." for name in (*STAGES, *TRANSITIONS))
-    others = [k for k in settings(runs) if not k.startswith(covered) and runs[k].nunique() > 1]
+    others = [k for k in settings(runs) if not k.startswith(covered) and varies(runs, k)]
     return [*forms, *(k for k in others if k != "seed")]
 
 
@@ -153,8 +174,8 @@ def _factors(runs: pd.DataFrame) -> dict[str, list[Factor]]:
     ]
     covered = below(*STAGES, *TRANSITIONS) | {"seed", "data"}
     for key in config:
-        if key not in covered and 1 < runs[key].nunique() <= 50:
-            factors[key] = [Factor(key, runs[key].astype(object).tolist(), frozenset({key}))]
+        if key not in covered and varies(runs, key) and runs[key].nunique() <= 50:
+            factors[key] = [Factor(key, levels(runs, key), frozenset({key}))]
     return factors
 
 
@@ -171,15 +192,18 @@ def _forms(runs: pd.DataFrame, stage: str) -> list[Any]:
 
 
 def repeats(runs: pd.DataFrame) -> pd.DataFrame:
-    """Configurations that were run with several seeds: mean, std and n of their accuracy, best first."""
+    """Configurations that were run with several seeds: mean, std and n of their accuracy, best first.
+
+    Runs of an equal seed as well are no independent ones: they count once, with their mean.
+    """
     done = compared(runs)
     columns = [name for name in settings(done) if name != "seed"]
     rows = []
     for _, group in done.groupby(columns, dropna=False, sort=False) if columns and len(done) else ():
-        if group["seed"].nunique() > 1:
-            accuracy = group["accuracy"]
+        accuracy = group.groupby("seed")["accuracy"].mean()
+        if len(accuracy) > 1:
             first = group.iloc[0][["folder", "accuracy_of", "params"]]
-            rows.append((*first, accuracy.mean(), accuracy.std(), len(group)))
+            rows.append((*first, accuracy.mean(), accuracy.std(), len(accuracy)))
     frame = pd.DataFrame(rows, columns=["folder", "accuracy_of", "params", "mean", "std", "n"])
     return frame.sort_values("mean", ascending=False, ignore_index=True)
 

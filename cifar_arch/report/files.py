@@ -39,7 +39,7 @@ def write(report: Report, to: Path) -> list[str]:
 
 def leaderboard(report: Report) -> str:
     """The notes and the best runs as Markdown."""
-    lines = [f"- {note}" for note in report.notes]
+    lines = [f"- {tables.in_markdown(note)}" for note in report.notes]
     if len(report.runs) > BEST_RUNS:
         lines.append(f"- the first {BEST_RUNS} of {len(report.runs):,}; all are in runs.csv")
     body = tables.markdown(report.runs.head(BEST_RUNS), report.columns)

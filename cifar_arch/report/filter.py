@@ -9,9 +9,11 @@ from typing import Any
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
+from cifar_arch.report.effects import nulls
 from cifar_arch.schema import ConfigError
 
 ALLOWED = "allowed are comparisons of columns, as in --where \"params < 100_000 and t1 == 'dilated'\""
+NULL = "null"
 COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Lt: operator.lt,
     ast.LtE: operator.le,
@@ -23,8 +25,9 @@ COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 
 
 def filter_runs(runs: pd.DataFrame, condition: str) -> pd.DataFrame:
-    """The runs that meet `condition`; a comparison with a missing value is false.
+    """The runs that meet `condition`; a comparison with a value that a run has not is false.
 
+    A setting that is null differs from every number: it is met by `training.clip != 1`, and by `== null`.
     Raises ConfigError for anything but comparisons of columns.
     """
     try:
@@ -83,16 +86,29 @@ def _comparison(runs: pd.DataFrame, op: ast.cmpop, left: ast.AST, right: ast.AST
     compare = COMPARISONS.get(type(op))
     if compare is None or not any(isinstance(n, ast.Name | ast.Attribute) for n in (left, right)):
         raise _refused(left)
+    if NULL in map(ast.unparse, (left, right)):
+        return _null_comparison(runs, op, left, right)
     a, b = _operand(runs, left), _operand(runs, right)
     if _is_text(a) != _is_text(b):
         name, value = (ast.unparse(left), b) if isinstance(a, pd.Series) else (ast.unparse(right), a)
         kind = "text" if _is_text(runs[name]) else "numbers"
         other = repr(value) if not isinstance(value, pd.Series) else ast.unparse(right)
         raise ConfigError(f"--where: {name} holds {kind} and cannot be compared with {other}")
-    missing = pd.Series(False, index=runs.index)
+    missing, null = (pd.Series(False, index=runs.index) for _ in range(2))
     for side in (a, b):
-        missing |= side.isna() if isinstance(side, pd.Series) else False
-    return _filled(pd.Series(compare(a, b), index=runs.index)) & ~missing
+        if isinstance(side, pd.Series):
+            missing |= side.isna()
+            null |= nulls(runs, str(side.name))
+    met = _filled(pd.Series(compare(a, b), index=runs.index)) & ~missing
+    return met | null if isinstance(op, ast.NotEq) else met
+
+
+def _null_comparison(runs: pd.DataFrame, op: ast.cmpop, left: ast.AST, right: ast.AST) -> pd.Series:
+    null, side = (right, left) if ast.unparse(right) == NULL else (left, right)
+    if not isinstance(op, ast.Eq | ast.NotEq) or not isinstance(side, ast.Attribute):
+        raise _refused(null)
+    name = _column(runs, side)
+    return nulls(runs, name) if isinstance(op, ast.Eq) else runs[name].notna()
 
 
 def _membership(runs: pd.DataFrame, inside: bool, left: ast.AST, right: ast.AST) -> pd.Series:
@@ -100,7 +116,7 @@ def _membership(runs: pd.DataFrame, inside: bool, left: ast.AST, right: ast.AST)
         raise _refused(right)
     column = runs[_column(runs, left)]
     found = column.isin([_constant(item) for item in right.elts])
-    return (found if inside else ~found) & column.notna()
+    return found & column.notna() if inside else ~found & (column.notna() | nulls(runs, str(column.name)))
 
 
 def _operand(runs: pd.DataFrame, node: ast.AST) -> Any:

@@ -29,14 +29,36 @@ def require_folder(root: Path) -> None:
         raise ConfigError(f"outputs: the folder {str(root)!r} cannot be read ({error.strerror})") from error
 
 
-def find(root: str, known: Container[str], folder: str = "") -> Iterator[tuple[str, str | None]]:
+def find(root: str, known: Container[str]) -> Iterator[tuple[str, str | None]]:
     """(path below root, what is wrong with it) of every run, and of every folder that ends in none.
 
-    Folders that are `known` to be runs are not looked into.
+    Folders that are `known` to be runs are not looked into. Linked folders are followed, each place once.
     """
+    links: list[str] = []
+    yield from _below(root, known, "", links)
+    places = [Path(root).resolve()]
+    while links:
+        batch = sorted((Path(root, link).resolve(), link) for link in links)  # the outer places first
+        links.clear()
+        for real, link in batch:
+            if any(real.is_relative_to(place) or place.is_relative_to(real) for place in places):
+                continue  # seen already, or a link to what it lies in
+            places.append(real)
+            if link in known:
+                yield link, None
+            else:
+                yield from _below(root, known, link, links)
+
+
+def _below(
+    root: str, known: Container[str], folder: str, links: list[str]
+) -> Iterator[tuple[str, str | None]]:
+    """What `find` yields for a folder, but for the linked ones, which are added to `links`."""
     try:
         with os.scandir(os.path.join(root, folder)) as entries:
-            names = {entry.name: entry.is_dir(follow_symlinks=False) for entry in entries}
+            inside = list(entries)
+            names = {entry.name: entry.is_dir() for entry in inside}
+            linked = {entry.name for entry in inside if entry.is_symlink()}
     except OSError as error:
         yield folder, f"the folder cannot be read ({error.strerror})"
         return
@@ -48,10 +70,12 @@ def find(root: str, known: Container[str], folder: str = "") -> Iterator[tuple[s
         yield folder, "no run: it holds none of " + ", ".join(sorted(MARKS - {".hydra"}))
     for name in below:
         path = f"{folder}/{name}" if folder else name
-        if path in known:
+        if name in linked:
+            links.append(path)
+        elif path in known:
             yield path, None
         else:
-            yield from find(root, known, path)
+            yield from _below(root, known, path, links)
 
 
 def stamp(root: str, folder: str) -> Stamp | None:

@@ -136,6 +136,16 @@ def _forms(config: Row) -> Row:
 
 def _plain(value: Any) -> Any:
     """A scalar; lists as the command line writes them, [1,2,2,1]."""
-    if isinstance(value, list | dict):
-        return msgspec.json.encode(value).decode()
+    return msgspec.json.encode(_whole(value)).decode() if isinstance(value, list | dict) else value
+
+
+def _whole(value: Any) -> Any:
+    """The same value, with 1 for 1.0: one is how a config writes it, the other how a network does."""
+    match value:
+        case list():
+            return [_whole(item) for item in value]
+        case dict():
+            return {name: _whole(item) for name, item in value.items()}
+        case float() if value.is_integer():
+            return int(value)
     return value

@@ -42,11 +42,12 @@ def fitting(
     """As many of the columns as fit in lines of `width` characters.
 
     The cost of a run is left out first, then its settings from the last one on; accuracies, parameters,
-    the folder and the column that is sorted by stay.
+    the folder, the column that is sorted by, and the status where one is not completed, stay.
     """
     kept = list(columns)
     settings = [name for name in reversed(columns) if name not in (*tables.BASE, "folder", *LEFT_OUT_FIRST)]
-    for name in (*LEFT_OUT_FIRST, *settings):
+    said = () if (frame["status"] == "completed").all() else ("status",)
+    for name in (n for n in (*LEFT_OUT_FIRST, *settings) if n not in said):
         if max(map(len, tables.text(frame, kept).splitlines())) <= width:
             break
         if name in kept and name != sort.lstrip("-"):

@@ -1,12 +1,13 @@
 """Runs in order, the columns of a leaderboard, and how values are written; as text and as Markdown."""
 
+import html
 from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
 from cifar_arch.experiment import SYNTHETIC
-from cifar_arch.report.effects import compared, main_part, settings, swept
+from cifar_arch.report.effects import compared, main_part, nulls, settings, swept
 from cifar_arch.terminal import table
 
 BEST_FIRST = "-accuracy"
@@ -80,10 +81,14 @@ def cell(column: str, value: Any) -> str:
 
 def cells(frame: pd.DataFrame, columns: Sequence[str]) -> list[list[str]]:
     """The written values of these columns, row by row."""
-    return [
-        [cell(name, value) for name, value in zip(columns, row, strict=True)]
-        for row in zip(*(frame[name] for name in columns), strict=True)
+    written = [
+        [
+            "null" if null else cell(name, value)
+            for value, null in zip(frame[name], nulls(frame, name), strict=True)
+        ]
+        for name in columns
     ]
+    return [list(row) for row in zip(*written, strict=True)]
 
 
 def text(frame: pd.DataFrame, columns: Sequence[str]) -> str:
@@ -93,14 +98,19 @@ def text(frame: pd.DataFrame, columns: Sequence[str]) -> str:
 
 
 def markdown(frame: pd.DataFrame, columns: Sequence[str]) -> str:
-    """These columns as Markdown; a vertical bar in a value is escaped."""
+    """These columns as Markdown; in a value neither a vertical bar nor HTML means anything."""
     right = [pd.api.types.is_numeric_dtype(frame[name]) for name in columns]
     rows = [
         [label(name) for name in columns],
         ["---:" if r else "---" for r in right],
-        *([c.replace("|", "\\|").replace("\n", " ") for c in row] for row in cells(frame, columns)),
+        *([in_markdown(c) for c in row] for row in cells(frame, columns)),
     ]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+
+
+def in_markdown(text: str) -> str:
+    """The text in a line of Markdown, as it stands."""
+    return html.escape(" ".join(text.splitlines()), quote=False).replace("|", "\\|")
 
 
 def grouped(runs: pd.DataFrame, column: str) -> pd.DataFrame:
