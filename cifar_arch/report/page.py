@@ -3,7 +3,6 @@
 import base64
 import csv
 import io
-import json
 import re
 import zlib
 from collections.abc import Iterable
@@ -12,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import msgspec
 import pandas as pd
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from cifar_arch.analysis import Row, table_rows
 from cifar_arch.report import effects, figures, tables
 from cifar_arch.report.runs import load_curves
 from cifar_arch.runfolder import RunFolder
@@ -172,26 +173,25 @@ def table(frame: pd.DataFrame, columns: list[str]) -> dict[str, Any]:
 
 
 def layer_rows(folder: RunFolder) -> list[dict[str, Any]]:
-    """The layers that compute, from architecture.json; none where it cannot be read."""
+    """The lines of the layer table, from architecture.json; none where it cannot be read."""
     try:
-        layers = json.loads(folder.architecture.read_text())["layers"]
-        return [
-            {
-                "name": row["name"],
-                "output": "x".join(map(str, row["out_shape"])),
-                "kernel": f"{row['kernel']}x{row['kernel']}" if row["kind"] == "conv" else "",
-                "stride": row["stride"] or "",
-                "dilation": row["dilation"] or "",
-                "groups": row["groups"] or "",
-                "params": f"{row['params']:,}",
-                "macs": f"{row['macs']:,}",
-                "field": row["receptive_field"],
-            }
-            for row in layers
-            if row["kind"] in ("conv", "linear", "globalpool")
-        ]
-    except (OSError, ValueError, KeyError, TypeError):
+        layers = msgspec.convert(folder.read_json(folder.architecture)["layers"], list[Row])
+    except (OSError, ValueError, KeyError, msgspec.ValidationError):
         return []
+    return [
+        {
+            "name": row.name,
+            "output": "x".join(map(str, row.out_shape)),
+            "kernel": f"{row.kernel}x{row.kernel}" if row.kind == "conv" else "",
+            "stride": row.stride or "",
+            "dilation": row.dilation or "",
+            "groups": row.groups or "",
+            "params": f"{params:,}",
+            "macs": f"{row.macs:,}",
+            "field": row.receptive_field,
+        }
+        for row, params in table_rows(layers)
+    ]
 
 
 def svg(figure: Figure, done: pd.DataFrame) -> Markup:
