@@ -42,7 +42,7 @@ def holds_run(folder: RunFolder) -> bool:
         return True
     summary = folder.read_summary()
     if summary is None:
-        return folder.experiment.exists()
+        return folder.experiment.exists() or folder.architecture.exists()
     return bool(summary.epochs_done) or summary.status in (Status.COMPLETED, Status.PRUNED)
 
 

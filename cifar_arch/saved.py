@@ -82,6 +82,6 @@ class SavedRun:
     def _damaged(self, reason: str) -> ConfigError:
         return ConfigError(
             f"run: the weights {str(self.folder.weights)!r} are damaged or of another architecture "
-            f"({reason}); type python -m cifar_arch.run training.resume={shlex.quote(str(self.folder.path))} to have "
-            "them written again, or train the network again"
+            f"({reason}); type python -m cifar_arch.run training.resume={shlex.quote(str(self.folder.path))} "
+            "to have them written again, or train the network again"
         )
