@@ -4,6 +4,8 @@ Receptive fields follow Araujo, Norris and Sim (2019, "Computing receptive field
 neural networks"): r_out = r_in + (k - 1) * d * j_in and j_out = j_in * s, over both ways of a sum.
 """
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
 from cifar_arch.layers import (
@@ -76,6 +78,21 @@ def analyse(plan: Plan, size: int = IMAGE_SIZE) -> Analysis:
         fully_connected=any(row.kind == "linear" for row in rows),
         layers=tuple(rows),
     )
+
+
+def table_rows(layers: Iterable[Row]) -> list[tuple[Row, int]]:
+    """The layers that a table shows, each with its parameters and those of the norms after it.
+
+    These sum to the network's parameters.
+    """
+    shown: list[tuple[Row, int]] = []
+    for row in layers:
+        if row.kind == "norm" and shown:
+            above, params = shown.pop()
+            shown.append((above, params + row.params))
+        elif row.kind not in ("activation", "dropout"):
+            shown.append((row, row.params))
+    return shown
 
 
 def _thins(row: Row) -> bool:

@@ -13,15 +13,18 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from cifar_arch import experiment
 from cifar_arch.compose import COMPOSITION_ERRORS, CONF, anchored, plain, sentence
-from cifar_arch.experiment import Rejected
-from cifar_arch.record import Status, Summary
+from cifar_arch.experiment import Experiment, Rejected
+from cifar_arch.identity import changes, finished, holds_run
+from cifar_arch.record import Summary
 from cifar_arch.runfolder import RunFolder
+from cifar_arch.saved_config import began_with, saved_config
 from cifar_arch.schema import ConfigError, SearchStopped
 from cifar_arch.terminal import reader_left, unreadable
 
@@ -122,19 +125,47 @@ def _resume(folder: str, others: list[str]) -> None:
         )
     if not run.config.is_file():
         raise ConfigError(f"training.resume: {folder!r} is no run folder (it has no .hydra/config.yaml)")
-    summary = run.read_summary()
-    if summary and summary.status == Status.COMPLETED:
-        print(f"{folder} is complete; type python -m cifar_arch.evaluate {folder}")
+    config = saved_config(run)
+    experiment = Experiment.from_dict(config)
+    if changed := changes(run, experiment):
+        raise ConfigError(
+            f"training.resume: {str(run.config)!r} is no longer what the run began with ({changed}); "
+            "put it back, or run the other config in another folder"
+        )
+    if summary := finished(run, experiment):
+        _print_finished(summary, run.path)
         return
-    config = OmegaConf.load(run.config)
-    assert isinstance(config, DictConfig)
-    file = logging.FileHandler(run.log)
+    file = logging.FileHandler(run.log, encoding="utf-8")
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     console = logging.StreamHandler(sys.stdout)
     console.setLevel(logging.INFO)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[console, file])
     logging.getLogger("cifar_arch").setLevel(logging.DEBUG)
-    _run(plain(config), run.path, Path.cwd())
+    _run(config, run.path, Path.cwd())
+
+
+class Guard(Callback):
+    """Looks at the folder of a single run before Hydra writes there."""
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        """Ends the process where the folder holds another run, or this one and it is complete."""
+        try:
+            HydraConfig.instance().set_config(config)  # the folder's name may ask for values of Hydra
+            run = RunFolder(config.hydra.run.dir)
+            if not holds_run(run):
+                return
+            summary = finished(run, Experiment.from_dict(plain(config)), began_with(run))
+        except Exception as error:  # which Hydra would turn into a warning
+            sys.exit(_explain(error))
+        if summary:
+            _print_finished(summary, run.path)
+            sys.exit(0)
+
+
+def _print_finished(summary: Summary, folder: Path) -> None:
+    shown = _shown(folder, Path.cwd())
+    print(f"{shown} is complete, nothing is left to train; on record:")
+    _print_results(summary, shown)
 
 
 def _run(config: dict[str, Any], folder: Path, typed_in: Path) -> None:

@@ -1,5 +1,6 @@
 """What a run leaves beside its record: weights, figures, TensorBoard's file."""
 
+import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,14 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def save_weights(folder: RunFolder, network: "nn.Module") -> None:
-    from safetensors.torch import save_file
+def save_weights(folder: RunFolder, network: "nn.Module") -> str:
+    """Writes the weights and returns the SHA-256 of their file."""
+    from safetensors.torch import save
 
-    state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    content = save({name: tensor.contiguous() for name, tensor in network.state_dict().items()})
     with atomic(folder.weights) as temporary:
-        save_file(state, temporary)
+        temporary.write_bytes(content)  # save_file would leave a file that its owner alone can read
+    return hashlib.sha256(content).hexdigest()
 
 
 def write_tensorboard(folder: RunFolder, row: Epoch) -> None:

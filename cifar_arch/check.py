@@ -1,11 +1,10 @@
 """python -m cifar_arch.check [overrides] [--json] [--plot FILE]: analysis and verdict, without torch."""
 
 import argparse
-import itertools
 import json
 import sys
 
-from cifar_arch.analysis import Analysis, Row
+from cifar_arch.analysis import Analysis, Row, table_rows
 from cifar_arch.compose import compose
 from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import Verdict, judge
@@ -67,11 +66,7 @@ def totals(a: Analysis) -> str:
 def layer_table(a: Analysis) -> str:
     """A line for each layer that computes or moves something; a norm's parameters join the line above."""
     rows: list[tuple[str, ...]] = [("layer", "output", "kernel", "params", "MACs", "field", "jump")]
-    for index, row in enumerate(a.layers):
-        if row.kind not in ("norm", "activation", "dropout"):
-            joined = itertools.takewhile(lambda r: r.kind != "conv", a.layers[index + 1 :])
-            norms = sum(r.params for r in joined if r.kind == "norm") if row.kind == "conv" else 0
-            rows.append(_cells(row, row.params + norms))
+    rows += [_cells(row, params) for row, params in table_rows(a.layers)]
     return table(rows, left=range(3))
 
 

@@ -1,5 +1,6 @@
 """All that training needs to go on, saved and loaded."""
 
+import warnings
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -14,8 +15,6 @@ from cifar_arch.recipe import Recipe
 from cifar_arch.record import Epoch
 from cifar_arch.runfolder import atomic
 from cifar_arch.schema import ConfigError
-
-_UNREADABLE = (OSError, RuntimeError, LookupError, ValueError, TypeError, EOFError, UnpicklingError)
 
 
 class State:
@@ -61,12 +60,16 @@ class State:
         Raises ConfigError for a file that is damaged or of another experiment.
         """
         try:
-            saved = torch.load(path, weights_only=True, map_location=self.device)
+            with warnings.catch_warnings(action="ignore"):  # which advise to load it as code
+                saved = torch.load(path, weights_only=True, map_location=self.device)
             for name, part in self._parts().items():
                 part.load_state_dict(saved[name])
-            self.history = [Epoch(*row) for row in saved["history"]]
-        except _UNREADABLE as error:
+            rows = [dict(zip(Epoch.__struct_fields__, row, strict=True)) for row in saved["history"]]
+            self.history = msgspec.convert(rows, list[Epoch])
+        except Exception as error:  # unpickling raises whatever a damaged file leads it to
             reason = (str(error) or type(error).__name__).splitlines()[0]
+            if isinstance(error, UnpicklingError) or "weights_only" in str(error):
+                reason = "it is no checkpoint of ours"
             raise ConfigError(
                 f"training.resume: the checkpoint {str(path)!r} cannot be read ({reason}); "
                 "remove it to train from the start"

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cifar_arch import experiment
-from cifar_arch.record import Status, Summary
+from cifar_arch.identity import changes
+from cifar_arch.record import Status, Summary, decides_result
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError
 from cifar_arch.terminal import sentences, table
@@ -128,17 +129,16 @@ def _train(choice: Any, arguments: argparse.Namespace) -> Confirmed:
 
 def _finished(folder: RunFolder, config: dict[str, Any]) -> Summary | None:
     """The summary of a finished folder; None for one to train, whose config is saved."""
-    from cifar_arch.search.confirmation import save_config, saved_config
+    from cifar_arch.saved_config import began_with
+    from cifar_arch.search.confirmation import save_config
 
-    before = saved_config(folder)
-    if before is not None:
-        for key in ("epochs", "batch_size", "lr"):
-            old, new = before["training"][key], config["training"][key]
-            if old != new:
-                raise ConfigError(
-                    f"--epochs: {str(folder.path)!r} was begun with training.{key}={old}, now {new}; "
-                    "type the same again, or move that folder away"
-                )
+    wanted = experiment.Experiment.from_dict(config)
+    # A study that was removed and made again has other networks under the same numbers.
+    if different := changes(folder, wanted, began_with(folder), decides_result):
+        raise ConfigError(
+            f"confirm: {str(folder.path)!r} was begun with {different}; "
+            "type the same again, or move that folder away"
+        )
     summary = folder.read_summary()
     if summary and summary.status == Status.COMPLETED and summary.test_accuracy is not None:
         return summary

@@ -4,7 +4,10 @@ With --images FOLDER it classifies your own pictures instead.
 """
 
 import argparse
+import sys
+import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,11 +19,24 @@ from cifar_arch.saved import SavedRun
 from cifar_arch.schema import ConfigError
 from cifar_arch.terminal import sentences
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
+if TYPE_CHECKING:
+    from PIL import Image
+
+ROUNDING = 0.002  # of the accuracy: what another device or another version of torch may change
+TIFF_BITS, TIFF_MEANING, WHITE_IS_ZERO = 258, 262, 0  # two of its tags, and a value of the second
+
+
+class Unread(Exception):
+    """Why a file is not taken for a picture."""
+
+    def __init__(self, reason: str = ""):
+        super().__init__(
+            f"cannot be read as a picture: {reason}" if reason else "cannot be read as a picture"
+        )
 
 
 def main() -> None:
-    """Exits with 2 for what is no finished run or no picture."""
+    """Exits with 2 for what is no finished run or no picture, 1 for another accuracy than on record."""
     parser = argparse.ArgumentParser(prog="python -m cifar_arch.evaluate", description=__doc__)
     parser.add_argument("run", type=Path, help="a run folder: outputs/runs/<date>/<time>")
     parser.add_argument("--data", help="folder that holds cifar-10-batches-py (default: the run's)")
@@ -29,8 +45,17 @@ def main() -> None:
     with sentences():
         if arguments.images:
             print(classify(arguments.run, arguments.images))
-        else:
-            print(text(*evaluate(arguments.run, arguments.data)))
+            return
+        pictures, probabilities, recorded = evaluate(arguments.run, arguments.data)
+        print(text(pictures, probabilities, recorded))
+        difference = (probabilities.argmax(1) == pictures.test.labels).mean() - (recorded or 0)
+        if recorded is not None and abs(difference) > ROUNDING:
+            print(
+                f"the accuracy is {100 * difference:+.2f} points from the one on record: the weights or the "
+                "pictures are not those of the run",
+                file=sys.stderr,
+            )
+            sys.exit(1)
 
 
 def evaluate(path: Path, root: str | None = None) -> tuple[Pictures, np.ndarray, float | None]:
@@ -39,15 +64,15 @@ def evaluate(path: Path, root: str | None = None) -> tuple[Pictures, np.ndarray,
     Raises ConfigError where the folder holds no finished run.
     """
     run = SavedRun(path)
-    pictures = run.pictures(root)
     network = run.network()
+    pictures = run.pictures(root)
     from cifar_arch.training import predict
 
     return pictures, predict(network, pictures.test.images), run.summary.test_accuracy
 
 
 def classify(path: Path, images: Path) -> str:
-    """A line for each picture in the folder `images`: its three most likely classes.
+    """A line for each file in the folder `images`: its three most likely classes, or why it is not read.
 
     A picture of another form is cut to its middle square, then scaled to 32x32 pixels. Raises
     ConfigError where the folder holds no picture that can be read.
@@ -55,40 +80,92 @@ def classify(path: Path, images: Path) -> str:
     run = SavedRun(path)
     if not images.is_dir():
         raise ConfigError(f"--images: expected a folder with pictures, got {str(images)!r}")
-    files = sorted(f for f in images.iterdir() if f.suffix.lower() in SUFFIXES)
-    read = {file: read_picture(file) for file in files}
-    whole = {file: picture for file, picture in read.items() if picture is not None}
-    if not whole:
+    says: dict[Path, str] = {}
+    read: dict[Path, np.ndarray] = {}
+    for file in sorted(images.iterdir()):
+        try:
+            read[file] = read_picture(file)
+        except Unread as reason:
+            says[file] = str(reason)
+    if not read:
+        why = "; ".join(f"{_name(file)} {text}" for file, text in says.items())
         raise ConfigError(
-            f"--images: no picture in {str(images)!r} can be read; put {', '.join(SUFFIXES)} files there"
+            f"--images: no picture in {str(images)!r} can be read; put .png, .jpg, .tif or others that "
+            f"Pillow reads there{f' ({why})' if why else ''}"
         )
     from cifar_arch.training import predict
 
     classes = CIFAR10_CLASSES if run.data_config().name == "cifar10" else shapes.CLASSES
-    found = dict(zip(whole, predict(run.network(), np.stack(list(whole.values()))), strict=True))
-    wide = max(len(file.name) for file in files)
-    lines = []
-    for file in files:
-        if file in found:
-            best = np.argsort(-found[file], kind="stable")[:3]
-            says = ", ".join(f"{classes[i]} {found[file][i]:.0%}" for i in best)
-        else:
-            says = "cannot be read as a picture"
-        lines.append(f"{file.name:{wide}}  {says}")
-    return "\n".join(lines)
+    found = predict(run.network(), np.stack(list(read.values())))
+    for file, probabilities in zip(read, found, strict=True):
+        best = np.argsort(-probabilities, kind="stable")[:3]
+        says[file] = ", ".join(f"{classes[i]} {probabilities[i]:.0%}" for i in best)
+    wide = max(len(_name(file)) for file in says)
+    return "\n".join(f"{_name(file):{wide}}  {says[file]}" for file in sorted(says))
 
 
-def read_picture(file: Path) -> np.ndarray | None:
-    """The picture as (32, 32, 3) uint8, transparent parts white; None for what is none."""
+def _name(file: Path) -> str:
+    """A file's name without what a terminal would obey or could not show."""
+    return "".join(letter if letter.isprintable() else "?" for letter in file.name)
+
+
+def read_picture(file: Path) -> np.ndarray:
+    """The upright picture as (32, 32, 3) uint8, transparent parts white. Raises Unread for what is none."""
     from PIL import Image, ImageOps
 
+    if not file.is_file():
+        raise Unread("it is no file")
     try:
-        with Image.open(file) as opened:
-            upright = ImageOps.exif_transpose(opened).convert("RGBA")
-            opaque = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright).convert("RGB")
-            return np.asarray(ImageOps.fit(opaque, (IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BOX))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        with warnings.catch_warnings(action="ignore"), Image.open(file) as opened:
+            if opened.format == "EPS":
+                raise Unread("it is a program, in PostScript")  # which Pillow would have run
+            white = _white(opened)
+            upright = ImageOps.exif_transpose(opened)
+            if upright.mode == "La":
+                upright = upright.convert("LA")  # from which alone Pillow goes further
+            coloured = upright.convert("RGBA") if white is None else _grey(upright, *white)
+            opaque = Image.alpha_composite(Image.new("RGBA", coloured.size, "white"), coloured)
+            square = (IMAGE_SIZE, IMAGE_SIZE)
+            return np.asarray(ImageOps.fit(opaque.convert("RGB"), square, Image.Resampling.BOX))
+    except Unread:
+        raise
+    except Exception as error:  # Pillow's readers raise whatever a damaged file leads them to
+        raise Unread from error
+
+
+def _white(opened: "Image.Image") -> tuple[float, float] | None:
+    """The numbers that stand for black and for white; None where Pillow itself turns them into 0 to 255.
+
+    Raises Unread where they are not known: Pillow would cut them off at 255.
+    """
+    deep = opened.mode.startswith("I;16")
+    if opened.mode not in ("I", "F") and not deep:
         return None
+    tags = getattr(opened, "tag_v2", {})
+    if opened.mode == "F" and opened.format in ("TIFF", "PPM"):
+        white = 1.0
+    elif deep and opened.format == "TIFF":
+        white = 2.0 ** tags[TIFF_BITS][0] - 1
+    elif (deep and opened.format in ("PNG", "JPEG2000")) or (opened.mode == "I" and opened.format == "PPM"):
+        white = 65535.0
+    else:
+        raise Unread(f"it is not known which number is white in {opened.format} of mode {opened.mode}")
+    return (white, 0.0) if tags.get(TIFF_MEANING) == WHITE_IS_ZERO else (0.0, white)
+
+
+def _grey(image: "Image.Image", black: float, white: float) -> "Image.Image":
+    """A picture of one channel as RGBA. Raises Unread for numbers beyond black and white."""
+    from PIL import Image
+
+    numbers = np.asarray(image, np.float64)
+    levels = (numbers - black) / (white - black)
+    if not ((levels >= 0) & (levels <= 1)).all():
+        raise Unread(f"its numbers are not all from {min(black, white):g} to {max(black, white):g}")
+    grey = Image.fromarray((255 * levels).round().astype(np.uint8)).convert("RGBA")
+    clear = image.info.get("transparency")
+    if clear is not None:
+        grey.putalpha(Image.fromarray(np.where(numbers == clear, 0, 255).astype(np.uint8)))
+    return grey
 
 
 def text(pictures: Pictures, probabilities: np.ndarray, recorded: float | None) -> str:

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
-from cifar_arch import artifacts
+from cifar_arch import artifacts, identity
 from cifar_arch.augment import Augment
 from cifar_arch.data import DataConfig, Pictures, load
 from cifar_arch.feasibility import Verdict, judge
@@ -77,12 +77,15 @@ def run_config(
 ) -> Summary:
     """`run` for a plain config, all of whose keys go on record.
 
-    Raises ConfigError for a mistake in the config; summary.json is written all the same.
+    Raises ConfigError for a mistake in the config; summary.json is written all the same, where the
+    folder holds no run.
     """
     try:
         experiment = Experiment.from_dict(config)
     except ConfigError as error:
-        RunFolder(path).write_summary(Summary(**provenance(config), **failure(error), seconds=0.0))
+        folder = RunFolder(path)
+        if not identity.holds_run(folder):
+            folder.write_summary(Summary(**provenance(config), **failure(error), seconds=0.0))
         raise
     return run(experiment, path, on_epoch, config=config, progress=progress)
 
@@ -97,12 +100,16 @@ def run(
 ) -> Summary:
     """Runs the experiment in the folder `path` and returns what summary.json says at its end.
 
-    Goes on from the folder's checkpoint where there is one. `on_epoch` gets the history after every
-    epoch; what it raises ends the run. `config` is what goes on record, by default the experiment's
-    own fields. Raises Rejected before any tensor exists, and any other error;
-    summary.json is written all the same. `progress` shows a bar on a terminal.
+    Goes on from the folder's checkpoint where there is one; where nothing is left to do, returns what
+    is on record. Raises ConfigError, with nothing written, where the folder holds another experiment.
+    `on_epoch` gets the history after every epoch; what it raises ends the run. `config` is what goes on
+    record, by default the experiment's own fields. Raises Rejected before any tensor exists, and any
+    other error; summary.json is written all the same. `progress` shows a bar on a terminal.
     """
     folder = RunFolder(path)
+    if done := identity.finished(folder, experiment):
+        log.info(f"{folder.path} is complete: nothing is left to train")
+        return done
     folder.discard_unfinished()
     before = sum(epoch.seconds for epoch in folder.read_metrics())  # of earlier sessions
     start = time.perf_counter() - before
@@ -110,6 +117,7 @@ def run(
         status=Status.FAILED, **provenance(config or experiment.to_dict()), **_asked(experiment)
     )
     try:
+        folder.write_json(folder.experiment, experiment.to_dict())
         verdict = judge(experiment.model, experiment.limits, experiment.augment.active())
         summary = replace(summary, **_totals(verdict))
         _write_architecture(folder, verdict)
@@ -122,7 +130,7 @@ def run(
         log.info(_headline(summary))
         trained = _train(experiment, verdict, pictures, folder, on_epoch, progress)
         results, probabilities = _evaluate(experiment, pictures, trained)
-        artifacts.save_weights(folder, trained.network)
+        summary = replace(summary, weights_sha256=artifacts.save_weights(folder, trained.network))
         artifacts.save_curves(folder, trained.history, experiment.limits.target_accuracy, pictures)
         scored = pictures.test if experiment.read_test else pictures.validation
         artifacts.save_mistakes(folder, scored, probabilities, pictures.classes)

@@ -1,5 +1,6 @@
 """What a run leaves on record, as structs; and which keys of a config decide a result."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -55,6 +56,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     val_loss: float | None = None
     test_accuracy: float | None = None
     test_loss: float | None = None
+    weights_sha256: str | None = None  # of the file of weights
     images_per_second: float | None = None
     seconds: float | None = None  # of all sessions
     note: str | None = None
@@ -94,3 +96,18 @@ def decides_search(key: str) -> bool:
 def decides_result(key: str) -> bool:
     """Whether a full key of a flattened config decides what a run computes."""
     return key not in EXECUTION and key.partition(".")[0] not in SELECTION
+
+
+def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any], most: int) -> str:
+    """The keys in which two flat configs differ, at most `most` of them, with both values; "" for none."""
+    keys = [k for k in {**stored, **wanted} if stored.get(k) != wanted.get(k)]
+    shown = [f"{k}={_spelt(stored, k)}, now {_spelt(wanted, k)}" for k in keys[:most]]
+    more = f" and {len(keys) - most} more" if len(keys) > most else ""
+    return "; ".join(shown) + more
+
+
+def _spelt(config: Mapping[str, Any], key: str) -> str:
+    """A value as it is typed, cut where it is long."""
+    text = str(config.get(key, "nothing"))
+    text = {"None": "null", "True": "true", "False": "false"}.get(text, text)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -25,6 +25,7 @@ class RunFolder:
         self.path = Path(path)
         self.config = self.path / ".hydra" / "config.yaml"
         self.log = self.path / "run.log"
+        self.experiment = self.path / "experiment.json"
         self.architecture = self.path / "architecture.json"
         self.metrics = self.path / "metrics.csv"
         self.summary = self.path / "summary.json"
@@ -46,7 +47,7 @@ class RunFolder:
             return None
         try:
             return _summary.decode(content)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise _damaged(self.summary, error) from error
 
     def write_metrics(self, history: Sequence[Epoch]) -> None:
@@ -77,8 +78,8 @@ class RunFolder:
     def read_json(self, path: Path) -> dict[str, Any]:
         """What `write_json` wrote. Raises ConfigError for a file that is damaged."""
         try:
-            return json.loads(path.read_bytes())
-        except ValueError as error:
+            return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise _damaged(path, error) from error
 
     def save_figure(self, name: str, figure: "Figure") -> None:

@@ -1,10 +1,12 @@
 """A finished run folder -> its network, its data set and its record again."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cifar_arch.data import DataConfig, Pictures, load
-from cifar_arch.record import Summary
+from cifar_arch.identity import weights_are_those_of
+from cifar_arch.record import Status, Summary
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError, checked
 from cifar_arch.spec import Architecture
@@ -25,7 +27,12 @@ class SavedRun:
                     "missing); name a folder under outputs/runs whose summary.json says completed"
                 )
         summary = self.folder.read_summary()
-        assert summary is not None
+        if summary is None or summary.status != Status.COMPLETED:
+            status = summary.status if summary else "nothing"
+            raise ConfigError(
+                f"run: {str(path)!r} holds no finished run (its summary.json says {status}); "
+                "name a folder under outputs/runs whose summary.json says completed"
+            )
         self.summary: Summary = summary
 
     def data_config(self, root: str | None = None) -> DataConfig:
@@ -42,7 +49,7 @@ class SavedRun:
         """The trained network in eval mode: (N, 3, 32, 32) pixels from 0 to 255 -> (N, 10) logits.
 
         Reads the architecture as data and the weights from safetensors: no pickle. Raises ConfigError
-        for weights that are damaged or of another architecture.
+        where they are damaged, of another network, or not those that the run wrote.
         """
         import torch
         from safetensors import SafetensorError
@@ -50,14 +57,31 @@ class SavedRun:
 
         from cifar_arch.network import Normalised, build
 
-        spec = self.folder.read_json(self.folder.architecture)["spec"]
-        network = Normalised(build(Architecture.from_dict(spec).plan()), (0, 0, 0), (1, 1, 1))
+        network = Normalised(build(self._architecture().plan()), (0, 0, 0), (1, 1, 1))
+        if not weights_are_those_of(self.folder, self.summary):
+            raise self._damaged("they are not those that the run wrote")
         try:
             network.load_state_dict(load_file(self.folder.weights))
-        except (SafetensorError, RuntimeError) as error:
-            raise ConfigError(
-                f"run: the weights {str(self.folder.weights)!r} are damaged or of another architecture "
-                f"({str(error).splitlines()[0]}); train the network again"
-            ) from error
+        except (SafetensorError, RuntimeError, ValueError) as error:
+            raise self._damaged(str(error).splitlines()[0]) from error
         # As in training: another layout in memory rounds differently, and the accuracy would be another.
         return network.eval().to(memory_format=torch.channels_last)
+
+    def _architecture(self) -> Architecture:
+        """The network of the run, from architecture.json."""
+        file = self.folder.architecture
+        spec = self.folder.read_json(file).get("spec")
+        architecture = Architecture.from_dict(spec)  # type: ignore[arg-type]
+        if self.summary.architecture not in (None, architecture.key()):
+            raise ConfigError(
+                f"run: {str(file)!r} is of another network than the run's summary.json; put it back, "
+                "or train the network again"
+            )
+        return architecture
+
+    def _damaged(self, reason: str) -> ConfigError:
+        return ConfigError(
+            f"run: the weights {str(self.folder.weights)!r} are damaged or of another architecture "
+            f"({reason}); type python -m cifar_arch.run training.resume={shlex.quote(str(self.folder.path))} "
+            "to have them written again, or train the network again"
+        )

@@ -1,4 +1,5 @@
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,20 @@ def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1000])
 
 
+def script(path: Path) -> None:
+    """What torch takes for TorchScript."""
+    stepped().save(path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(f"{archive.namelist()[0].partition('/')[0]}/constants.pkl", b"")
+
+
+def parts(path: Path) -> dict[str, Any]:
+    """What a whole checkpoint holds."""
+    stepped().save(path)
+    saved: dict[str, Any] = torch.load(path, weights_only=True)
+    return saved
+
+
 UNREADABLE: dict[str, Callable[[Path], object]] = {
     "truncated": truncate,
     "empty": Path.touch,
@@ -145,6 +160,9 @@ UNREADABLE: dict[str, Callable[[Path], object]] = {
     "a folder": Path.mkdir,
     "code": lambda path: torch.save({"model": Bomb(path.with_name("exploded"))}, path),
     "a list": lambda path: torch.save([1, 2], path),
+    "a script": script,
+    "another history": lambda path: torch.save({**parts(path), "history": [("a",) * 8]}, path),
+    "a short history": lambda path: torch.save({**parts(path), "history": [(1, 2)]}, path),
     "another width": lambda path: stepped(width=5).save(path),
     "no average": lambda path: stepped(ema=0).save(path),
 }
@@ -155,6 +173,7 @@ def test_a_checkpoint_that_cannot_be_read_is_refused(tmp_path: Path, write: Call
     path = tmp_path / "last.pt"
     write(path)
     message = r"training\.resume: the checkpoint '.*last\.pt' cannot be read \(.+\); remove it to train"
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError, match=message) as raised:
         fresh().load(path)
+    assert "weights_only" not in str(raised.value)
     assert not (tmp_path / "exploded").exists()

@@ -24,6 +24,7 @@ def test_a_completed_run_leaves_every_file(finished_run: Path) -> None:
     plots = {"augmented", "curves", "confusion_matrix", "misclassified"}
     assert files(finished_run) == {
         "architecture.json",
+        "experiment.json",
         "metrics.csv",
         "summary.json",
         "checkpoints/last.pt",
@@ -119,7 +120,7 @@ def test_an_architecture_outside_its_limits_is_rejected_with_every_violation(tmp
     summary = summary_of(tmp_path)
     assert (summary["status"], summary["reason"]) == ("rejected", str(raised.value))
     assert summary.keys() >= TOTALS
-    assert files(tmp_path) == {"architecture.json", "summary.json"}
+    assert files(tmp_path) == {"architecture.json", "experiment.json", "summary.json"}
     saved = RunFolder(tmp_path).read_json(tmp_path / "architecture.json")
     assert [v["rule"] for v in saved["violations"]] == ["params", "separable", "augment"]
 
@@ -171,6 +172,7 @@ def test_a_run_without_validation_images_completes(tmp_path: Path) -> None:
 def test_a_run_whose_checkpoint_is_damaged_names_it(tmp_path: Path, finished_run: Path) -> None:
     shutil.copytree(finished_run, tmp_path, dirs_exist_ok=True)
     checkpoint = RunFolder(tmp_path).checkpoint
+    RunFolder(tmp_path).summary.unlink()  # as if it had been killed
     checkpoint.write_bytes(checkpoint.read_bytes()[:100])
     with pytest.raises(ConfigError, match=r"last\.pt' cannot be read"):
         experiment.run_config(tiny_config(), tmp_path)

@@ -29,6 +29,7 @@ def test_the_names_of_the_files_are_those_of_the_contract(tmp_path: Path) -> Non
         "path": ".",
         "config": ".hydra/config.yaml",
         "log": "run.log",
+        "experiment": "experiment.json",
         "architecture": "architecture.json",
         "metrics": "metrics.csv",
         "summary": "summary.json",

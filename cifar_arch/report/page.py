@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 import re
 import zlib
 from collections.abc import Mapping
@@ -10,11 +9,13 @@ from html import escape
 from typing import Any
 
 import matplotlib
+import msgspec
 import pandas as pd
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from cifar_arch.analysis import Row, table_rows
 from cifar_arch.report import tables
 from cifar_arch.report.figures import NAMES
 from cifar_arch.report.report import Report
@@ -106,26 +107,25 @@ def sortable(frame: pd.DataFrame, columns: list[str]) -> dict[str, Any]:
 
 
 def layer_rows(folder: RunFolder) -> list[dict[str, Any]]:
-    """The layers that compute, from architecture.json; none where it cannot be read."""
+    """The lines of the layer table, from architecture.json; none where it cannot be read."""
     try:
-        layers = json.loads(folder.architecture.read_text(encoding="utf-8"))["layers"]
-        return [
-            {
-                "name": row["name"],
-                "output": "x".join(map(str, row["out_shape"])),
-                "kernel": f"{row['kernel']}x{row['kernel']}" if row["kind"] == "conv" else "",
-                "stride": row["stride"] or "",
-                "dilation": row["dilation"] or "",
-                "groups": row["groups"] or "",
-                "params": f"{row['params']:,}",
-                "macs": f"{row['macs']:,}",
-                "field": row["receptive_field"],
-            }
-            for row in layers
-            if row["kind"] in ("conv", "linear", "globalpool")
-        ]
-    except (OSError, ValueError, KeyError, TypeError):
+        layers = msgspec.convert(folder.read_json(folder.architecture)["layers"], list[Row])
+    except (OSError, ValueError, KeyError, msgspec.ValidationError):
         return []
+    return [
+        {
+            "name": row.name,
+            "output": "x".join(map(str, row.out_shape)),
+            "kernel": f"{row.kernel}x{row.kernel}" if row.kind == "conv" else "",
+            "stride": row.stride or "",
+            "dilation": row.dilation or "",
+            "groups": row.groups or "",
+            "params": f"{params:,}",
+            "macs": f"{row.macs:,}",
+            "field": row.receptive_field,
+        }
+        for row, params in table_rows(layers)
+    ]
 
 
 def svg(figure: Figure, done: pd.DataFrame) -> Markup:

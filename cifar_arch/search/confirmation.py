@@ -2,7 +2,7 @@
 
 import difflib
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import optuna
@@ -12,7 +12,9 @@ from cifar_arch.compose import plain
 from cifar_arch.provenance import masked
 from cifar_arch.recipe import Recipe
 from cifar_arch.runfolder import RunFolder, atomic
+from cifar_arch.saved_config import saved_config
 from cifar_arch.schema import ConfigError
+from cifar_arch.search.candidate import candidate
 from cifar_arch.search.composer import best_config
 from cifar_arch.search.ranking import ranked
 from cifar_arch.search.storage import open_storage, quiet_optuna
@@ -84,11 +86,13 @@ def _choice(trial: TrialRecord) -> Choice:
             f"study: the folder of trial {trial.number}, {str(run.path)!r}, has no saved config; "
             "type confirm where the sweep was typed"
         )
-    composed, hydra = OmegaConf.load(run.config), OmegaConf.load(settings)
-    assert isinstance(composed, DictConfig)
-    composed = cast(
-        DictConfig, OmegaConf.merge(composed, {"hydra": {"runtime": {"choices": _choices(hydra)}}})
-    )
+    config = saved_config(run)
+    if trial.key not in (None, candidate(config).key):
+        raise ConfigError(
+            f"study: {str(run.path)!r} holds another network or recipe than trial {trial.number} had; "
+            "type confirm where the sweep was typed"
+        )
+    composed = OmegaConf.create({**config, "hydra": {"runtime": {"choices": _choices(settings)}}})
     return Choice(
         number=trial.number,
         folder=run.path,
@@ -99,10 +103,14 @@ def _choice(trial: TrialRecord) -> Choice:
     )
 
 
-def _choices(hydra: Any) -> dict[str, Any]:
-    choices = OmegaConf.to_container(hydra.hydra.runtime.choices)
-    assert isinstance(choices, dict)
-    return {str(group): choice for group, choice in choices.items()}
+def _choices(settings: Path) -> dict[str, Any]:
+    """The groups that Hydra chose from, by .hydra/hydra.yaml."""
+    try:
+        choices = OmegaConf.to_container(OmegaConf.load(settings).hydra.runtime.choices)
+        return {str(group): choice for group, choice in choices.items()}  # type: ignore[union-attr]
+    except Exception as error:  # PyYAML and OmegaConf have many kinds for what is not theirs
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ConfigError(f"study: {str(settings)!r} is not what Hydra wrote ({reason})") from error
 
 
 def write_winner(choice: Choice, epochs: int | None) -> Path:
@@ -117,12 +125,3 @@ def save_config(folder: RunFolder, config: dict[str, Any]) -> None:
     """What `training.resume` reads."""
     with atomic(folder.config) as temporary:
         OmegaConf.save(OmegaConf.create(config), temporary)
-
-
-def saved_config(folder: RunFolder) -> dict[str, Any] | None:
-    """What `save_config` wrote; None where there is none that can be read."""
-    try:
-        loaded = OmegaConf.load(folder.config)
-    except (OSError, ValueError):
-        return None
-    return plain(loaded) if isinstance(loaded, DictConfig) else None

@@ -14,7 +14,7 @@ from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from cifar_arch.limits import Violation
-from cifar_arch.record import Epoch
+from cifar_arch.record import Epoch, differences
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError
 from cifar_arch.search.options import DIRECTIONS
@@ -76,7 +76,7 @@ class SharedStudy:
                 )
             self.study.set_user_attr("fingerprint", self.config.fingerprint)
             self.study.set_metric_names(list(self.config.objectives))
-        elif different := _differences(stored, self.config.fingerprint):
+        elif different := differences(stored, self.config.fingerprint, most=4):
             raise ConfigError(
                 f"study: {self.config.name!r} was made with {different}; "
                 "choose another study=NAME, or type the command it was made with"
@@ -160,11 +160,3 @@ class SharedStudy:
         writer.writerows((trial.number, words, v.rule, v.limit, v.actual, v.message) for v in violations)
         with path.open("a", newline="", encoding="utf-8") as file:
             file.write(text.getvalue())
-
-
-def _differences(stored: dict[str, Any], wanted: dict[str, Any]) -> str:
-    """The keys in which two fingerprints differ, at most four, with both values."""
-    keys = [k for k in {**stored, **wanted} if stored.get(k) != wanted.get(k)]
-    shown = [f"{k}={stored.get(k, 'nothing')}, now {wanted.get(k, 'nothing')}" for k in keys[:4]]
-    more = f" and {len(keys) - 4} more" if len(keys) > 4 else ""
-    return "; ".join(shown) + more

@@ -81,8 +81,12 @@ def _copy_checkpoint(job: Job) -> None:
     if job.continues is None:
         return
     old, new = RunFolder(job.continues), RunFolder(job.folder)
-    # The checkpoint first: it alone is enough to go on from.
-    for source, target in ((old.checkpoint, new.checkpoint), (old.metrics, new.metrics)):
+    # The checkpoint before the metrics, since it alone is enough to go on from; what it belongs to first.
+    for source, target in (
+        (old.experiment, new.experiment),
+        (old.checkpoint, new.checkpoint),
+        (old.metrics, new.metrics),
+    ):
         if source.is_file():
             with atomic(target) as temporary:
                 shutil.copyfile(source, temporary)

@@ -1,0 +1,100 @@
+"""Whether a folder may take an experiment: nothing was trained in it, or this very experiment was."""
+
+import hashlib
+import shlex
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from cifar_arch.provenance import flatten
+from cifar_arch.record import Status, Summary, decides_search, differences
+from cifar_arch.runfolder import RunFolder
+from cifar_arch.schema import ConfigError
+
+if TYPE_CHECKING:
+    from cifar_arch.experiment import Experiment
+
+
+def finished(
+    folder: RunFolder, experiment: "Experiment", began: Mapping[str, Any] | None = None
+) -> Summary | None:
+    """The record of a run that has nothing left to do; None for one to begin, or to go on with.
+
+    `began` is the flattened config of a folder that keeps none on record: those of earlier versions did
+    not until the run had ended. Raises ConfigError, with nothing written, where the folder holds another run.
+    """
+    if not holds_run(folder):
+        return None
+    if different := changes(folder, experiment, began):
+        raise ConfigError(
+            f"run: {str(folder.path)!r} holds another run ({different}); choose another folder "
+            f"(hydra.run.dir=FOLDER), or type training.resume={shlex.quote(str(folder.path))} for that one"
+        )
+    summary = folder.read_summary()
+    if summary is None or summary.status != Status.COMPLETED:
+        return None
+    tested = summary.test_accuracy is not None or not experiment.read_test
+    return summary if tested and weights_are_those_of(folder, summary) else None
+
+
+def holds_run(folder: RunFolder) -> bool:
+    """Whether something was trained in a folder, or may be at this moment."""
+    if any(file.exists() for file in (folder.checkpoint, folder.weights, folder.metrics)):
+        return True
+    summary = folder.read_summary()
+    if summary is None:
+        return folder.experiment.exists() or folder.architecture.exists()
+    return bool(summary.epochs_done) or summary.status in (Status.COMPLETED, Status.PRUNED)
+
+
+def changes(
+    folder: RunFolder,
+    experiment: "Experiment",
+    began: Mapping[str, Any] | None = None,
+    decides: Callable[[str], bool] = decides_search,
+) -> str:
+    """The keys that decide and in which an experiment differs from the folder's, with both values.
+
+    "" for none. A checkpoint of an earlier version that came without a config is believed.
+    """
+    stored = recorded_config(folder) or began
+    if not stored:
+        return ""
+    try:
+        theirs = experiment.from_dict(_nested(stored))
+    except ConfigError as error:
+        return f"whose config cannot be read: {error}"
+    old, new = flatten(theirs.to_dict()), flatten(experiment.to_dict())
+    return differences(
+        {key: value for key, value in old if decides(key)},
+        {key: value for key, value in new if decides(key)},
+        most=8,
+    )
+
+
+def recorded_config(folder: RunFolder) -> dict[str, Any] | None:
+    """The flattened config that a run began with, as far as it is on record; None where it is not."""
+    if folder.experiment.exists():
+        return dict(flatten(folder.read_json(folder.experiment)))
+    summary = folder.read_summary()
+    return (summary.config or None) if summary else None
+
+
+def weights_are_those_of(folder: RunFolder, summary: Summary) -> bool:
+    """Whether the weights are there, and to the last bit those that the summary tells of."""
+    if not folder.weights.is_file():
+        return False
+    return summary.weights_sha256 in (None, hashlib.sha256(folder.weights.read_bytes()).hexdigest())
+
+
+def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain dicts again. Raises ConfigError where a key is both a value and a part of another."""
+    whole: dict[str, Any] = {}
+    for key, value in flat.items():
+        *path, name = key.split(".")
+        place: Any = whole
+        for step in path:
+            place = place.setdefault(step, {}) if isinstance(place, dict) else None
+        if not isinstance(place, dict):
+            raise ConfigError(f"{key}: expected a part of a config, got a value")
+        place[name] = value
+    return whole

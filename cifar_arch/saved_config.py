@@ -1,0 +1,70 @@
+""".hydra/config.yaml of a run folder -> its plain config again, whoever made the folder."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from cifar_arch.compose import plain, sentence
+from cifar_arch.experiment import Experiment
+from cifar_arch.identity import recorded_config
+from cifar_arch.provenance import flatten
+from cifar_arch.runfolder import RunFolder
+from cifar_arch.schema import ConfigError
+
+OURS = {"data.root": "${oc.env:CIFAR_ARCH_DATA,data}"}  # what conf/data asks of the environment
+
+
+def saved_config(folder: RunFolder) -> dict[str, Any]:
+    """The config that the run was started with.
+
+    Of this machine's environment only CIFAR_ARCH_DATA is read, so that a folder from elsewhere brings no
+    secret of this machine into its record: whatever else the file asks for has the value that it had in
+    the run, or *** where the run does not use it. Raises ConfigError where neither will do, and for a
+    file that is no config.
+    """
+    try:
+        loaded = OmegaConf.load(folder.config)
+        if not isinstance(loaded, DictConfig):
+            raise ConfigError("keys with values are expected, got a list")
+        known = recorded_config(folder) or {}
+        for key in _asking(loaded):
+            if key in known or key.partition(".")[0] not in Experiment.__struct_fields__:
+                OmegaConf.update(loaded, key, known.get(key, "***"))
+        for key, text in _asking(loaded).items():
+            raise ConfigError(f"{key} is {text}, which is not looked up here; write its value there")
+        return plain(loaded)
+    except Exception as error:  # PyYAML and OmegaConf have many kinds for what is not theirs
+        reason = sentence(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError(f"run: {str(folder.config)!r} is not the config of a run ({reason})") from error
+
+
+def began_with(folder: RunFolder) -> dict[str, Any] | None:
+    """The flattened config of a folder that has it in .hydra/ alone; None of any other."""
+    if recorded_config(folder) is not None or not folder.config.is_file():
+        return None
+    return dict(flatten(saved_config(folder)))
+
+
+def _asking(config: DictConfig) -> dict[str, str]:
+    """The texts, by key, that ask for more than another key of the config."""
+    found = _texts(OmegaConf.to_container(config))
+    return {
+        key: text
+        for key, text in found
+        if "${" in re.sub(r"\$\{[\w.]+\}", "", text) and OURS.get(key) != text
+    }
+
+
+def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """(full key, text) of every text; those within a list have the key of the list."""
+    match value:
+        case dict():
+            for name, item in value.items():
+                yield from _texts(item, f"{key}.{name}".removeprefix("."))
+        case list():
+            for item in value:
+                yield from _texts(item, key)
+        case str():
+            yield key, value

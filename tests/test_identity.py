@@ -1,0 +1,154 @@
+"""A folder that holds a run takes that run and no other; nothing in it changes otherwise."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import tiny_architecture, tiny_config
+
+from cifar_arch import experiment
+from cifar_arch.experiment import Experiment
+from cifar_arch.record import Epoch, Status
+from cifar_arch.runfolder import RunFolder
+from cifar_arch.schema import ConfigError
+
+
+@pytest.fixture
+def run(finished_run: Path, tmp_path: Path) -> RunFolder:
+    shutil.copytree(finished_run, tmp_path / "run")
+    return RunFolder(tmp_path / "run")
+
+
+def contents(folder: RunFolder) -> dict[Path, tuple[bytes, int]]:
+    """Every file with its bytes and the time it was written."""
+    files = (path for path in folder.path.rglob("*") if path.is_file())
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+
+def killed(folder: RunFolder) -> None:
+    folder.summary.unlink()
+    folder.weights.unlink()
+
+
+def killed_in_its_first_epoch(folder: RunFolder) -> None:
+    killed(folder)
+    folder.metrics.unlink()
+    folder.checkpoint.unlink()
+
+
+STATES: dict[str, Callable[[RunFolder], object]] = {
+    "finished": lambda folder: None,
+    "finished, its checkpoint removed": lambda folder: folder.checkpoint.unlink(),
+    "finished, of an earlier version": lambda folder: folder.experiment.unlink(),
+    "killed": killed,
+    "killed in its first epoch, or under way": killed_in_its_first_epoch,
+}
+OTHERS: dict[str, tuple[dict[str, Any], str]] = {
+    "seed and rate": ({"seed": 5, "training": {"lr": 0.01}}, "(training.lr=0.25, now 0.01; seed=0, now 5)"),
+    "activation": ({"model": {"activation": "gelu"}}, "(model.activation=relu, now gelu)"),
+    "data": ({"data": {"split_seed": 1}}, "(data.split_seed=0, now 1)"),
+    "augmentation": ({"augment": {"grayscale": {"p": 0.5}}}, "(augment.grayscale.p=0.0, now 0.5)"),
+    "epochs": ({"training": {"epochs": 3}}, "(training.epochs=2, now 3)"),
+    "clip": ({"training": {"clip": 1}}, "(training.clip=null, now 1.0)"),
+    "target": ({"limits": {"target_accuracy": 0.1}}, "(limits.target_accuracy=null, now 0.1)"),
+    "one that is rejected": ({"limits": {"params_below": 9}}, "(limits.params_below=null, now 9)"),
+    "one with a mistake": ({"seed": -1}, "seed: expected an integer at least 0 and below 4294967296, got -1"),
+}
+
+
+@pytest.mark.parametrize("make", STATES.values(), ids=STATES)
+@pytest.mark.parametrize(("changes", "message"), OTHERS.values(), ids=OTHERS)
+def test_another_experiment_is_refused_before_anything_is_written(
+    run: RunFolder, make: Callable[[RunFolder], object], changes: dict[str, Any], message: str
+) -> None:
+    make(run)
+    before = contents(run)
+    with pytest.raises(ConfigError) as raised:
+        experiment.run_config(tiny_config(**changes), run.path)
+    assert message in str(raised.value)
+    if "(" in message:
+        assert f"choose another folder (hydra.run.dir=FOLDER), or type training.resume={run.path} " in str(
+            raised.value
+        )
+    assert contents(run) == before
+
+
+EQUAL: dict[str, dict[str, Any]] = {
+    "the same": {},
+    "numbers written otherwise": {"model": tiny_architecture(multipliers=[1.0, 1, 2.0, 3])},
+    "defaults written out": {"training": {"clip": None, "momentum": 0.9}, "limits": {}},
+    "how and where it runs": {"data": {"workers": 1, "root": "elsewhere"}, "training": {"device": "auto"}},
+    "a test set not asked for": {"read_test": False},
+}
+
+
+@pytest.mark.parametrize("changes", EQUAL.values(), ids=EQUAL)
+@pytest.mark.parametrize("make", list(STATES.values())[:3], ids=list(STATES)[:3])
+def test_a_complete_run_gives_its_record_again(
+    run: RunFolder, make: Callable[[RunFolder], object], changes: dict[str, Any]
+) -> None:
+    make(run)
+    before = contents(run)
+    assert experiment.run_config(tiny_config(**changes), run.path) == run.read_summary()
+    made = Experiment.from_dict(tiny_config(**changes))
+    assert experiment.run(made, run.path) == run.read_summary()
+    assert contents(run) == before
+
+
+def stop(history: list[Epoch]) -> None:
+    raise KeyboardInterrupt
+
+
+def test_an_interrupted_run_is_not_gone_on_with_under_another_label(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        experiment.run_config(tiny_config(), tmp_path, stop)
+    folder = RunFolder(tmp_path)
+    before = contents(folder)
+    with pytest.raises(ConfigError, match=r"training\.lr=0\.25, now 0\.01"):
+        experiment.run_config(tiny_config(training={"lr": 0.01}), tmp_path)
+    assert contents(folder) == before
+    assert experiment.run_config(tiny_config(), tmp_path).status == Status.COMPLETED
+
+
+def test_the_test_set_can_be_read_later(tmp_path: Path, finished_run: Path) -> None:
+    untested = experiment.run_config(tiny_config(read_test=False), tmp_path)
+    rows = RunFolder(tmp_path).metrics.read_bytes()
+    tested = experiment.run_config(tiny_config(), tmp_path)
+    whole = RunFolder(finished_run).read_summary()
+    assert whole is not None
+    assert (untested.test_accuracy, tested.test_accuracy) == (None, whole.test_accuracy)
+    assert RunFolder(tmp_path).metrics.read_bytes() == rows
+
+
+def test_damaged_weights_are_written_again_from_the_checkpoint(run: RunFolder) -> None:
+    whole = run.weights.read_bytes()
+    run.weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    experiment.run_config(tiny_config(), run.path)
+    assert run.weights.read_bytes() == whole
+
+
+NOTHING_TRAINED: dict[str, dict[str, Any]] = {
+    "rejected": {"limits": {"params_below": 9}},
+    "a mistake in the config": {"seed": -1},
+    "a mistake found later": {"training": {"batch_size": 500}},
+}
+
+
+@pytest.mark.parametrize("first", NOTHING_TRAINED.values(), ids=NOTHING_TRAINED)
+def test_a_folder_in_which_nothing_was_trained_is_free(tmp_path: Path, first: dict[str, Any]) -> None:
+    with pytest.raises((experiment.Rejected, ConfigError)):
+        experiment.run_config(tiny_config(**first), tmp_path)
+    free = tiny_config(limits={"params_below": 8})
+    with pytest.raises(experiment.Rejected):
+        experiment.run_config(free, tmp_path)
+    summary = RunFolder(tmp_path).read_summary()
+    assert summary is not None
+    assert summary.config["limits.params_below"] == 8
+
+
+def test_a_config_that_cannot_be_read_any_more_is_another(run: RunFolder) -> None:
+    run.write_json(run.experiment, {"model": {"wings": 2}})
+    with pytest.raises(ConfigError, match=r"holds another run \(whose config cannot be read: model"):
+        experiment.run_config(tiny_config(), run.path)
