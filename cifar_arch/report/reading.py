@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from cifar_arch.identity import recorded_config
 from cifar_arch.provenance import flatten
 from cifar_arch.record import Epoch, Summary
 from cifar_arch.runfolder import RunFolder
@@ -14,7 +15,7 @@ from cifar_arch.schema import ConfigError
 
 STAGES = ("c1", "c2", "c3", "c4")
 TRANSITIONS = ("t1", "t2", "t3")
-RUNNING, UNREADABLE = "running", "unreadable"  # beside those of `Status`
+RUNNING, CONTINUED, UNREADABLE = "running", "continued", "unreadable"  # beside those of `Status`
 # The plain fields of a summary; `config` becomes columns of its own.
 FIELDS = [name for name in Summary.__struct_fields__ if name not in ("config", "versions", "split")]
 
@@ -75,11 +76,17 @@ def read_curve(path: str | Path) -> list[Epoch]:
 def _unfinished(folder: RunFolder) -> tuple[Row, Row]:
     """A run without summary.json: what its other files say."""
     row: Row = {"status": RUNNING}
-    config: Row = {}
+    with _problems(folder.experiment):
+        config = {name: _plain(value) for name, value in (recorded_config(folder) or {}).items()}
+    row |= {
+        "seed": config.get("seed"),
+        "data": config.get("data.name"),
+        "epochs": config.get("training.epochs"),
+    }
     if network := _architecture(folder, _network):
         totals = ("params", "macs", "receptive_field", "receptive_field_with_pooling")
         row |= {name: getattr(network, name) for name in totals}
-        config = {name: _plain(value) for name, value in flatten(network.spec, "model.")}
+        config |= {name: _plain(value) for name, value in flatten(network.spec, "model.")}
         row |= _forms(config)
         row["width"] = config.get("model.width")
     if curve := read_curve(folder.path):

@@ -1,5 +1,7 @@
 """load_runs: a folder of runs -> a typed pandas table."""
 
+import contextlib
+import functools
 import re
 from pathlib import Path
 from typing import Any
@@ -7,9 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cifar_arch.experiment import INTERRUPTED
+from cifar_arch.identity import recorded_config
+from cifar_arch.record import Status, decides_result
 from cifar_arch.report import cache
 from cifar_arch.report.folders import find, natural, require_folder, stamp
-from cifar_arch.report.reading import STAGES, TRANSITIONS, UNREADABLE, Row, read_run
+from cifar_arch.report.reading import CONTINUED, RUNNING, STAGES, TRANSITIONS, UNREADABLE, Row, read_run
+from cifar_arch.runfolder import RunFolder
+from cifar_arch.schema import ConfigError
 
 TEXT, WHOLE, NUMBER, YES_NO = "str", "Int64", "float64", "boolean"
 
@@ -19,7 +26,7 @@ COLUMNS: dict[str, str] = {
     "source": TEXT,  # runs, sweeps or confirm: the folder below outputs that it lies in
     "study": TEXT,
     "trial": WHOLE,
-    "status": TEXT,  # completed, pruned, rejected, failed, running, unreadable
+    "status": TEXT,  # completed, pruned, rejected, failed, continued, running, unreadable
     "reason": TEXT,
     "accuracy": NUMBER,  # 0 to 1: of the validation images, or else of the test images
     "accuracy_of": TEXT,  # validation or test
@@ -70,7 +77,8 @@ def load_runs(outputs: str | Path = "outputs", *, use_cache: bool = True) -> pd.
     if use_cache and (lasting := {folder: mark for folder, mark in stamps.items() if mark}) != saved:
         cache.save(root, lasting, rows.take([places[folder] for folder in lasting]))
     prefix = "" if str(root) == "." else f"{root}/"
-    return _frame([prefix + folder for folder in found], rows.take([places[folder] for folder in found]))
+    frame = _frame([prefix + folder for folder in found], rows.take([places[folder] for folder in found]))
+    return _continued(frame)
 
 
 def _row(root: Path, place: str, folder: str, problem: str | None) -> Row:
@@ -93,6 +101,33 @@ def _row(root: Path, place: str, folder: str, problem: str | None) -> Row:
 
 def _number(value: Any) -> int | None:
     return int(value) if str(value).isdigit() else None
+
+
+def _continued(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table, in which a trial that a later one of its study took over has not failed, nor still runs.
+
+    A study trains no two equal trials: an equal one with a higher number goes on from the earlier one.
+    """
+    began = functools.cache(lambda folder: _decisive(RunFolder(folder)))
+    interrupted = (frame["status"] == Status.FAILED) & (frame["reason"] == INTERRUPTED)
+    stopped = (
+        (frame["source"] == "sweeps") & (interrupted | (frame["status"] == RUNNING)) & frame["trial"].notna()
+    )
+    for place, study, trial, folder in frame.loc[stopped, ["study", "trial", "folder"]].itertuples():
+        later = frame[(frame["study"] == study) & (frame["source"] == "sweeps") & (frame["trial"] > trial)]
+        for other, number in later[["folder", "trial"]].itertuples(index=False):
+            if began(folder) and began(folder) == began(other):
+                frame.loc[place, ["status", "reason"]] = [CONTINUED, f"trial {number} went on from it"]
+                break
+    return frame
+
+
+def _decisive(folder: RunFolder) -> Row | None:
+    """What decides a run's result, of the config that it began with; None where that cannot be read."""
+    with contextlib.suppress(ConfigError, OSError):
+        if config := recorded_config(folder):
+            return {key: value for key, value in config.items() if decides_result(key)}
+    return None
 
 
 def _frame(folders: list[str], rows: cache.Rows) -> pd.DataFrame:
