@@ -15,7 +15,7 @@ from cifar_arch.runfolder import RunFolder, atomic
 from cifar_arch.schema import ConfigError
 from cifar_arch.search.composer import best_config
 from cifar_arch.search.ranking import ranked
-from cifar_arch.search.storage import open_storage, quiet_optuna
+from cifar_arch.search.storage import open_storage, quiet_optuna, sqlite_file
 from cifar_arch.search.trial import TrialRecord
 
 
@@ -63,9 +63,11 @@ def best_trials(study: str, storage: str, top: int, prefer: str) -> list[Choice]
 
 
 def _load(study: str, storage: str) -> optuna.Study:
-    file = storage.partition("sqlite:///")[2].partition("?")[0]
-    if file and not Path(file).is_file():
-        raise ConfigError(f"storage: there is no file {file!r}; name the one of your study with --storage")
+    file = sqlite_file(storage)
+    if file and not file.is_file():
+        raise ConfigError(
+            f"storage: there is no file {str(file)!r}; name the one of your study with --storage"
+        )
     backend = open_storage(storage)
     names = optuna.get_all_study_names(backend)
     if study not in names:
