@@ -23,7 +23,7 @@ from cifar_arch.experiment import Rejected
 from cifar_arch.record import Status, Summary
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError, SearchStopped
-from cifar_arch.terminal import reader_left, unreadable
+from cifar_arch.terminal import percent, reader_left, unreadable
 
 log = logging.getLogger(__name__)
 
@@ -169,12 +169,13 @@ def _explain(error: BaseException) -> int:
 
 def _print_results(summary: Summary, folder: Path) -> None:
     target = summary.target_accuracy
-    tested = target is not None and summary.test_accuracy is not None
+    held = ""
+    if target is not None and summary.test_accuracy is not None:
+        held = f" ({_REACHES[summary.reaches_target]} the target of {percent(target)})"
     print(
         f"validation accuracy {_percent(summary.val_accuracy)}, "
-        f"test accuracy {_percent(summary.test_accuracy)}"
-        + (f" ({_REACHES[summary.reaches_target]} the target of {target:.0%})" if tested else "")
-        + f"\n{summary.params:,} parameters, receptive field {summary.receptive_field} px, "
+        f"test accuracy {_percent(summary.test_accuracy)}{held}\n"
+        f"{summary.params:,} parameters, receptive field {summary.receptive_field} px, "
         f"{summary.seconds:.0f} s on {summary.device}"
     )
     if summary.note:

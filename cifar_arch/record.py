@@ -73,6 +73,7 @@ EXECUTION = frozenset(
         "read_test",
         "storage",
         "study",
+        "target",
         "training.device",
         "training.resume",
         "training.tensorboard",

@@ -13,6 +13,7 @@ from cifar_arch.search.ranking import Ranking
 from cifar_arch.search.space import typed
 from cifar_arch.search.study import SearchConfig, SharedStudy
 from cifar_arch.search.trial import Role, TrialRecord
+from cifar_arch.terminal import percent
 
 
 def announce(shared: SharedStudy) -> None:
@@ -112,24 +113,38 @@ def done_line(shared: SharedStudy) -> str:
     )
 
 
-def distance_line(ranking: Ranking, target: float | None, data: str) -> str:
-    """How far the best is from the target, where none reaches it; else nothing."""
-    accuracy = ranking.best.values[0]
-    if ranking.objectives[0] != "accuracy" or target is None:
-        return ""
-    if data == "shapes":
-        return "accuracies on the synthetic data set never count towards the target"
-    if accuracy >= target:
-        return ""
-    missing = 100 * (target - accuracy)
-    return f"none reaches {target:.0%} on the validation images: the best is {missing:.2f} points below"
+def target_lines(ranking: Ranking, target: float | None, prefer: str, *, synthetic: bool) -> list[str]:
+    """How far the best is from the target where none reaches it, and what that means for the ranking.
+
+    `synthetic`: of the synthetic data set, on which a target counts only where `prefer` goes by it.
+    """
+    if ranking.accuracy is None or target is None:
+        return []
+    lines = []
+    if ranking.accuracy < target and (prefer == "smallest" or not synthetic):
+        missing = 100 * (target - ranking.accuracy)
+        lines = [
+            f"none reaches {percent(target)} on the validation images: the best is {missing:.2f} points below"
+            + (", and accuracy ranks them instead; target=0.5 sets another" if prefer == "smallest" else "")
+        ]
+    if synthetic:
+        lines.append("accuracies on the synthetic data set never count towards the target")
+    return lines
 
 
-def next_steps(config: SearchConfig) -> str:
+def next_steps(config: SearchConfig, ranking: Ranking) -> str:
     """What to type after a sweep."""
+    again = f"python -m cifar_arch.run --config-dir {config.folder} +experiment="
+    other = ranking.trials[min(1, len(ranking.trials) - 1)].number
+    confirm = f"  python -m cifar_arch.confirm {config.name}"
     return (
         f"\ntrain the best again, and read the test set:\n"
-        f"  python -m cifar_arch.run --config-dir {config.folder} +experiment=best\n"
+        f"  {again}best\n"
+        f"any other completed trial, for instance trial {other}:\n"
+        f"  {again}trial-{other}\n"
+        f"the best three, or one that you choose, on the full schedule with several seeds:\n"
+        f"{confirm}\n"
+        f"{confirm} --trial {other}\n"
         f"tables and figures of all runs:\n"
         f"  python -m cifar_arch.report outputs\n"
         f"look at the study:\n"
