@@ -1,5 +1,6 @@
 """What a running search shows: its first lines, a bar, a line for each trial, its end."""
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from cifar_arch.search.space import typed
 from cifar_arch.search.study import SearchConfig, SharedStudy
 from cifar_arch.search.trial import Role, TrialRecord
 from cifar_arch.terminal import percent
+
+BAR = 12  # characters
 
 
 def announce(shared: SharedStudy) -> None:
@@ -43,7 +46,7 @@ class Console:
             initial=self.before,
             disable=None if progress else True,
             leave=False,
-            bar_format="{percentage:3.0f}% {bar:20} {n_fmt}/{total_fmt} trials{postfix}",
+            bar_format=f"{{percentage:3.0f}}% {{bar:{BAR}}} {{n_fmt}}/{{total_fmt}} trials{{postfix}}",
         )
 
     def finished(self, trial: TrialRecord) -> None:
@@ -75,9 +78,27 @@ class Console:
         counts = self.shared.counts()
         running = [f"trial {job.number} epoch {len(self.shared.history(job.number))}" for job in jobs]
         others = [f"{counts[name]} {name}" for name in ("rejected", "pruned", "failed")]
-        parts = [_best_line(self.shared), *others, *running, self._left(counts["trained"])]
+        # Where the line is too long, the last of these are left out first.
+        wanted = [*running[:1], self._left(counts["trained"]), _best_line(self.shared), *running[1:], *others]
+        shown = [_best_line(self.shared), *others, *running, self._left(counts["trained"])]
         self.bar.n = counts["trained"]
-        self.bar.set_postfix_str(", ".join(part for part in parts if part), refresh=False)
+        self.bar.set_postfix_str(", ".join(fitting(shown, wanted, self._room())), refresh=False)
+
+    def _room(self) -> int:
+        """Characters of the terminal's width that are left beside the bar."""
+        if self.bar.disable:
+            return 0
+        columns = os.get_terminal_size(self.bar.fp.fileno()).columns or 80
+        return columns - len(f"100% {'':{BAR}} {self.bar.n}/{self.total or '?'} trials, ") - 1
+
+
+def fitting(parts: Sequence[str], wanted: Sequence[str], room: int) -> list[str]:
+    """Those of the parts that fit into so many characters with commas; `wanted` says which come first."""
+    kept: list[str] = []
+    for part in wanted:
+        if part and len(", ".join([*kept, part])) <= room:
+            kept.append(part)
+    return [part for part in parts if part in kept]
 
 
 def _best_line(shared: SharedStudy) -> str:
