@@ -26,7 +26,7 @@ from cifar_arch.record import Summary
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.saved_config import began_with, saved_config
 from cifar_arch.schema import ConfigError, SearchStopped
-from cifar_arch.terminal import reader_left, unreadable
+from cifar_arch.terminal import percent, reader_left, unreadable
 
 log = logging.getLogger(__name__)
 
@@ -207,12 +207,13 @@ def _explain(error: BaseException) -> int:
 
 def _print_results(summary: Summary, shown: str) -> None:
     target = summary.target_accuracy
-    tested = target is not None and summary.test_accuracy is not None
+    held = ""
+    if target is not None and summary.test_accuracy is not None:
+        held = f" ({_REACHES[summary.reaches_target]} the target of {percent(target)})"
     print(
         f"validation accuracy {_percent(summary.val_accuracy)}, "
-        f"test accuracy {_percent(summary.test_accuracy)}"
-        + (f" ({_REACHES[summary.reaches_target]} the target of {target:.0%})" if tested else "")
-        + f"\n{summary.params:,} parameters, receptive field {summary.receptive_field} px, "
+        f"test accuracy {_percent(summary.test_accuracy)}{held}\n"
+        f"{summary.params:,} parameters, receptive field {summary.receptive_field} px, "
         f"{summary.seconds:.0f} s on {summary.device}"
     )
     if summary.note:

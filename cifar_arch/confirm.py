@@ -5,6 +5,7 @@ command goes on where it was interrupted.
 """
 
 import argparse
+import contextlib
 import statistics
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from cifar_arch.identity import changes
 from cifar_arch.record import Status, Summary, decides_result
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError
-from cifar_arch.terminal import sentences, table
+from cifar_arch.terminal import percent, sentences, table
 
 
 class Confirmed(NamedTuple):
@@ -50,13 +51,20 @@ def main() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m cifar_arch.confirm", description=__doc__)
     parser.add_argument("study", help="the name that the sweep printed")
-    parser.add_argument("--top", type=_count, default=3, metavar="K", help="how many networks (default: 3)")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--top", type=_count, default=3, metavar="K", help="how many networks (default: 3)")
+    which.add_argument(
+        "--trial", type=_number, nargs="+", default=[], metavar="N", help="these trials in place of the best"
+    )
     parser.add_argument("--seeds", type=_count, default=3, metavar="N", help="seeds for each (default: 3)")
     parser.add_argument(
         "--prefer",
         choices=("accuracy", "smallest"),
         default="accuracy",
         help="smallest: the fewest parameters among those at or above the target on the validation images",
+    )
+    parser.add_argument(
+        "--target", type=_accuracy, metavar="ACCURACY", help="such as 0.85 (default: that of the study)"
     )
     parser.add_argument(
         "--epochs",
@@ -80,11 +88,29 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _confirm(arguments: argparse.Namespace) -> None:
-    from cifar_arch.search.confirmation import best_trials, write_winner
+def _number(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected the number of a trial, got {text!r}")
+    return int(text)
 
-    storage = arguments.storage or f"sqlite:///{arguments.outputs / 'studies.db'}"
-    choices = best_trials(arguments.study, storage, arguments.top, arguments.prefer)
+
+def _accuracy(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) <= 1:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"expected an accuracy above 0 and at most 1, got {text!r}")
+
+
+def _confirm(arguments: argparse.Namespace) -> None:
+    from cifar_arch.search.confirmation import Wanted, chosen, write_winner
+    from cifar_arch.search.storage import sqlite_url
+
+    if arguments.trial and arguments.prefer != "accuracy":
+        raise ConfigError("--trial: names the trials itself, got --prefer smallest as well; type one of them")
+    arguments.storage = arguments.storage or sqlite_url(arguments.outputs / "studies.db")
+    wanted = {name: getattr(arguments, name) for name in Wanted.__struct_fields__}
+    choices, lines = chosen(Wanted(**wanted))
+    print("\n".join([*lines, ""]), end="")
     config = choices[0].config(arguments.epochs, 0)
     epochs, data = config["training"]["epochs"], config["data"]["name"]
     print(
@@ -93,11 +119,12 @@ def _confirm(arguments: argparse.Namespace) -> None:
         flush=True,
     )
     found = [_train(choice, arguments) for choice in choices]
-    target = config["limits"]["target_accuracy"]
+    target = experiment.Experiment.from_dict(config).limits.target_accuracy
     print(f"\n{results_table(found, target if data != 'shapes' else None)}\n\n{verdict(found, target, data)}")
     path = write_winner(choices[0], arguments.epochs)
+    first = "the first trial named" if arguments.trial else "the first of the study's ranking"
     print(
-        f"\nthe first of the study's ranking is the winner, so that the test images choose nothing; again:\n"
+        f"\n{first} is the winner, so that the test images choose nothing; again:\n"
         f"  python -m cifar_arch.run --config-dir {path.parent.parent} +experiment=winner"
     )
 
@@ -150,7 +177,7 @@ def results_table(found: list[Confirmed], target: float | None) -> str:
     """Mean, std and n of the test accuracy for each network."""
     rows = [["trial", "test mean", "std", "n", "params", "field", "validation in the study", "seconds"]]
     if target is not None:
-        rows[0].append(f"target {target:.0%}")
+        rows[0].append(f"target {percent(target)}")
     for c in found:
         std = f"{statistics.stdev(c.test):.2%}" if len(c.test) > 1 else "-"
         sizes = [f"{c.params:,}", f"{c.receptive_field} px", f"{c.validation:.2%}", f"{c.seconds:.0f}"]
@@ -168,10 +195,10 @@ def verdict(found: list[Confirmed], target: float | None, data: str) -> str:
         return "no target is set"
     reached = [c.number for c in found if c.mean >= target]
     if reached:
-        return f"reach the target of {target:.0%} on average: trial {', trial '.join(map(str, reached))}"
+        return f"reach the target of {percent(target)} on average: trial {', trial '.join(map(str, reached))}"
     best = max(found, key=lambda c: c.mean)
     return (
-        f"none reaches the target of {target:.0%}: "
+        f"none reaches the target of {percent(target)}: "
         f"trial {best.number} comes closest, {100 * (target - best.mean):.2f} points below"
     )
 

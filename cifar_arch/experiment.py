@@ -17,7 +17,7 @@ from cifar_arch import artifacts, identity
 from cifar_arch.augment import Augment
 from cifar_arch.data import DataConfig, Pictures, load
 from cifar_arch.feasibility import Verdict, judge
-from cifar_arch.limits import Limits
+from cifar_arch.limits import Accuracy, Limits
 from cifar_arch.provenance import provenance
 from cifar_arch.recipe import Recipe
 from cifar_arch.record import EXECUTION, SELECTION, Epoch, Status, Summary
@@ -49,6 +49,12 @@ class Experiment(Strict, frozen=True, kw_only=True):
     training: Recipe = Recipe()
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
     read_test: bool = True  # whether the run ends by reading the test set, once
+    target: Accuracy | None = None  # to reach, in place of limits.target_accuracy
+
+    def __post_init__(self) -> None:
+        if self.target is not None:
+            limits = replace(self.limits, target_accuracy=self.target)
+            msgspec.structs.force_setattr(self, "limits", limits)
 
     @classmethod
     def from_dict(cls, config: dict[str, Any]) -> "Experiment":

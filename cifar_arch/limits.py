@@ -9,6 +9,7 @@ from cifar_arch.analysis import Analysis
 from cifar_arch.schema import Strict
 
 Count = Annotated[int, Meta(ge=0)]
+Accuracy = Annotated[float, Meta(gt=0, le=1)]
 TransformName = Literal[
     "pad_crop",
     "horizontal_flip",
@@ -32,7 +33,7 @@ class Limits(Strict, frozen=True, kw_only=True):
     downsamplers: Count | None = None  # exactly so many 3x3 ones, and no other
     fully_connected: bool = True  # whether a fully connected layer is allowed
     augment: tuple[TransformName, ...] = ()  # transforms that must be on
-    target_accuracy: Annotated[float, Meta(gt=0, le=1)] | None = None  # of the test set
+    target_accuracy: Accuracy | None = None  # of the test set
 
 
 class Violation(Struct, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ def curves(history: Sequence[Any], target: float | None = None) -> Figure:
     loss.set(xlabel="epoch", ylabel="cross entropy (nats)", title="Loss")
     accuracy.set(xlabel="epoch", ylabel="accuracy (%)", title="Accuracy")
     if target:
-        accuracy.axhline(100 * target, color="grey", linestyle="--", label=f"target {target:.0%}")
+        accuracy.axhline(100 * target, color="grey", linestyle="--", label=f"target {100 * target:g}%")
     for axes in (loss, accuracy):
         axes.grid(alpha=0.3)
         axes.legend()

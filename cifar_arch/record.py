@@ -76,6 +76,7 @@ EXECUTION = frozenset(
         "read_test",
         "storage",
         "study",
+        "target",
         "training.device",
         "training.resume",
         "training.tensorboard",

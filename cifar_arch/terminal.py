@@ -21,6 +21,11 @@ def table(rows: Sequence[Sequence[str]], left: Collection[int] = ()) -> str:
     )
 
 
+def percent(share: float) -> str:
+    """A share as it was typed: 0.85 is 85%, 0.855 is 85.5%."""
+    return f"{100 * share:.6g}%"
+
+
 @contextlib.contextmanager
 def sentences(interrupted: str = "interrupted") -> Iterator[None]:
     """Ends a command with 2 for a mistake in what was typed, 1 for a file that cannot be read or

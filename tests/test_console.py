@@ -2,16 +2,18 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import on_a_terminal
 from sweeping import stub, stub_environment, sweep
 
-pytestmark = pytest.mark.slow
+from cifar_arch.search.console import fitting
 
 GRID = ("width=64,4,6,8,10", "epochs=3", "study=seen", "pruner=none")
 
 
+@pytest.mark.slow
 def test_a_bar_on_a_terminal(tmp_path: Path) -> None:
     settings = stub_environment('{"seconds": 1.1, "faults": {"8": "raise"}}')
     shown = on_a_terminal(stub(*GRID), tmp_path, settings, columns=160)
@@ -23,6 +25,33 @@ def test_a_bar_on_a_terminal(tmp_path: Path) -> None:
     assert re.search(r"\r  1/4  trial 1  accuracy \d\d\.\d\d%  [\d,]+ parameters  width=4", shown)
 
 
+@pytest.mark.slow
+def test_a_narrow_terminal_keeps_the_epoch_and_the_time_left(tmp_path: Path) -> None:
+    settings = stub_environment('{"seconds": 1.1}')
+    shown = on_a_terminal(stub(*GRID), tmp_path, settings, columns=80)
+    states = [line for line in re.split(r"[\r\n]+", shown) if re.search(r"\d% .*/4 trials", line)]
+    assert all(len(re.sub(r"\x1b\[\w+", "", line).rstrip()) < 80 for line in states)
+    trained = [line for line in states if re.search(r" [123]/4 trials", line)]
+    assert re.search(r"best \d\d\.\d\d%, trial 4 epoch \d, about \d\.\d min left", trained[-1])
+
+
+FITTING: list[dict[str, Any]] = [
+    {"room": 100, "kept": ["best 40%", "2 failed", "trial 4 epoch 1", "5 min left"]},
+    {"room": 40, "kept": ["best 40%", "trial 4 epoch 1", "5 min left"]},
+    {"room": 30, "kept": ["trial 4 epoch 1", "5 min left"]},
+    {"room": 20, "kept": ["trial 4 epoch 1"]},
+    {"room": 0, "kept": []},
+]
+
+
+@pytest.mark.parametrize("case", FITTING, ids=lambda case: str(case["room"]))
+def test_what_fits(case: dict[str, Any]) -> None:
+    shown = ["best 40%", "2 failed", "trial 4 epoch 1", "5 min left", ""]
+    wanted = ["trial 4 epoch 1", "5 min left", "best 40%", "", "2 failed"]
+    assert fitting(shown, wanted, case["room"]) == case["kept"]
+
+
+@pytest.mark.slow
 def test_plain_lines_elsewhere(tmp_path: Path) -> None:
     done = sweep(*GRID, cwd=tmp_path, settings='{"seconds": 0.2}')
     assert (done.returncode, done.stderr) == (0, "")

@@ -44,6 +44,7 @@ OTHER: dict[str, Any] = {
     "prefer": "smallest",
     "storage": "sqlite:///other.db",
     "study": "other",
+    "target": 0.5,
     "training.clip": 1.0,
     "training.cycle_momentum": [0.8, 0.9],
     "training.device": "cpu",

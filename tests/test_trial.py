@@ -34,6 +34,7 @@ WIDTH: dict[str, BaseDistribution] = {"width": IntDistribution(4, 9)}
 STORED: dict[str, Any] = {
     "role": "requeued",
     "key": "0123456789abcdef",
+    "configuration": "123456789abcdef0",
     "params": 1000,
     "macs": 2000,
     "receptive_field": 45,

@@ -107,7 +107,7 @@ def _limit_lines(axes: Any, done: pd.DataFrame, column: str) -> None:
     held = done[done["data"] != "shapes"]["target_accuracy"].dropna()
     for target in sorted(set(held)):
         axes.axhline(
-            100 * target, color=ORANGE, linestyle=":", linewidth=1.4, label=f"target {target:.0%} (test)"
+            100 * target, color=ORANGE, linestyle=":", linewidth=1.4, label=f"target {100 * target:g}% (test)"
         )
 
 

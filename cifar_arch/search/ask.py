@@ -5,16 +5,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-from optuna.samplers import BaseSampler, GPSampler, NSGAIIISampler, NSGAIISampler
+from optuna.samplers import BaseSampler
 from optuna.trial import Trial, TrialState
 
 from cifar_arch.schema import ConfigError
 from cifar_arch.search.candidate import Candidate
-from cifar_arch.search.options import DIRECTIONS
 from cifar_arch.search.space import Point, identity, typed
 from cifar_arch.search.study import SharedStudy
 from cifar_arch.search.tell import Teller
-from cifar_arch.search.trial import Role, TrialRecord, random_start, set_constraint, set_random_start
+from cifar_arch.search.trial import (
+    Role,
+    StudySampler,
+    TrialRecord,
+    random_start,
+    set_constraint,
+    set_random_start,
+)
 
 GUESSES = 20  # proposals in a row without anything new before every point of a finite space is looked at
 STALE = 1200  # the same for a space that is too large for that
@@ -49,7 +55,7 @@ class Asker:
         # every shell that starts at the same moment.
         self.sampler = make_sampler(len(shared.trials()) + 1009 * shared.workers.others())
         self.random_start = random_start(self.sampler)
-        shared.study.sampler = self.sampler
+        shared.study.sampler = StudySampler(self.sampler, shared.study)
 
     def total(self) -> int | None:
         """How many trials will have been trained at the end, where that can be told beforehand."""
@@ -155,13 +161,12 @@ class Asker:
         return Role.REPLAYED
 
     def _reject(self, trial: TrialRecord, candidate: Candidate) -> Role:
-        """TPE learns from pruned trials with a violated constraint; GP and NSGA from complete ones."""
+        """Closes a trial outside the limits as pruned: without a value, with its constraint."""
         self.shared.list_rejection(trial, candidate.violations)
-        learns_from_complete = isinstance(self.sampler, GPSampler | NSGAIISampler | NSGAIIISampler)
         self.shared.close(
             trial,
-            TrialState.COMPLETE if learns_from_complete else TrialState.PRUNED,
-            self._worst_values() if learns_from_complete else None,
+            TrialState.PRUNED,
+            None,
             role=Role.REJECTED,
             infeasible="; ".join(violation.message for violation in candidate.violations),
             **candidate.totals,
@@ -179,7 +184,13 @@ class Asker:
             )
         self.shared.beat(trial.id)
         # The worker comes last: a trial without one is known to have never been launched.
-        self.shared.note(trial, key=candidate.key, **candidate.totals, worker=self.shared.workers.me)
+        self.shared.note(
+            trial,
+            key=candidate.key,
+            configuration=candidate.configuration,
+            **candidate.totals,
+            worker=self.shared.workers.me,
+        )
         return Job(
             number=trial.number,
             trial_id=trial.id,
@@ -187,17 +198,6 @@ class Asker:
             folder=folder,
             continues=None if trial.continues is None else self.shared.folder(trial.continues),
         )
-
-    def _worst_values(self) -> list[float]:
-        """The worst trained values so far: those that stand in for a candidate never trained."""
-        trained = self.shared.trained_trials()
-        complete = [t.values for t in trained if t.state == TrialState.COMPLETE]
-        worst = []
-        for index, name in enumerate(self.shared.config.objectives):
-            maximised = DIRECTIONS[name] == "maximize"
-            found = [values[index] for values in complete] or [0.0 if maximised else 1e7]
-            worst.append(min(found) if maximised else max(found))
-        return worst
 
     def _nothing_feasible(self) -> None:
         """Raises ConfigError with the rules that bind and the closest candidate."""

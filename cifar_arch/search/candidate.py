@@ -16,6 +16,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """What a search has to know of a point before it is trained."""
 
     key: str  # equal for equal layers, recipe, data, augmentation and seed
+    configuration: str | None = None  # the same without the seed
     violations: tuple[Violation, ...]
     totals: dict[str, int]  # params, macs, receptive_field
 
@@ -38,17 +39,25 @@ def candidate(config: dict[str, Any]) -> Candidate:
         return Candidate(key="", violations=(impossible,), totals={})
     a = verdict.analysis
     totals = {"params": a.params, "macs": a.macs, "receptive_field": a.receptive_field}
-    return Candidate(key=_key(experiment, verdict.key), violations=verdict.violations, totals=totals)
+    parts = _parts(experiment, verdict.key)
+    return Candidate(
+        key=_digest([*parts, experiment.seed]),
+        configuration=_digest(parts),
+        violations=verdict.violations,
+        totals=totals,
+    )
 
 
-def _key(experiment: Experiment, architecture: str) -> str:
-    parts = [
+def _parts(experiment: Experiment, architecture: str) -> list[Any]:
+    return [
         architecture,
         _deciding(experiment.training, "training"),
         _deciding(experiment.data, "data"),
         msgspec.to_builtins(experiment.augment.active()),
-        experiment.seed,
     ]
+
+
+def _digest(parts: list[Any]) -> str:
     return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()[:16]
 
 

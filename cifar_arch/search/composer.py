@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from cifar_arch.compose import COMPOSITION_ERRORS, CONF, plain, sentence
 from cifar_arch.record import decides_search
 from cifar_arch.schema import ConfigError
+from cifar_arch.search.options import refuse_unswept
 from cifar_arch.search.space import Space, with_value
 
 
@@ -71,7 +72,9 @@ def read_space(params: Mapping[Any, Any] | None, arguments: Sequence[str]) -> tu
         distributions, _, _ = create_params_from_overrides(whole)
     except (AssertionError, ValueError, *COMPOSITION_ERRORS) as error:
         raise ConfigError(f"the space cannot be read: {sentence(error)}") from error
-    return Space(distributions), [text for text in whole if _key(text) not in distributions]
+    space = Space(distributions)
+    refuse_unswept(space)
+    return space, [text for text in whole if _key(text) not in distributions]
 
 
 def _key(override: str) -> str:
@@ -110,11 +113,12 @@ def _holds(config: dict[str, Any], path: str) -> bool:
         return False
 
 
-def best_config(composed: DictConfig, path: Path) -> str:
+def best_config(composed: DictConfig, path: Path, *, pin_seed: bool = True) -> str:
     """The text of a config that gives `composed` again with `+experiment=`, saved at `path`.
 
     Its groups are chosen again, so that no field of another choice is left over, and every value is
-    written out, so that it does not change when the defaults do.
+    written out, so that it does not change when the defaults do. `pin_seed`: no for a configuration
+    that was chosen by its mean over several.
     """
     choices = {str(group): choice for group, choice in composed.hydra.runtime.choices.items()}
     defaults: list[Any] = [
@@ -127,6 +131,9 @@ def best_config(composed: DictConfig, path: Path) -> str:
         "# @package _global_\n"
         f"# python -m cifar_arch.run --config-dir {path.parent.parent} +experiment={path.stem}\n"
     )
+    if not pin_seed:
+        del values["seed"]
+        heading += "# Chosen by its mean over several seeds, so that none is pinned: type seed=1.\n"
     return heading + OmegaConf.to_yaml(OmegaConf.create({"defaults": [*defaults, "_self_"], **values}))
 
 

@@ -1,6 +1,7 @@
 """The best trials of a finished study, and their configs for a last training on all images."""
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +17,23 @@ from cifar_arch.saved_config import saved_config
 from cifar_arch.schema import ConfigError
 from cifar_arch.search.candidate import candidate
 from cifar_arch.search.composer import best_config
-from cifar_arch.search.ranking import ranked
-from cifar_arch.search.storage import open_storage, quiet_optuna
+from cifar_arch.search.console import target_lines
+from cifar_arch.search.options import target_accuracy
+from cifar_arch.search.ranking import Configuration, Ranking, ranked
+from cifar_arch.search.storage import open_storage, quiet_optuna, sqlite_file
 from cifar_arch.search.trial import TrialRecord
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """A trial to confirm: its folder in the sweep, and the config it was composed to."""
+    """A configuration to confirm: the folder of its first trial, and the config that was composed to."""
 
-    number: int
+    number: int  # of that trial
     folder: Path
     composed: DictConfig
-    value: float  # validation accuracy in the study
+    value: float  # validation accuracy in the study, a mean where seeds are swept
     params: int
     receptive_field: int
+    seeded: bool  # whether seeds are swept
 
     def config(self, epochs: int | None, seed: int) -> dict[str, Any]:
         """The plain config that trains it on all training images and reads the test set."""
@@ -47,27 +51,79 @@ def full_schedule(composed: DictConfig, epochs: int | None) -> DictConfig:
     return changed
 
 
-def best_trials(study: str, storage: str, top: int, prefer: str) -> list[Choice]:
-    """The best `top` trials of a study, the best first. Raises ConfigError where there is no such study."""
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Which configurations of a study to confirm."""
+
+    study: str
+    storage: str
+    top: int = 3
+    prefer: str = "accuracy"
+    target: float | None = None  # None: that of the study
+    trial: Sequence[int] = ()  # numbers, in place of the best
+    epochs: int | None = None
+
+
+def chosen(wanted: Wanted) -> tuple[list[Choice], list[str]]:
+    """What to confirm, the best first, and what there is to say about it.
+
+    No two of them train the same. Raises ConfigError where there is no such study or trial.
+    """
     quiet_optuna()
-    found = _load(study, storage)
-    trials = [TrialRecord.of(t) for t in found.get_trials(deepcopy=False)]
-    objectives = found.metric_names or ["accuracy"]
+    study = _load(wanted.study, wanted.storage)
+    records = [TrialRecord.of(t) for t in study.get_trials(deepcopy=False)]
+    objectives = study.metric_names or ["accuracy"]
     if objectives[0] != "accuracy":
-        raise ConfigError(f"study: {study!r} looked for {objectives[0]} first; confirm needs accuracy there")
-    ranking = ranked(trials, objectives, "accuracy", None)
+        raise ConfigError(
+            f"study: {wanted.study!r} looked for {objectives[0]} first; confirm needs accuracy there"
+        )
+    ranking = ranked(records, objectives, "accuracy", None)
     if ranking is None:
-        raise ConfigError(f"study: {study!r} has no completed trial yet; type its command again to go on")
-    if prefer == "smallest":
-        target = _choice(ranking.best).composed.limits.target_accuracy
-        ranking = ranked(trials, objectives, prefer, target) or ranking
-    return [_choice(t) for t in ranking.trials[:top]]
+        raise ConfigError(
+            f"study: {wanted.study!r} has no completed trial yet; type its command again to go on"
+        )
+    if wanted.trial:
+        named = [_named(number, ranking, records) for number in dict.fromkeys(wanted.trial)]
+        return [_choice(configuration, wanted) for configuration in named], []
+    if wanted.prefer != "smallest":
+        return _different(ranking, wanted), []
+    config = _choice(ranking.configurations[0], wanted).config(wanted.epochs, 0)
+    target = target_accuracy(config, wanted.prefer)
+    ranking = ranked(records, objectives, wanted.prefer, target) or ranking
+    return _different(ranking, wanted), target_lines(ranking, target, wanted.prefer, synthetic=False)
+
+
+def _different(ranking: Ranking, wanted: Wanted) -> list[Choice]:
+    """The best of those that still differ on the full schedule, from any seed."""
+    found: dict[str, Choice] = {}
+    for configuration in ranking.configurations:
+        choice = _choice(configuration, wanted)
+        found.setdefault(candidate(choice.config(wanted.epochs, 0)).key, choice)
+        if len(found) == wanted.top:
+            break
+    return list(found.values())
+
+
+def _named(number: int, ranking: Ranking, records: Sequence[TrialRecord]) -> Configuration:
+    """One trial by its number. Raises ConfigError for one that was not completed."""
+    complete = {t.number: t for c in ranking.configurations for t in c.trials}
+    if number not in complete:
+        known = records[number] if number < len(records) else None
+        got = "there is no such trial" if known is None else f"it is {known.role or known.state.name.lower()}"
+        if known is not None and known.replays is not None:
+            got += f", equal to trial {known.replays}"
+        raise ConfigError(
+            f"--trial: expected a completed trial of the study, got {number} ({got}); "
+            f"choose from {', '.join(map(str, sorted(complete)))}"
+        )
+    return Configuration(trials=(complete[number],))
 
 
 def _load(study: str, storage: str) -> optuna.Study:
-    file = storage.partition("sqlite:///")[2].partition("?")[0]
-    if file and not Path(file).is_file():
-        raise ConfigError(f"storage: there is no file {file!r}; name the one of your study with --storage")
+    file = sqlite_file(storage)
+    if file and not file.is_file():
+        raise ConfigError(
+            f"storage: there is no file {str(file)!r}; name the one of your study with --storage"
+        )
     backend = open_storage(storage)
     names = optuna.get_all_study_names(backend)
     if study not in names:
@@ -77,8 +133,9 @@ def _load(study: str, storage: str) -> optuna.Study:
     return optuna.load_study(study_name=study, storage=backend)
 
 
-def _choice(trial: TrialRecord) -> Choice:
+def _choice(configuration: Configuration, wanted: Wanted) -> Choice:
     """Raises ConfigError where the trial's folder is gone or not one of ours."""
+    trial = configuration.first
     run = RunFolder(trial.folder or "")
     settings = run.config.with_name("hydra.yaml")
     if trial.folder is None or not run.config.is_file() or not settings.is_file():
@@ -93,13 +150,16 @@ def _choice(trial: TrialRecord) -> Choice:
             "type confirm where the sweep was typed"
         )
     composed = OmegaConf.create({**config, "hydra": {"runtime": {"choices": _choices(settings)}}})
+    if wanted.target is not None:
+        composed.target = wanted.target
     return Choice(
         number=trial.number,
         folder=run.path,
         composed=composed,
-        value=trial.values[0],
+        value=configuration.values[0],
         params=trial.params or 0,
         receptive_field=trial.receptive_field or 0,
+        seeded=configuration.seeded,
     )
 
 
@@ -117,7 +177,8 @@ def write_winner(choice: Choice, epochs: int | None) -> Path:
     """Writes experiment/winner.yaml beside the sweep's best.yaml and returns its path."""
     path = choice.folder.parent / "experiment" / "winner.yaml"
     with atomic(path) as temporary:
-        temporary.write_text(best_config(full_schedule(choice.composed, epochs), path), encoding="utf-8")
+        whole = full_schedule(choice.composed, epochs)
+        temporary.write_text(best_config(whole, path, pin_seed=not choice.seeded), encoding="utf-8")
     return path
 
 

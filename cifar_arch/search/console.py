@@ -1,5 +1,6 @@
 """What a running search shows: its first lines, a bar, a line for each trial, its end."""
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -12,8 +13,12 @@ from cifar_arch.provenance import masked
 from cifar_arch.search.ask import Job
 from cifar_arch.search.ranking import Ranking
 from cifar_arch.search.space import typed
+from cifar_arch.search.storage import sqlite_url
 from cifar_arch.search.study import SearchConfig, SharedStudy
 from cifar_arch.search.trial import Role, TrialRecord
+from cifar_arch.terminal import percent
+
+BAR = 12  # characters
 
 
 def announce(shared: SharedStudy) -> None:
@@ -43,7 +48,7 @@ class Console:
             initial=self.before,
             disable=None if progress else True,
             leave=False,
-            bar_format="{percentage:3.0f}% {bar:20} {n_fmt}/{total_fmt} trials{postfix}",
+            bar_format=f"{{percentage:3.0f}}% {{bar:{BAR}}} {{n_fmt}}/{{total_fmt}} trials{{postfix}}",
         )
 
     def finished(self, trial: TrialRecord) -> None:
@@ -75,9 +80,27 @@ class Console:
         counts = self.shared.counts()
         running = [f"trial {job.number} epoch {len(self.shared.history(job.number))}" for job in jobs]
         others = [f"{counts[name]} {name}" for name in ("rejected", "pruned", "failed")]
-        parts = [_best_line(self.shared), *others, *running, self._left(counts["trained"])]
+        # Where the line is too long, the last of these are left out first.
+        wanted = [*running[:1], self._left(counts["trained"]), _best_line(self.shared), *running[1:], *others]
+        shown = [_best_line(self.shared), *others, *running, self._left(counts["trained"])]
         self.bar.n = counts["trained"]
-        self.bar.set_postfix_str(", ".join(part for part in parts if part), refresh=False)
+        self.bar.set_postfix_str(", ".join(fitting(shown, wanted, self._room())), refresh=False)
+
+    def _room(self) -> int:
+        """Characters of the terminal's width that are left beside the bar."""
+        if self.bar.disable:
+            return 0
+        columns = os.get_terminal_size(self.bar.fp.fileno()).columns or 80
+        return columns - len(f"100% {'':{BAR}} {self.bar.n}/{self.total or '?'} trials, ") - 1
+
+
+def fitting(parts: Sequence[str], wanted: Sequence[str], room: int) -> list[str]:
+    """Those of the parts that fit into so many characters with commas; `wanted` says which come first."""
+    kept: list[str] = []
+    for part in wanted:
+        if part and len(", ".join([*kept, part])) <= room:
+            kept.append(part)
+    return [part for part in parts if part in kept]
 
 
 def _best_line(shared: SharedStudy) -> str:
@@ -113,26 +136,44 @@ def done_line(shared: SharedStudy) -> str:
     )
 
 
-def distance_line(ranking: Ranking, target: float | None, data: str) -> str:
-    """How far the best is from the target, where none reaches it; else nothing."""
-    accuracy = ranking.best.values[0]
-    if ranking.objectives[0] != "accuracy" or target is None:
-        return ""
-    if data == "shapes":
-        return "accuracies on the synthetic data set never count towards the target"
-    if accuracy >= target:
-        return ""
-    missing = 100 * (target - accuracy)
-    return f"none reaches {target:.0%} on the validation images: the best is {missing:.2f} points below"
+def target_lines(ranking: Ranking, target: float | None, prefer: str, *, synthetic: bool) -> list[str]:
+    """How far the best is from the target where none reaches it, and what that means for the ranking.
+
+    `synthetic`: of the synthetic data set, on which a target counts only where `prefer` goes by it.
+    """
+    if ranking.accuracy is None or target is None:
+        return []
+    lines = []
+    if ranking.accuracy < target and (prefer == "smallest" or not synthetic):
+        missing = 100 * (target - ranking.accuracy)
+        lines = [
+            f"none reaches {percent(target)} on the validation images: the best is {missing:.2f} points below"
+            + (", and accuracy ranks them instead; target=0.5 sets another" if prefer == "smallest" else "")
+        ]
+    if synthetic:
+        lines.append("accuracies on the synthetic data set never count towards the target")
+    return lines
 
 
-def next_steps(config: SearchConfig) -> str:
+def next_steps(config: SearchConfig, ranking: Ranking) -> str:
     """What to type after a sweep."""
     outputs = config.folder.parent.parent
     folder, whole, artifacts = (quote(str(path)) for path in (config.folder, outputs, outputs / "artifacts"))
+    again = f"python -m cifar_arch.run --config-dir {folder} +experiment="
+    other = ranking.trials[min(1, len(ranking.trials) - 1)].number
+    confirm = f"  python -m cifar_arch.confirm {config.name}"
+    if whole != "outputs":
+        confirm += f" --outputs {whole}"
+    if config.storage != sqlite_url(outputs / "studies.db"):
+        confirm += f" --storage {quote(masked(config.storage))}"
     return (
         f"\ntrain the best again, and read the test set:\n"
-        f"  python -m cifar_arch.run --config-dir {folder} +experiment=best\n"
+        f"  {again}best\n"
+        f"any other completed trial, for instance trial {other}:\n"
+        f"  {again}trial-{other}\n"
+        f"the best three, or one that you choose, on the full schedule with several seeds:\n"
+        f"{confirm}\n"
+        f"{confirm} --trial {other}\n"
         f"tables and figures of all runs:\n"
         f"  python -m cifar_arch.report {whole}\n"
         f"look at the study:\n"

@@ -17,12 +17,19 @@ from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError, SearchStopped, checked
 from cifar_arch.search.ask import Job
 from cifar_arch.search.candidate import Candidate, candidate
-from cifar_arch.search.console import done_line
-from cifar_arch.search.options import Options, fingerprint, readable_name, takes_every_point
+from cifar_arch.search.console import done_line, target_lines
+from cifar_arch.search.options import (
+    Options,
+    fingerprint,
+    readable_name,
+    refuse_unswept,
+    takes_every_point,
+    target_accuracy,
+)
 from cifar_arch.search.pruning_callback import PruningCallback
 from cifar_arch.search.ranking import Ranking, ranked
 from cifar_arch.search.space import Point, Space, with_value
-from cifar_arch.search.storage import quiet_optuna
+from cifar_arch.search.storage import quiet_optuna, sqlite_url
 from cifar_arch.search.study import SearchConfig
 from cifar_arch.search.worker import Worker
 
@@ -57,18 +64,22 @@ def search(
     """
     quiet_optuna()
     points, made_pruner = _Points(config, space), pruner or MEDIAN()
-    where = {"storage": f"sqlite:///{Path(outputs) / 'studies.db'}", "seed": config.get("seed", 0)}
+    where = {"storage": sqlite_url(Path(outputs) / "studies.db"), "seed": config.get("seed", 0)}
     given = {"study": study, "n_trials": n_trials, "objectives": list(objectives), "prefer": prefer}
     options = checked(Options, {**where, **given}, "")
     plugins = {"sampler": _described(sampler), "pruner": type(made_pruner).__name__}
     wanted = _search_config(points, options, plugins, Path(outputs))
+    target = target_accuracy(points.first(), prefer)
     with Worker(wanted, lambda moved_on: sampler(seed=(options.seed + moved_on) % 2**32), points) as worker:
         worker.work(lambda jobs: _train(points, wanted, made_pruner, jobs), progress=progress)
-    ranking = ranked(worker.shared.trials(), wanted.objectives, prefer, points.target())
+    ranking = ranked(worker.shared.trials(), wanted.objectives, prefer, target)
     if ranking is None:
         raise SearchStopped(f"no trial was completed; look at run.log in the folders in {wanted.folder}")
     if progress:
         print(done_line(worker.shared))
+        synthetic = points.first()["data"]["name"] == "shapes"
+        for line in target_lines(ranking, target, prefer, synthetic=synthetic):
+            print(line)
     return ranking
 
 
@@ -82,6 +93,7 @@ class _Points:
         self.config = {**config, "read_test": False}
         self.structured: dict[tuple[str, Any], Any] = {}  # by key and by the text that stands for it
         self.space = Space({key: self._distribution(key, values) for key, values in space.items()})
+        refuse_unswept(self.space)
         for point in self.space.each_value():
             self(point)
 
@@ -110,9 +122,9 @@ class _Points:
     def __call__(self, point: Point) -> Candidate:
         return candidate(self.config_at(point))
 
-    def target(self) -> float | None:
-        """The accuracy to reach, which is the same at every point."""
-        return Experiment.from_dict(self.config_at(next(self.space.each_value()))).limits.target_accuracy
+    def first(self) -> dict[str, Any]:
+        """The plain config of a point."""
+        return self.config_at(next(self.space.each_value()))
 
 
 def _search_config(points: _Points, options: Options, plugins: dict[str, str], outputs: Path) -> SearchConfig:

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
+from cifar_arch.experiment import Experiment
 from cifar_arch.provenance import flatten
-from cifar_arch.record import decides_search
+from cifar_arch.record import EXECUTION, decides_search
 from cifar_arch.schema import ConfigError, Strict
 from cifar_arch.search.space import Space
 
@@ -36,10 +37,37 @@ class Options(Strict, frozen=True, kw_only=True):
                 "objectives: expected some of accuracy, params, macs, each once, "
                 f"got [{', '.join(self.objectives)}]"
             )
+        if self.prefer == "smallest" and "accuracy" not in self.objectives:
+            raise ConfigError(
+                "prefer: smallest needs accuracy among the objectives, "
+                f"got objectives=[{','.join(self.objectives)}]; add it, or type prefer=accuracy"
+            )
         if self.study is not None and not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", self.study):
             raise ConfigError(
                 f"study: expected a name of letters, digits, '.', '_' and '-', got {self.study!r}"
             )
+
+
+def refuse_unswept(space: Space) -> None:
+    """Raises ConfigError for a swept key that changes nothing in what a trial computes."""
+    for key, distribution in space.distributions.items():
+        if key in EXECUTION or key == "objectives" or key.startswith(("hydra.", "hydra/")):
+            values = getattr(distribution, "choices", ["a range"])
+            raise ConfigError(
+                f"{key.removeprefix('hydra/sweeper/')}: cannot be swept, because it changes nothing in what "
+                f"a trial computes, got {', '.join(map(str, values))}; choose one value for all trials"
+            )
+
+
+def target_accuracy(config: dict[str, Any], prefer: str) -> float | None:
+    """The accuracy to reach. Raises ConfigError where `prefer` goes by one and there is none."""
+    target = Experiment.from_dict(config).limits.target_accuracy
+    if prefer == "smallest" and target is None:
+        raise ConfigError(
+            "prefer: smallest takes the fewest parameters among those that reach a target, got no target; "
+            "type one, target=0.85"
+        )
+    return target
 
 
 class SweeperOptions(Strict, frozen=True, kw_only=True):

@@ -1,93 +1,170 @@
-"""The complete trials of a study, the best first; as text, a table of the first of them."""
+"""What a study found, the best configuration first; as text, a table of the first of them."""
 
-from collections.abc import Sequence
+import statistics
+from collections.abc import Hashable, Sequence
 
 import msgspec
 from optuna.trial import TrialState
 
 from cifar_arch.search.options import DIRECTIONS
-from cifar_arch.search.space import typed
+from cifar_arch.search.space import Point, identity, typed
 from cifar_arch.search.trial import TrialRecord
 from cifar_arch.terminal import table
 
 SHOWN = 10
 
 
-class Ranking(msgspec.Struct, frozen=True, kw_only=True):
-    """At least one trial. Print it: rank, trial, accuracy, sizes, and what to type for each."""
+class Configuration(msgspec.Struct, frozen=True, kw_only=True):
+    """Completed trials that are equal but for their seed, by number; where no seeds are swept, one."""
 
     trials: tuple[TrialRecord, ...]
+    trained: int = 1  # with those that were pruned or failed
+
+    @property
+    def first(self) -> TrialRecord:
+        return self.trials[0]
+
+    @property
+    def number(self) -> int:
+        """The number of its first trial, by which it is known."""
+        return self.first.number
+
+    @property
+    def point(self) -> Point:
+        """Its values, without a swept seed."""
+        return _seedless(self.first.point)
+
+    @property
+    def seeded(self) -> bool:
+        return "seed" in self.first.point
+
+    @property
+    def whole(self) -> bool:
+        """Whether no seed was pruned or failed: a mean of the others would be too high."""
+        return len(self.trials) == self.trained
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The mean of each objective over the seeds."""
+        return tuple(map(statistics.fmean, zip(*(t.values for t in self.trials), strict=True)))
+
+    def std(self, objective: int) -> float | None:
+        """The standard deviation of an objective over the seeds; None for a single one."""
+        found = [t.values[objective] for t in self.trials]
+        return statistics.stdev(found) if len(found) > 1 else None
+
+
+class Ranking(msgspec.Struct, frozen=True, kw_only=True):
+    """At least one configuration. Print it: rank, trial, accuracy, sizes, and what to type for each."""
+
+    configurations: tuple[Configuration, ...]
     objectives: tuple[str, ...]
     front: frozenset[int] = frozenset()  # numbers of the Pareto front, where there are several objectives
+
+    @property
+    def trials(self) -> tuple[TrialRecord, ...]:
+        """The first trial of each configuration."""
+        return tuple(c.first for c in self.configurations)
 
     @property
     def best(self) -> TrialRecord:
         return self.trials[0]
 
-    def __str__(self) -> str:
-        """The first ten, or the whole Pareto front, which is marked."""
-        front = ["front"] if self.front else []
-        heading = ["rank", "trial", *front, *self.objectives, "params", "field", "seconds", "overrides"]
-        heading = list(dict.fromkeys(heading))  # parameters may be an objective
-        shown = self.trials[: max(SHOWN, len(self.front))]
-        cells = [self._cells(rank, trial) for rank, trial in enumerate(shown, 1)]
-        rows = [heading, *([row[name] for name in heading] for row in cells)]
-        return table(rows, left={heading.index("overrides")})
+    @property
+    def accuracy(self) -> float | None:
+        """The highest accuracy, a mean where seeds are swept; None where it is no objective."""
+        if "accuracy" not in self.objectives:
+            return None
+        place = self.objectives.index("accuracy")
+        return max(c.values[place] for c in self.configurations)
 
-    def _cells(self, rank: int, trial: TrialRecord) -> dict[str, str]:
-        values = dict(zip(self.objectives, trial.values, strict=True))
-        cells = {name: f"{value:,.0f}" for name, value in values.items()}
-        if "accuracy" in values:
-            cells["accuracy"] = f"{values['accuracy']:.2%}"
+    def __str__(self) -> str:
+        """The first ten and the whole Pareto front, which is marked."""
+        cells = [
+            self._cells(rank, configuration)
+            for rank, configuration in enumerate(self.configurations, 1)
+            if rank <= SHOWN or configuration.number in self.front
+        ]
+        heading = list(cells[0])
+        return table([heading, *([row[name] for name in heading] for row in cells)], {len(heading) - 1})
+
+    def _cells(self, rank: int, c: Configuration) -> dict[str, str]:
+        numbers = ",".join(str(t.number) for t in c.trials)
+        cells = {"rank": str(rank), "trials" if c.seeded else "trial": numbers}
+        if self.front:
+            cells["front"] = "*" if c.number in self.front else ""
+        for place, name in enumerate(self.objectives):
+            value = c.values[place]
+            cells[name] = f"{value:.2%}" if name == "accuracy" else f"{value:,.0f}"
+            if name == "accuracy" and c.seeded:
+                std = c.std(place)
+                cells["std"] = "-" if std is None else f"{std:.2%}"
+        if c.seeded:
+            cells["n"] = str(len(c.trials)) if c.whole else f"{len(c.trials)} of {c.trained}"
         return {
             **cells,
-            "rank": str(rank),
-            "trial": str(trial.number),
-            "front": "*" if trial.number in self.front else "",
-            "params": f"{trial.params:,}",
-            "field": f"{trial.receptive_field} px",
-            "seconds": f"{trial.seconds or 0:.0f}",
-            "overrides": typed(trial.point),
+            "params": f"{c.first.params:,}",
+            "field": f"{c.first.receptive_field} px",
+            "seconds": f"{statistics.fmean(t.seconds or 0 for t in c.trials):.0f}",
+            "overrides": typed(c.point),
         }
 
 
 def ranked(
     trials: Sequence[TrialRecord], objectives: Sequence[str], prefer: str, target: float | None
 ) -> Ranking | None:
-    """The complete ones among the trained trials, the best first; None where there is none.
+    """The configurations with a complete trial, the best first; None where there is none.
 
-    By the first objective; with `prefer=smallest` those at or above `target` come first, the fewest
-    parameters ahead. With several objectives the Pareto front comes first.
+    By the first objective, with several the Pareto front ahead. Where seeds are swept, by the mean over
+    them, behind all others where a seed was pruned or failed. With `prefer=smallest` those at or above
+    `target` in accuracy come first, the fewest parameters ahead.
     """
-    complete = [t for t in trials if t.trained and t.state == TrialState.COMPLETE]
-    complete.sort(key=lambda t: (_losses(t, objectives)[0], t.params or 0, t.number))
+    found = _configurations(trials)
+    if not found:
+        return None
+    found.sort(key=lambda c: (not c.whole, _losses(c, objectives)[0], c.first.params or 0, c.number))
     front: frozenset[int] = frozenset()
     if len(objectives) > 1:
-        front = _pareto_front(complete, objectives)
-        complete.sort(key=lambda t: t.number not in front)
-    elif prefer == "smallest" and target is not None:
-        complete.sort(key=lambda t: _smallest_at(t, target))
-    if not complete:
-        return None
-    return Ranking(trials=tuple(complete), objectives=tuple(objectives), front=front)
+        front = _pareto_front(found, objectives)
+        found.sort(key=lambda c: c.number not in front)
+    if prefer == "smallest" and target is not None and "accuracy" in objectives:
+        place = objectives.index("accuracy")
+        found.sort(key=lambda c: _smallest_at(c, place, target))
+    return Ranking(configurations=tuple(found), objectives=tuple(objectives), front=front)
 
 
-def _losses(trial: TrialRecord, objectives: Sequence[str]) -> tuple[float, ...]:
+def _configurations(trials: Sequence[TrialRecord]) -> list[Configuration]:
+    """In the order of their first trials."""
+    groups: dict[Hashable, list[TrialRecord]] = {}
+    for trial in trials:
+        if trial.trained:
+            seeded = "seed" in trial.point
+            key = trial.configuration or identity(_seedless(trial.point)) if seeded else trial.number
+            groups.setdefault(key, []).append(trial)
+    complete = [([t for t in group if t.state == TrialState.COMPLETE], group) for group in groups.values()]
+    return [Configuration(trials=tuple(done), trained=len(group)) for done, group in complete if done]
+
+
+def _seedless(point: Point) -> Point:
+    return {key: value for key, value in point.items() if key != "seed"}
+
+
+def _losses(configuration: Configuration, objectives: Sequence[str]) -> tuple[float, ...]:
     """The values so that less is better in each."""
     signs = (-1 if DIRECTIONS[name] == "maximize" else 1 for name in objectives)
-    return tuple(sign * value for sign, value in zip(signs, trial.values, strict=True))
+    return tuple(sign * value for sign, value in zip(signs, configuration.values, strict=True))
 
 
-def _smallest_at(trial: TrialRecord, target: float) -> tuple[bool, int]:
-    reached = trial.values[0] >= target
-    return not reached, trial.params or 0 if reached else 0
+def _smallest_at(configuration: Configuration, place: int, target: float) -> tuple[bool, int]:
+    reached = configuration.whole and configuration.values[place] >= target
+    return not reached, configuration.first.params or 0 if reached else 0
 
 
-def _pareto_front(trials: Sequence[TrialRecord], objectives: Sequence[str]) -> frozenset[int]:
-    """Numbers of the trials that no other one equals or beats in every objective and beats in one."""
+def _pareto_front(found: Sequence[Configuration], objectives: Sequence[str]) -> frozenset[int]:
+    """Numbers of those that no other one equals or beats in every objective and beats in one."""
     front: list[tuple[tuple[float, ...], int]] = []
     # In this order none is beaten by a later one.
-    for losses, number in sorted((_losses(t, objectives), t.number) for t in trials):
+    for losses, number in sorted((_losses(c, objectives), c.number) for c in found):
         beaten = (
             other != losses and all(a <= b for a, b in zip(other, losses, strict=True)) for other, _ in front
         )

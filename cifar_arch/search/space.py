@@ -4,6 +4,7 @@ import itertools
 import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from optuna.distributions import (
@@ -33,7 +34,7 @@ class Space:
     """Override keys with the values that each may take."""
 
     def __init__(self, distributions: Mapping[str, BaseDistribution]):
-        self.distributions = dict(distributions)
+        self.distributions = {key: _without_repeats(d) for key, d in distributions.items()}
 
     def size(self) -> int | None:
         """The number of points; None where an interval makes it endless."""
@@ -99,15 +100,34 @@ def _with_value(node: dict[str, Any], path: Sequence[str], value: Any, key: str)
     return {**node, name: _with_value(inner, rest, value, key)}
 
 
+def exact(value: Any, distribution: BaseDistribution) -> Any:
+    """A value as it is written in decimals where the distribution has steps: 0.1 + 2 * 0.1 is 0.3."""
+    if not isinstance(distribution, FloatDistribution) or distribution.step is None:
+        return value
+    low, step = Decimal(str(distribution.low)), Decimal(str(distribution.step))
+    steps = round((value - distribution.low) / distribution.step)
+    return float(low + steps * step)
+
+
+def _without_repeats(distribution: BaseDistribution) -> BaseDistribution:
+    """A choice with every value once: 1, 1.0 and 1e0 are one number, true and 1 are not."""
+    if not isinstance(distribution, CategoricalDistribution):
+        return distribution
+    first: dict[Any, Any] = {}
+    for value in distribution.choices:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        first.setdefault(value if number else repr(value), value)
+    return CategoricalDistribution(list(first.values()))
+
+
 def _sampled(distribution: BaseDistribution, rng: random.Random) -> Any:
-    match distribution:
-        case CategoricalDistribution():
-            return rng.choice(distribution.choices)
-        case IntDistribution():
-            return rng.randrange(distribution.low, distribution.high + 1, distribution.step)
-        case FloatDistribution():
-            return rng.uniform(distribution.low, distribution.high)
-    raise TypeError(f"no way to sample {distribution}")
+    if isinstance(distribution, IntDistribution | FloatDistribution) and distribution.log:
+        value = math.exp(rng.uniform(math.log(distribution.low), math.log(distribution.high)))
+        return round(value) if isinstance(distribution, IntDistribution) else value
+    if (values := _values(distribution)) is not None:
+        return rng.choice(values)
+    assert isinstance(distribution, FloatDistribution)
+    return rng.uniform(distribution.low, distribution.high)
 
 
 def _ends(distribution: Any) -> list[Any]:
@@ -116,14 +136,14 @@ def _ends(distribution: Any) -> list[Any]:
     return list(dict.fromkeys((distribution.low, distribution.high)))
 
 
-def _values(distribution: BaseDistribution) -> list[Any] | None:
+def _values(distribution: BaseDistribution) -> Sequence[Any] | None:
     match distribution:
         case CategoricalDistribution():
-            return list(distribution.choices)
-        case IntDistribution() if not distribution.log:
-            return list(range(distribution.low, distribution.high + 1, distribution.step))
+            return distribution.choices
+        case IntDistribution():
+            return range(distribution.low, distribution.high + 1, distribution.step)
         case FloatDistribution() if distribution.step is not None:
             steps = round((distribution.high - distribution.low) / distribution.step)
-            return [distribution.low + i * distribution.step for i in range(steps + 1)]
+            return [exact(distribution.low + i * distribution.step, distribution) for i in range(steps + 1)]
         case _:
             return None

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,8 @@ import sqlalchemy
 from filelock import FileLock
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
 
 from cifar_arch.provenance import masked
 from cifar_arch.schema import ConfigError
@@ -37,10 +38,10 @@ def open_storage(url: str) -> RDBStorage:
 
 
 def _open(url: str) -> RDBStorage:
-    file = _sqlite_file(url)
-    if not file and not url.startswith("postgresql"):
-        raise ConfigError(f"storage: expected {FORMS}, got {masked(url)!r}")
-    options: dict[str, Any] = {"connect_args": {"timeout": BUSY}} if file else {"pool_pre_ping": True}
+    file = sqlite_file(url)
+    options: dict[str, Any] = {} if file else {"pool_pre_ping": True}
+    if file and "timeout" not in make_url(url).query:
+        options = {"connect_args": {"timeout": BUSY}}
     try:
         if file:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -62,20 +63,25 @@ def _open(url: str) -> RDBStorage:
 @contextlib.contextmanager
 def study_lock(storage: RDBStorage, url: str, study: str) -> Iterator[None]:
     """One worker at a time, across processes, and across hosts on PostgreSQL."""
-    file = _sqlite_file(url)
-    with FileLock(f"{file}.lock") if file else _advisory_lock(storage.engine, study):
+    file = sqlite_file(url)
+    with _file_lock(file) if file else _advisory_lock(storage.engine, study):
         yield
 
 
 @contextlib.contextmanager
 def _creation_lock(url: str, file: Path | None) -> Iterator[None]:
     if file:
-        with FileLock(f"{file}.lock"):
+        with _file_lock(file):
             yield
         return
     engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.pool.NullPool)
     with _advisory_lock(engine, "the tables"):
         yield
+
+
+def _file_lock(file: Path) -> FileLock:
+    """Beside the file that is meant, however its path is spelled and linked."""
+    return FileLock(f"{file.resolve()}.lock")
 
 
 @contextlib.contextmanager
@@ -86,13 +92,31 @@ def _advisory_lock(engine: sqlalchemy.Engine, name: str) -> Iterator[None]:
         yield
 
 
-def _sqlite_file(url: str) -> Path | None:
-    match = re.match(r"sqlite(?:\+\w+)?:///([^?:]+)", url)
-    return Path(match.group(1)) if match else None
+def sqlite_url(file: Path) -> str:
+    """The address of a database file, whatever characters its path has."""
+    return URL.create("sqlite", database=str(file)).render_as_string()
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file of an SQLite address; None for PostgreSQL.
+
+    Raises ConfigError for any other address, one in memory or of the form file: included.
+    """
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):  # the latter for a port that is no number
+        parsed = None
+    match parsed:
+        case URL(drivername=driver) if driver.startswith("postgresql"):
+            return None
+        case URL(drivername=driver, host=None, database=str(file)) if driver.startswith("sqlite"):
+            if file and not file.startswith((":memory:", "file:")) and "uri" not in parsed.query:
+                return Path(file)
+    raise ConfigError(f"storage: expected {FORMS}, got {masked(url)!r}")
 
 
 def _still_there(url: str) -> bool:
-    file = _sqlite_file(url)
+    file = sqlite_file(url)
     return file is None or file.exists()
 
 

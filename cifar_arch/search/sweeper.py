@@ -22,15 +22,16 @@ from cifar_arch.schema import ConfigError, SearchStopped, checked
 from cifar_arch.search.ask import Job
 from cifar_arch.search.candidate import Candidate, candidate
 from cifar_arch.search.composer import Composer, best_config, read_space
-from cifar_arch.search.console import distance_line, done_line, next_steps
+from cifar_arch.search.console import done_line, next_steps, target_lines
 from cifar_arch.search.options import (
     Options,
     SweeperOptions,
     fingerprint,
     readable_name,
     takes_every_point,
+    target_accuracy,
 )
-from cifar_arch.search.ranking import ranked
+from cifar_arch.search.ranking import Ranking, ranked
 from cifar_arch.search.space import Point, Space, overrides
 from cifar_arch.search.storage import quiet_optuna
 from cifar_arch.search.study import SearchConfig, SharedStudy
@@ -69,6 +70,11 @@ class ArchitectureSweeper(OptunaSweeperImpl):
         ours = {name: config[name] for name in Options.__struct_fields__ if name in config}
         options = checked(Options, ours, "")
         space, fixed = read_space(self.params, arguments)
+        if any(text.lower() == "read_test=true" for text in fixed):
+            raise ConfigError(
+                "read_test: a sweep chooses by validation images alone, got true; "
+                "type python -m cifar_arch.confirm STUDY after it"
+            )
         composer = self._composer(space, fixed)
 
         def assess(point: Point) -> Candidate:
@@ -76,13 +82,15 @@ class ArchitectureSweeper(OptunaSweeperImpl):
 
         for point in space.each_value():  # a mistake anywhere is told before anything is trained
             assess(point)
+        first = composer(next(space.each_value()))
+        target = target_accuracy(first, options.prefer)
         search = self._search_config(
             options, numbers.max_rejections, space, composer, Path(config["outputs"], "sweeps")
         )
         self._check_plugins(options)
         with Worker(search, lambda moved_on: self._sampler(options.seed + moved_on), assess) as worker:
             self._work(worker, fixed, numbers)
-        _finish(worker.shared, options.prefer, composer, config)
+        _finish(worker.shared, composer, options.prefer, target)
 
     def _config(self) -> dict[str, Any]:
         """The plain config. Raises ConfigError for trial folders that are not ours to place."""
@@ -193,21 +201,32 @@ def _made(kind: str, node: DictConfig, allowed: tuple[str, ...], **more: Any) ->
         raise ConfigError(f"hydra.sweeper.{kind}: {cause.removeprefix('Error in call to ')}") from error
 
 
-def _finish(shared: SharedStudy, prefer: str, composer: Composer, config: dict[str, Any]) -> None:
-    """Prints the ranking and what to type next, and writes experiment/best.yaml."""
+def _finish(shared: SharedStudy, composer: Composer, prefer: str, target: float | None) -> None:
+    """Prints the ranking and what to type next, and writes the configs to run again."""
     print(f"\n{done_line(shared)}")
-    search, target = shared.config, config["limits"]["target_accuracy"]
+    search = shared.config
     ranking = ranked(shared.trials(), search.objectives, prefer, target)
     if ranking is None:
         raise SearchStopped("no trial was completed; look at run.log in the folders of the failed ones")
     print(ranking)
-    if distance := distance_line(ranking, target, config["data"]["name"]):
-        print(distance)
-    chosen = composer.load([*composer.fixed, *overrides(ranking.best.point)])
-    path = search.folder / "experiment" / "best.yaml"
-    with atomic(path) as temporary:
-        temporary.write_text(best_config(chosen, path), encoding="utf-8")
-    print(next_steps(search))
+    synthetic = composer(ranking.best.point)["data"]["name"] == "shapes"
+    for line in target_lines(ranking, target, prefer, synthetic=synthetic):
+        print(line)
+    _write_configs(search.folder / "experiment", ranking, composer)
+    print(next_steps(search, ranking))
+
+
+def _write_configs(folder: Path, ranking: Ranking, composer: Composer) -> None:
+    """Writes best.yaml, and a trial-N.yaml for every completed trial that has none yet."""
+    best = ranking.configurations[0]
+    named = {f"trial-{t.number}": t for c in ranking.configurations for t in c.trials}
+    for name, trial in {"best": best.first, **named}.items():
+        path = folder / f"{name}.yaml"
+        if name == "best" or not path.exists():
+            composed = composer.load([*composer.fixed, *overrides(trial.point)])
+            text = best_config(composed, path, pin_seed=name != "best" or not best.seeded)
+            with atomic(path) as temporary:
+                temporary.write_text(text, encoding="utf-8")
 
 
 def _command(search: SearchConfig, fixed: list[str], job: Job) -> list[str]:

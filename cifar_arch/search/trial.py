@@ -1,15 +1,19 @@
 """A trial of a study as one typed record; and every call of Optuna's private interface."""
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Container, Mapping
 from enum import StrEnum
 from typing import Any
 
 import msgspec
-from optuna.samplers import BaseSampler
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, GPSampler, NSGAIIISampler, NSGAIISampler
 from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from cifar_arch.search.space import Point
+from cifar_arch.search.space import Point, exact
 
 
 class Role(StrEnum):
@@ -27,6 +31,7 @@ class Attributes(msgspec.Struct, frozen=True, kw_only=True):
 
     role: Role | None = None
     key: str | None = None  # equal for equal candidates
+    configuration: str | None = None  # equal for candidates that are equal but for the seed
     params: int | None = None  # trainable numbers
     macs: int | None = None
     receptive_field: int | None = None  # pixels, before global pooling
@@ -66,8 +71,7 @@ class TrialRecord(Attributes, frozen=True, kw_only=True):
             id=trial_id(trial),
             state=trial.state,
             values=tuple(trial.values or ()),
-            # A trial that is still queued has no parameters yet.
-            point=trial.params or trial.system_attrs.get("fixed_params", {}),
+            point=_point(trial),
             curve=trial.intermediate_values,
             **attributes,
         )
@@ -76,6 +80,13 @@ class TrialRecord(Attributes, frozen=True, kw_only=True):
     def trained(self) -> bool:
         """Whether it ran to an end of its own: complete, pruned or failed."""
         return self.state.is_finished() and self.role is None
+
+
+def _point(trial: FrozenTrial) -> Point:
+    """The values of a trial; a queued one has no parameters yet."""
+    if not trial.params:
+        return trial.system_attrs.get("fixed_params", {})
+    return {key: exact(value, trial.distributions[key]) for key, value in trial.params.items()}
 
 
 def stored_attributes(**attributes: Any) -> dict[str, Any]:
@@ -114,3 +125,68 @@ def set_constraint(trial: Trial, storage: RDBStorage, excess: float) -> None:
     """
     trial.set_constraint("limits", excess)
     storage.set_trial_system_attr(trial_id(trial), "constraints", [excess])
+
+
+class StudySampler(BaseSampler):
+    """A sampler that knows the rejected trials of a study, and gives stepped values as exact decimals.
+
+    A rejected trial is stored as pruned, with its violated constraint and no value, so that nothing that
+    reads a study takes it for a measurement. That is what TPE learns from; GP and NSGA read complete trials
+    alone, and are shown the rejected ones as complete, in memory, with the worst values of the trained ones.
+    """
+
+    def __init__(self, sampler: BaseSampler, study: optuna.Study):
+        self.sampler = sampler
+        reads_complete = isinstance(sampler, GPSampler | NSGAIISampler | NSGAIIISampler)
+        self.study = _WithRejected(study.study_name, study._storage) if reads_complete else study
+
+    def infer_relative_search_space(self, study: Any, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return self.sampler.infer_relative_search_space(self.study, trial)
+
+    def sample_relative(
+        self, study: Any, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        found = self.sampler.sample_relative(self.study, trial, search_space)
+        return {name: exact(value, search_space[name]) for name, value in found.items()}
+
+    def sample_independent(
+        self, study: Any, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        value = self.sampler.sample_independent(self.study, trial, param_name, param_distribution)
+        return exact(value, param_distribution)
+
+    def before_trial(self, study: Any, trial: FrozenTrial) -> None:
+        self.sampler.before_trial(self.study, trial)
+
+    def after_trial(self, study: Any, trial: FrozenTrial, state: TrialState, values: Any) -> None:
+        self.sampler.after_trial(self.study, trial, state, values)
+
+
+class _WithRejected(optuna.Study):
+    """The study with its rejected trials as complete ones."""
+
+    def _get_trials(
+        self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
+    ) -> list[FrozenTrial]:
+        trials = super()._get_trials(deepcopy=deepcopy)
+        worst = self._worst(trials)
+        shown = [_complete(t, worst) if _role(t) == Role.REJECTED else t for t in trials]
+        return [t for t in shown if states is None or t.state in states]
+
+    def _worst(self, trials: list[FrozenTrial]) -> list[float]:
+        found = [t.values for t in trials if t.state == TrialState.COMPLETE and _role(t) is None]
+        columns = zip(*found, strict=True) if found else [(0.0,)] * len(self.directions)
+        return [
+            min(column) if direction == StudyDirection.MAXIMIZE else max(column)
+            for column, direction in zip(columns, self.directions, strict=True)
+        ]
+
+
+def _role(trial: FrozenTrial) -> str | None:
+    return trial.user_attrs.get("role")
+
+
+def _complete(trial: FrozenTrial, values: list[float]) -> FrozenTrial:
+    shown = copy.copy(trial)
+    shown.state, shown.values = TrialState.COMPLETE, values
+    return shown

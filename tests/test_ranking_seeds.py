@@ -1,0 +1,153 @@
+"""Configurations ranked by their mean where seeds are swept, and what is said where a target is missed."""
+
+from typing import Any
+
+import pytest
+from optuna.trial import TrialState
+
+from cifar_arch.search.console import target_lines
+from cifar_arch.search.ranking import Ranking, ranked
+from cifar_arch.search.trial import TrialRecord
+
+
+def trial(number: int, width: int, seed: int | None, *values: float, **fields: Any) -> TrialRecord:
+    """A completed trial, or a pruned one where it has no value."""
+    return TrialRecord(
+        number=number,
+        id=number,
+        state=TrialState.COMPLETE if values else TrialState.PRUNED,
+        values=values,
+        point={"model.width": width} | ({} if seed is None else {"seed": seed}),
+        params=1000 * width,
+        receptive_field=45,
+        seconds=10.0 * (number + 1),
+        **fields,
+    )
+
+
+def rank(trials: list[TrialRecord], prefer: str = "accuracy", target: float | None = None) -> Ranking:
+    objectives = ["accuracy", "params"][: max(len(t.values) for t in trials)]
+    ranking = ranked(trials, objectives, prefer, target)
+    assert ranking is not None
+    return ranking
+
+
+def numbers(ranking: Ranking) -> list[list[int]]:
+    return [[t.number for t in c.trials] for c in ranking.configurations]
+
+
+# Width 4 has the lucky seed, width 5 the better mean.
+LUCKY = [
+    trial(0, 4, 0, 0.90),
+    trial(1, 4, 1, 0.70),
+    trial(2, 5, 0, 0.84),
+    trial(3, 5, 1, 0.86),
+    trial(4, 6, 0, 0.60),
+]
+
+
+def test_the_best_is_the_one_with_the_best_mean() -> None:
+    ranking = rank(LUCKY)
+    assert numbers(ranking) == [[2, 3], [0, 1], [4]]
+    assert ranking.best.number == 2
+    assert ranking.accuracy == pytest.approx(0.85)
+    assert [line.split() for line in str(ranking).splitlines()] == [
+        ["rank", "trials", "accuracy", "std", "n", "params", "field", "seconds", "overrides"],
+        ["1", "2,3", "85.00%", "1.41%", "2", "5,000", "45", "px", "35", "width=5"],
+        ["2", "0,1", "80.00%", "14.14%", "2", "4,000", "45", "px", "15", "width=4"],
+        ["3", "4", "60.00%", "-", "1", "6,000", "45", "px", "50", "width=6"],
+    ]
+
+
+def test_a_mean_without_the_pruned_seeds_comes_last() -> None:
+    trials = [*LUCKY, trial(5, 7, 0, 0.99), trial(6, 7, 1)]
+    ranking = rank(trials)
+    assert numbers(ranking) == [[2, 3], [0, 1], [4], [5]]
+    assert str(ranking).splitlines()[-1].split()[:5] == ["4", "5", "99.00%", "-", "1"]
+    assert " 1 of 2 " in str(ranking).splitlines()[-1]
+
+
+def test_equal_ones_that_are_written_differently_are_one() -> None:
+    """width=auto may be the same network as width=5."""
+    trials = [
+        trial(0, 5, 0, 0.8, configuration="a"),
+        trial(1, 50, 1, 0.9, configuration="a"),
+        trial(2, 6, 0, 0.7, configuration="b"),
+    ]
+    assert numbers(rank(trials)) == [[0, 1], [2]]
+
+
+def test_without_swept_seeds_every_trial_is_its_own() -> None:
+    ranking = rank([trial(0, 5, None, 0.8), trial(1, 5, None, 0.9)])
+    assert numbers(ranking) == [[1], [0]]
+    assert str(ranking).splitlines()[0].split()[:4] == ["rank", "trial", "accuracy", "params"]
+
+
+SMALLEST: list[dict[str, Any]] = [
+    {"target": 0.8, "order": [[0, 1], [2, 3], [4]]},  # both means are there: the smaller
+    {"target": 0.85, "order": [[2, 3], [0, 1], [4]]},  # 0.90 was luck
+    {"target": 0.95, "order": [[2, 3], [0, 1], [4]]},  # none is there: by accuracy
+]
+
+
+@pytest.mark.parametrize("case", SMALLEST, ids=lambda case: str(case["target"]))
+def test_smallest_goes_by_the_mean(case: dict[str, Any]) -> None:
+    assert numbers(rank(LUCKY, "smallest", case["target"])) == case["order"]
+
+
+FRONT = [
+    trial(0, 4, 0, 0.70, 4000),
+    trial(1, 4, 1, 0.80, 4000),
+    trial(2, 9, 0, 0.95, 9000),
+    trial(3, 9, 1, 0.85, 9000),
+    trial(4, 12, 0, 0.93, 12000),
+    trial(5, 12, 1, 0.83, 12000),  # behind width 9 in both, though its best seed is not behind the mean
+]
+
+
+def test_a_front_is_one_of_means() -> None:
+    ranking = rank(FRONT)
+    assert ranking.front == {0, 2}
+    assert numbers(ranking) == [[2, 3], [0, 1], [4, 5]]
+
+
+def test_smallest_comes_before_the_front() -> None:
+    ranking = rank(FRONT, "smallest", 0.86)
+    assert numbers(ranking) == [[2, 3], [4, 5], [0, 1]]
+    many = rank([trial(n, n + 1, None, 0.5 + n / 100, 1000 * (n + 1)) for n in range(14)], "smallest", 0.6)
+    assert many.best.number == 10
+    shown = str(many).splitlines()[1:]
+    assert len(shown) == 14  # the whole front is shown
+    assert [line.split()[0] for line in shown] == [str(n) for n in range(1, 15)]
+
+
+MISSED = "none reaches 95% on the validation images: the best is 10.00 points below"
+RANKED = ", and accuracy ranks them instead; target=0.5 sets another"
+NEVER = "accuracies on the synthetic data set never count towards the target"
+SAID: list[dict[str, Any]] = [
+    {"target": 0.95, "prefer": "accuracy", "synthetic": False, "lines": [MISSED]},
+    {"target": 0.95, "prefer": "smallest", "synthetic": False, "lines": [MISSED + RANKED]},
+    {"target": 0.95, "prefer": "smallest", "synthetic": True, "lines": [MISSED + RANKED, NEVER]},
+    {"target": 0.95, "prefer": "accuracy", "synthetic": True, "lines": [NEVER]},
+    {"target": 0.8, "prefer": "smallest", "synthetic": False, "lines": []},
+    {"target": None, "prefer": "accuracy", "synthetic": False, "lines": []},
+    {
+        "target": 0.855,
+        "prefer": "accuracy",
+        "synthetic": False,
+        "lines": ["none reaches 85.5% on the validation images: the best is 0.50 points below"],
+    },
+]
+
+
+@pytest.mark.parametrize("case", SAID)
+def test_what_is_said_of_the_target(case: dict[str, Any]) -> None:
+    lines = target_lines(rank(LUCKY), case["target"], case["prefer"], synthetic=case["synthetic"])
+    assert lines == case["lines"]
+
+
+def test_the_distance_is_that_of_the_most_accurate_and_not_of_the_first() -> None:
+    ranking = ranked(FRONT, ["accuracy", "params"], "smallest", 0.7)
+    assert ranking is not None
+    assert ranking.best.number == 0
+    assert target_lines(ranking, 0.88, "accuracy", synthetic=False) == []

@@ -1,0 +1,100 @@
+"""Addresses of databases, and the locks that keep their workers apart. Real SQLite."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from filelock import FileLock, Timeout
+from optuna.storages import RDBStorage
+from sweeping import close
+
+from cifar_arch.schema import ConfigError
+from cifar_arch.search.storage import open_storage, quiet_optuna, sqlite_file, sqlite_url, study_lock
+
+FILES = {
+    "sqlite:///outputs/studies.db": "outputs/studies.db",
+    "sqlite:////abs/studies.db": "/abs/studies.db",
+    "sqlite:///C:/Users/me/s.db": "C:/Users/me/s.db",
+    "sqlite+pysqlite:///s.db": "s.db",
+    "sqlite:///my studies.db?timeout=5": "my studies.db",
+    "sqlite:///a#b.db": "a#b.db",
+}
+
+
+@pytest.mark.parametrize(("url", "file"), FILES.items())
+def test_the_file_of_an_address(url: str, file: str) -> None:
+    assert sqlite_file(url) == Path(file)
+
+
+def test_postgresql_has_no_file() -> None:
+    assert sqlite_file("postgresql+psycopg://me@host/studies") is None
+
+
+@pytest.mark.parametrize("name", ["plain.db", "a b.db", "100%.db", "größe,(1)#2.db"])
+def test_the_address_of_a_file_leads_back_to_it(name: str) -> None:
+    assert sqlite_file(sqlite_url(Path("some where") / name)) == Path("some where") / name
+
+
+REFUSED = [
+    "nowhere",
+    "",
+    "sqlite://",
+    "sqlite:///",
+    "sqlite:///:memory:",
+    "sqlite:///file:s.db?mode=ro&uri=true",
+    "sqlite:///file::memory:?cache=shared&uri=true",
+    "sqlite:///s.db?mode=memory&uri=true",
+    "sqlite://outputs/studies.db",  # one slash too few
+    "mysql://host/studies",
+    "postgresql://host:port/studies",
+]
+
+
+@pytest.mark.parametrize("url", REFUSED)
+def test_other_addresses_are_refused(url: str) -> None:
+    expected = f"storage: expected sqlite:///FILE.db or postgresql+psycopg://USER@HOST/DATABASE, got {url!r}"
+    with pytest.raises(ConfigError, match=f"^{re.escape(expected)}$"):
+        open_storage(url)
+
+
+@pytest.fixture
+def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[RDBStorage]]:
+    """Storages that are closed at the end, in an empty current folder."""
+    quiet_optuna()
+    monkeypatch.chdir(tmp_path)
+    made: list[RDBStorage] = []
+    yield made
+    for storage in made:
+        close(storage)
+
+
+LOCKED = ["C:/me/s.db", "a b.db", "a%20b.db", "100%25.db", "s.db?timeout=5", "./x/../x/s.db"]
+
+
+@pytest.mark.parametrize("address", LOCKED)
+def test_the_lock_lies_beside_the_database(address: str, tmp_path: Path, opened: list[RDBStorage]) -> None:
+    url = f"sqlite:///{address}"
+    opened.append(open_storage(url))
+    (database,) = tmp_path.rglob("*.db")
+    with study_lock(opened[0], url, "s"):
+        assert Path(f"{database}.lock").is_file()
+    assert {path.name for path in database.parent.iterdir()} <= {
+        f"{database.name}{end}" for end in ("", ".lock", "-wal", "-shm")
+    }
+
+
+def test_a_link_shares_the_lock(tmp_path: Path, opened: list[RDBStorage]) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "linked").symlink_to("real")
+    url = f"sqlite:///{tmp_path}/linked/s.db"
+    opened.append(open_storage(url))
+    with study_lock(opened[0], url, "s"), pytest.raises(Timeout):
+        FileLock(tmp_path / "real" / "s.db.lock", timeout=0).acquire()
+
+
+@pytest.mark.parametrize(("query", "seconds"), {"": 60.0, "?timeout=5": 5.0}.items())
+def test_a_typed_time_to_wait_is_kept(query: str, seconds: float, opened: list[RDBStorage]) -> None:
+    opened.append(open_storage(f"sqlite:///s.db{query}"))
+    with opened[0].engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 1000 * seconds
