@@ -2,7 +2,6 @@
 
 import functools
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from msgspec.structs import replace
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
+from sqlalchemy.event import listen
 from sweeping import DIGITS, WIDTHS, ask, assess, at_most, broken, finish_job, open_worker, search_config
 
 from cifar_arch.record import Status
@@ -156,13 +156,20 @@ def test_what_samplers_learn_from_rejections(case: dict[str, Any], tmp_path: Pat
     assert case["least"] <= rejections_late(tmp_path, case["make"](seed=1)) < case["below"]
 
 
-def test_a_rejection_costs_under_a_tenth_of_a_second(tmp_path: Path) -> None:
+def test_a_rejection_costs_few_statements(tmp_path: Path) -> None:
+    """What its time consists of, see benchmarks/sweep_overhead.py; a clock would measure the machine's load."""
     wanted = search_config(tmp_path, DIGITS, exhaustive=False, n_trials=1, max_rejections=40)
     worker = open_worker(wanted, assessed=at_most(-1))
-    start = time.process_time()
+    statements: list[str] = []
+    listen(
+        worker.shared.storage.engine, "after_cursor_execute", lambda *given: statements.append(str(given[2]))
+    )
     with pytest.raises(ConfigError):
         worker.asker.ask()
-    assert (time.process_time() - start) / worker.shared.counts()["rejected"] < 0.1
+    rejected = worker.shared.counts()["rejected"]
+    writing = [text for text in statements if not text.startswith("SELECT")]
+    assert len(writing) / rejected < 18
+    assert len(statements) / rejected < 90
 
 
 def test_nothing_feasible_names_the_rules_and_the_closest(tmp_path: Path) -> None:
