@@ -232,3 +232,14 @@ def test_seeds_move_on_with_the_trials_and_the_workers(tmp_path: Path) -> None:
     Worker(wanted, sampler, assess)
     assert len(set(seeds)) == 3
     assert seeds[0] == 0
+
+
+def test_a_smaller_total_leaves_an_interrupted_trial_alone(tmp_path: Path) -> None:
+    wanted = search_config(tmp_path, DIGITS, exhaustive=False, n_trials=3)
+    worker = open_worker(wanted)
+    finish_job(worker, ask(worker))
+    finish_job(worker, ask(worker))
+    worker.shared.queue(dict.fromkeys(DIGITS, 1), continues=0)
+    fewer = open_worker(replace(wanted, n_trials=2))
+    assert fewer.asker.ask() is None
+    assert ask(open_worker(wanted)).point == dict.fromkeys(DIGITS, 1)

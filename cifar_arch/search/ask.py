@@ -76,7 +76,7 @@ class Asker:
             with self.shared.lock():
                 self.teller.recover()
                 counts = self.shared.counts()
-                if not counts["waiting"] and self._total_reached(counts):
+                if self._total_reached(counts):
                     return None
                 trial = self._next_trial(counts, stale, rejected)
                 if trial is None:

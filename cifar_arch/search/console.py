@@ -39,12 +39,12 @@ class Console:
 
     def __init__(self, shared: SharedStudy, total: int | None, *, progress: bool = True):
         self.shared = shared
-        self.total = total
         self.progress = progress
         self.start = time.monotonic()
         self.before = shared.counts()["trained"]
+        self.total = total and max(total, self.before)  # n_trials may be less than before
         self.bar = tqdm(
-            total=total,
+            total=self.total,
             initial=self.before,
             disable=None if progress else True,
             leave=False,
