@@ -135,7 +135,7 @@ def _resume(folder: str, others: list[str]) -> None:
     if summary := finished(run, experiment):
         _print_finished(summary, run.path)
         return
-    file = logging.FileHandler(run.log, encoding="utf-8")
+    file = logging.FileHandler(run.log, encoding="utf-8", delay=True)
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     console = logging.StreamHandler(sys.stdout)
     console.setLevel(logging.INFO)

@@ -2,7 +2,6 @@
 
 import warnings
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import msgspec
@@ -67,9 +66,8 @@ class State:
             rows = [dict(zip(Epoch.__struct_fields__, row, strict=True)) for row in saved["history"]]
             self.history = msgspec.convert(rows, list[Epoch])
         except Exception as error:  # unpickling raises whatever a damaged file leads it to
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            if isinstance(error, UnpicklingError) or "weights_only" in str(error):
-                reason = "it is no checkpoint of ours"
+            ours = "it is damaged, or of another experiment"  # torch would advise to load it as code
+            reason = (isinstance(error, OSError) and error.strerror) or ours
             raise ConfigError(
                 f"training.resume: the checkpoint {str(path)!r} cannot be read ({reason}); "
                 "remove it to train from the start"

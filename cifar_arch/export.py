@@ -53,8 +53,8 @@ def export(path: Path, to: Path | None = None, root: str | None = None) -> tuple
     if missing:
         raise ConfigError(f"export: {', '.join(missing)} is not installed; type uv sync --extra onnx")
     run = SavedRun(path)
-    pictures = run.pictures(root)
     network = run.network()
+    pictures = run.pictures(root)
     target = to or run.folder.onnx
     if target.is_dir():
         target /= run.folder.onnx.name

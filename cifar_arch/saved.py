@@ -39,6 +39,12 @@ class SavedRun:
         """The data set of the run, below `root` where one is given."""
         config = self.summary.config.items()
         fields: dict[str, Any] = {k.removeprefix("data."): v for k, v in config if k.startswith("data.")}
+        name = self.summary.data
+        if name is None or fields.setdefault("name", name) != name:
+            raise ConfigError(
+                f"run: {str(self.folder.summary)!r} does not say which data set the run had "
+                f"(data is {name}, data.name is {fields.get('name')}); put it back, or run again"
+            )
         return checked(DataConfig, {**fields, **({"root": root} if root else {})}, "data")
 
     def pictures(self, root: str | None = None) -> Pictures:

@@ -1,18 +1,21 @@
 """.hydra/config.yaml of a run folder -> its plain config again, whoever made the folder."""
 
+import io
 import re
 from collections.abc import Iterator
 from typing import Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from cifar_arch.compose import plain, sentence
+from cifar_arch.compose import COMPOSITION_ERRORS, plain, sentence
 from cifar_arch.experiment import Experiment
 from cifar_arch.identity import recorded_config
 from cifar_arch.provenance import flatten
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError
 
+DEEPEST = 50  # nesting of a config
 OURS = {"data.root": "${oc.env:CIFAR_ARCH_DATA,data}"}  # what conf/data asks of the environment
 
 
@@ -25,7 +28,9 @@ def saved_config(folder: RunFolder) -> dict[str, Any]:
     file that is no config.
     """
     try:
-        loaded = OmegaConf.load(folder.config)
+        content = folder.config.read_bytes()
+        _require_small_depth(content)
+        loaded = OmegaConf.load(io.StringIO(content.decode()))
         if not isinstance(loaded, DictConfig):
             raise ConfigError("keys with values are expected, got a list")
         known = recorded_config(folder) or {}
@@ -36,8 +41,18 @@ def saved_config(folder: RunFolder) -> dict[str, Any]:
             raise ConfigError(f"{key} is {text}, which is not looked up here; write its value there")
         return plain(loaded)
     except Exception as error:  # PyYAML and OmegaConf have many kinds for what is not theirs
-        reason = sentence(error).splitlines()[0] if str(error) else type(error).__name__
+        text = sentence(error) if isinstance(error, COMPOSITION_ERRORS) else str(error)
+        reason = text.strip().partition("\n")[0] or type(error).__name__
         raise ConfigError(f"run: {str(folder.config)!r} is not the config of a run ({reason})") from error
+
+
+def _require_small_depth(content: bytes) -> None:
+    """Raises ConfigError for what would take libyaml's whole stack, or all of the memory."""
+    depth = 0
+    for event in yaml.parse(content):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST or isinstance(event, yaml.AliasEvent):
+            raise ConfigError(f"it has aliases, or is nested deeper than {DEEPEST}, as no config is")
 
 
 def began_with(folder: RunFolder) -> dict[str, Any] | None:
