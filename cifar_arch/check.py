@@ -5,7 +5,7 @@ import json
 import sys
 
 from cifar_arch.analysis import Analysis, Row, table_rows
-from cifar_arch.compose import compose
+from cifar_arch.compose import compose, refuse_search
 from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import Verdict, judge
 from cifar_arch.limits import Limits
@@ -31,6 +31,7 @@ def main() -> None:
 
             print(preview(arguments.overrides, arguments.config_dir))
             return
+        refuse_search(arguments.overrides)
         experiment = Experiment.from_dict(compose(arguments.overrides, arguments.config_dir))
         verdict = judge(experiment.model, experiment.limits, experiment.augment.active())
         drawn = _plot(verdict, experiment.limits, arguments.plot) if arguments.plot else []
