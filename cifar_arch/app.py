@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import hydra
@@ -35,7 +36,7 @@ from cifar_arch.record import Summary
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.saved_config import began_with, saved_config
 from cifar_arch.schema import ConfigError, SearchStopped
-from cifar_arch.terminal import reader_left, unreadable
+from cifar_arch.terminal import any_terminal, one_line, reader_left, unreadable
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +90,7 @@ def main(task: Callable[[], Any] = hydra_main) -> None:
     """Entry of `python -m cifar_arch.run` and of `cifar-arch`; ends with the exit status."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come back here instead of being printed
     signal.signal(signal.SIGTERM, _interrupt)
+    any_terminal()
     try:
         resumed = [a for a in sys.argv[1:] if a.partition("=")[0].lstrip("+") == "training.resume"]
         if resumed and resumed[0].partition("=")[2] not in ("", "null"):
@@ -128,7 +130,7 @@ def _resume(folder: str, others: list[str]) -> None:
     if others:
         raise ConfigError(
             f"training.resume goes on with the run's own config, got {' '.join(others)} as well; "
-            f"type training.resume={folder} alone"
+            f"type {quote(f'training.resume={folder}')} alone"
         )
     if not run.config.is_file():
         raise ConfigError(f"training.resume: {folder!r} is no run folder (it has no .hydra/config.yaml)")
@@ -185,10 +187,8 @@ def _run(config: dict[str, Any], folder: Path, typed_in: Path) -> None:
         log.debug("the run ended here", exc_info=True)
         status = _explain(error)
         if RunFolder(folder).checkpoint.is_file():
-            print(
-                f"type python -m cifar_arch.run training.resume={_shown(folder, typed_in)} to go on",
-                file=sys.stderr,
-            )
+            resume = quote(f"training.resume={_shown(folder, typed_in)}")
+            print(f"type python -m cifar_arch.run {resume} to go on", file=sys.stderr)
         sys.exit(status)
     _print_results(summary, _shown(folder, typed_in))
 
@@ -208,7 +208,7 @@ def _explain(error: BaseException) -> int:
             lines, status = [unreadable(error)], 1
         case _:
             lines, status = [f"{type(error).__name__}: {error} (the traceback is in run.log)"], 1
-    print("\n".join(lines), file=sys.stderr)
+    print("\n".join(map(one_line, lines)), file=sys.stderr)
     return status
 
 
@@ -225,7 +225,8 @@ def _print_results(summary: Summary, shown: str) -> None:
     if summary.note:
         print(summary.note)
     print(
-        f"\ncurves and pictures: {shown}/plots\nagain from the weights: python -m cifar_arch.evaluate {shown}"
+        f"\ncurves and pictures: {shown}/plots\n"
+        f"again from the weights: python -m cifar_arch.evaluate {quote(shown)}"
     )
 
 

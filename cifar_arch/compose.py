@@ -3,11 +3,11 @@
 import contextlib
 import itertools
 import re
-import shlex
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from hydra import compose as hydra_compose
@@ -100,7 +100,7 @@ def refuse_idle_choices(hydra: DictConfig) -> None:
 def refuse_search(overrides: Iterable[str]) -> None:
     """Raises ConfigError for a named space where one network is expected."""
     if spaces := [text for text in overrides if re.match(r"\+{0,2}search=(?!null$)", text)]:
-        raise ConfigError(f"search: a space to sweep over, got {spaces[0]}; type -m {spaces[0]}")
+        raise ConfigError(f"search: a space to sweep over, got {spaces[0]}; type -m {quote(spaces[0])}")
 
 
 def anchored(config: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -255,7 +255,7 @@ def _unknown_key(key: str, typed: Sequence[str]) -> str:
         forced = f"++{bare(expanded(text))}"
         told = [_told([*chosen, *_singled(forced)]) for chosen in _each_choice(others, key)]
         if "" in told:
-            return f"{key}: not every chosen option has this key; type {shlex.quote(forced)} to add it"
+            return f"{key}: not every chosen option has this key; type {quote(forced)} to add it"
         if better := [t for t in told if t.startswith(f"{key}: ") and "unknown" not in t]:
             return better[0]
     chosen = next(_each_choice(others, ""), [])

@@ -2,8 +2,8 @@
 
 import difflib
 import re
-import shlex
 from collections.abc import Callable, Iterable, Mapping
+from shlex import quote
 from typing import Any
 
 
@@ -45,8 +45,8 @@ def _at(config: Any, path: str) -> Any:
 
 def _unread(override: str) -> str:
     key, equals, value = override.partition("=")
-    quoted = re.fullmatch(r"(?!\w+\()[^'\"\\$\[\]{}]+", value)
-    example = shlex.quote(f'{key}="{value}"') if equals and quoted else "key=value"
+    plain = re.fullmatch(r"(?!\w+\()[^'\"\\$\[\]{}]+", value)
+    example = quote(f'{key}="{value}"') if equals and plain else "key=value"
     return f"{override!r}: cannot be read; type {example}, a value with spaces or brackets in quotes"
 
 
@@ -70,11 +70,11 @@ def _no_such_part(group: str, key: str) -> str:
 
 
 def _not_yet(key: str, addition: str) -> str:
-    return f"{key}: nothing is chosen by default; type {addition}"
+    return f"{key}: nothing is chosen by default; type {quote(addition)}"
 
 
 def _there_already(key: str, override: str) -> str:
-    return f"{key}: is there already; type {shlex.quote(override)} without the +"
+    return f"{key}: is there already; type {quote(override)} without the +"
 
 
 def _no_plugin(kind: str) -> str:

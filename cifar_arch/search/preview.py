@@ -9,6 +9,7 @@ from hydra import compose as hydra_compose
 from omegaconf import DictConfig
 
 from cifar_arch.compose import composing, expanded, explaining, plain, read_override
+from cifar_arch.experiment import Experiment
 from cifar_arch.schema import checked
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.composer import Composer, assessed, read_space
@@ -59,6 +60,8 @@ def _text(space: Space, looked_at: Sequence[tuple[Point, Candidate]], config: di
     points = "endless, for it holds an interval" if size is None else f"{size:,}"
     sample = "" if size == count else f" ({count:,} drawn at random)"
     lines = [f"{'points':15}  {points}", f"{'feasible':15}  {share:.1%} of {count:,}{sample}"]
+    if Experiment.from_dict(config).limits.check_nothing():
+        lines.append("nothing is checked: no limit is set")
     if feasible:
         for name in ("params", "receptive_field"):
             values = [c.totals[name] for c in feasible]
