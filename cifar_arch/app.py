@@ -3,15 +3,18 @@
 It stands in a module of its own so that launchers pickle it by name under `python -m`.
 """
 
+import argparse
 import logging
 import os
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
@@ -19,14 +22,21 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from cifar_arch import experiment
-from cifar_arch.compose import COMPOSITION_ERRORS, CONF, anchored, plain, sentence
+from cifar_arch.compose import (
+    CONF,
+    anchored,
+    explaining,
+    own_configs,
+    plain,
+    refuse_search,
+)
 from cifar_arch.experiment import Experiment, Rejected
 from cifar_arch.identity import changes, finished, holds_run
 from cifar_arch.record import Summary
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.saved_config import began_with, saved_config
 from cifar_arch.schema import ConfigError, SearchStopped
-from cifar_arch.terminal import percent, reader_left, unreadable
+from cifar_arch.terminal import any_terminal, one_line, percent, reader_left, unreadable
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +46,12 @@ def hydra_main(config: DictConfig) -> float | None:
     """One job: returns its validation accuracy, for sweepers."""
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
-    ours = job_config(config)
+    try:
+        ours = job_config(config)
+    except ConfigError as error:
+        if not (run := RunFolder(folder)).summary.exists():
+            run.write_summary(Summary(**experiment.failure(error), seconds=0.0))
+        raise
     if hydra_config.mode == RunMode.MULTIRUN:
         return run_trial(ours, folder, hydra_config.sweeper.get("pruner"))
     _run(ours, folder, Path(hydra_config.runtime.cwd))
@@ -75,29 +90,20 @@ def main(task: Callable[[], Any] = hydra_main) -> None:
     """Entry of `python -m cifar_arch.run` and of `cifar-arch`; ends with the exit status."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come back here instead of being printed
     signal.signal(signal.SIGTERM, _interrupt)
+    any_terminal()
     try:
         resumed = [a for a in sys.argv[1:] if a.partition("=")[0].lstrip("+") == "training.resume"]
         if resumed and resumed[0].partition("=")[2] not in ("", "null"):
             _resume(resumed[0].partition("=")[2], [a for a in sys.argv[1:] if a not in resumed])
         else:
-            _prepare_sweep(sys.argv[1:])
-            task()
-    except ValueError as error:
-        if not isinstance(error, ConfigError) and _raised_by(error).partition(".")[0] != "hydra":
-            raise
-        sys.exit(_explain(error if isinstance(error, ConfigError) else ConfigError(sentence(error))))
+            arguments = get_args_parser().parse_intermixed_args()
+            _prepare(arguments)
+            with explaining(arguments.overrides, arguments.config_dir):
+                task()
     except BrokenPipeError:
         reader_left()
-    except (SearchStopped, OSError, *COMPOSITION_ERRORS, KeyboardInterrupt) as error:
+    except (ConfigError, SearchStopped, OSError, KeyboardInterrupt) as error:
         sys.exit(_explain(error))
-
-
-def _raised_by(error: BaseException) -> str:
-    """The name of the module whose code raised `error`."""
-    frame = error.__traceback__
-    while frame and frame.tb_next:
-        frame = frame.tb_next
-    return str(frame.tb_frame.f_globals.get("__name__")) if frame else ""
 
 
 def _interrupt(*_: object) -> None:
@@ -105,14 +111,17 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _prepare_sweep(arguments: list[str]) -> None:
-    """Registers our sweeper with Hydra where one is needed: it takes a second to import."""
-    if {"-m", "--multirun"} & set(arguments) or any("hydra.mode=MULTIRUN" in a for a in arguments):
+def _prepare(arguments: argparse.Namespace) -> None:
+    """Places own configs before ours, and registers our sweeper where one is needed: it takes a second."""
+    own = own_configs(arguments.config_dir, arguments.config_name)
+    if own and not arguments.config_path:  # Hydra itself would search it after ours
+        sys.argv += ["--config-path", str(own), "--config-dir", str(CONF)]
+    if arguments.multirun or any("MULTIRUN" in text for text in arguments.overrides):
         from cifar_arch.search.sweeper import register
 
         register()
-    elif spaces := [a for a in arguments if a.lstrip("+").startswith("search=")]:
-        raise ConfigError(f"search: a space to sweep over, got {spaces[0]}; type -m {spaces[0]}")
+    elif not (arguments.cfg or arguments.info or arguments.help or arguments.hydra_help):
+        refuse_search(arguments.overrides)
 
 
 def _resume(folder: str, others: list[str]) -> None:
@@ -121,7 +130,7 @@ def _resume(folder: str, others: list[str]) -> None:
     if others:
         raise ConfigError(
             f"training.resume goes on with the run's own config, got {' '.join(others)} as well; "
-            f"type training.resume={folder} alone"
+            f"type {quote(f'training.resume={folder}')} alone"
         )
     if not run.config.is_file():
         raise ConfigError(f"training.resume: {folder!r} is no run folder (it has no .hydra/config.yaml)")
@@ -148,13 +157,15 @@ class Guard(Callback):
     """Looks at the folder of a single run before Hydra writes there."""
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
-        """Ends the process where the folder holds another run, or this one and it is complete."""
+        """Ends the process where the config cannot be read, or the folder holds a run that is none of it
+        or complete."""
         try:
             HydraConfig.instance().set_config(config)  # the folder's name may ask for values of Hydra
+            ours = plain(config)
             run = RunFolder(config.hydra.run.dir)
             if not holds_run(run):
                 return
-            summary = finished(run, Experiment.from_dict(plain(config)), began_with(run))
+            summary = finished(run, Experiment.from_dict(ours), began_with(run))
         except Exception as error:  # which Hydra would turn into a warning
             sys.exit(_explain(error))
         if summary:
@@ -176,10 +187,8 @@ def _run(config: dict[str, Any], folder: Path, typed_in: Path) -> None:
         log.debug("the run ended here", exc_info=True)
         status = _explain(error)
         if RunFolder(folder).checkpoint.is_file():
-            print(
-                f"type python -m cifar_arch.run training.resume={_shown(folder, typed_in)} to go on",
-                file=sys.stderr,
-            )
+            resume = quote(f"training.resume={_shown(folder, typed_in)}")
+            print(f"type python -m cifar_arch.run {resume} to go on", file=sys.stderr)
         sys.exit(status)
     _print_results(summary, _shown(folder, typed_in))
 
@@ -195,13 +204,11 @@ def _explain(error: BaseException) -> int:
             lines, status = [str(error)], 2
         case KeyboardInterrupt():
             lines, status = ["interrupted"], 130
-        case error if isinstance(error, COMPOSITION_ERRORS):
-            lines, status = [sentence(error)], 2
         case OSError():
             lines, status = [unreadable(error)], 1
         case _:
             lines, status = [f"{type(error).__name__}: {error} (the traceback is in run.log)"], 1
-    print("\n".join(lines), file=sys.stderr)
+    print("\n".join(map(one_line, lines)), file=sys.stderr)
     return status
 
 
@@ -219,7 +226,8 @@ def _print_results(summary: Summary, shown: str) -> None:
     if summary.note:
         print(summary.note)
     print(
-        f"\ncurves and pictures: {shown}/plots\nagain from the weights: python -m cifar_arch.evaluate {shown}"
+        f"\ncurves and pictures: {shown}/plots\n"
+        f"again from the weights: python -m cifar_arch.evaluate {quote(shown)}"
     )
 
 

@@ -5,7 +5,7 @@ import json
 import sys
 
 from cifar_arch.analysis import Analysis, Row, table_rows
-from cifar_arch.compose import compose
+from cifar_arch.compose import compose, refuse_search
 from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import Verdict, judge
 from cifar_arch.limits import Limits
@@ -31,10 +31,12 @@ def main() -> None:
 
             print(preview(arguments.overrides, arguments.config_dir))
             return
+        refuse_search(arguments.overrides)
         experiment = Experiment.from_dict(compose(arguments.overrides, arguments.config_dir))
         verdict = judge(experiment.model, experiment.limits, experiment.augment.active())
         drawn = _plot(verdict, experiment.limits, arguments.plot) if arguments.plot else []
-        print(json.dumps(verdict.to_dict(), indent=2) if arguments.json else text(verdict))
+        shown = text(verdict, unchecked=experiment.limits.check_nothing())
+        print(json.dumps(verdict.to_dict(), indent=2) if arguments.json else shown)
         if drawn and not arguments.json:
             print(f"\ndrawn: {', '.join(drawn)}")
     sys.exit(0 if verdict.ok else 1)
@@ -47,12 +49,13 @@ def _plot(verdict: Verdict, limits: Limits, file: str) -> list[str]:
     return [str(path) for path in save(verdict, limits, file)]
 
 
-def text(verdict: Verdict) -> str:
-    """The layer table, the totals and the verdict, for a terminal."""
+def text(verdict: Verdict, *, unchecked: bool = False) -> str:
+    """The layer table, the totals and the verdict, for a terminal; `unchecked` where no limit is set."""
     a, width = verdict.analysis, verdict.architecture.width
     lines = [layer_table(a), "", totals(a) + (f"; width {width}" if width else ""), ""]
     lines += [f"outside its limits: {violation.message}" for violation in verdict.violations]
-    return "\n".join(lines if not verdict.ok else [*lines, "within its limits"])
+    within = "nothing was checked: no limit is set" if unchecked else "within its limits"
+    return "\n".join([*lines, within] if verdict.ok else lines)
 
 
 def totals(a: Analysis) -> str:

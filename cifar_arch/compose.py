@@ -1,17 +1,26 @@
 """Hydra composition -> plain dicts, and Hydra's errors -> one sentence each. No torch."""
 
-import difflib
+import contextlib
+import itertools
 import re
-from collections.abc import Callable, Iterable
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
+from hydra import initialize_config_search_path
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, Transformer
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from cifar_arch.experiment import Experiment
+from cifar_arch.mistakes import explained, joined, near
 from cifar_arch.schema import ConfigError
 
 _PACKAGE = Path(__file__).parent
@@ -21,26 +30,77 @@ COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException)
 
 
 def compose(overrides: Iterable[str] = (), config_dir: str | None = None) -> dict[str, Any]:
-    """The plain config that `overrides` ask for; `config_dir` is searched before our own conf.
+    """The plain config of `overrides`; `config_dir` is searched before our own conf.
 
     Raises ConfigError where Hydra cannot compose it.
     """
-    if config_dir and not Path(config_dir).is_dir():
+    typed = list(overrides)
+    with composing(config_dir), explaining(typed):
+        return plain(hydra_compose("config", typed, return_hydra_config=True))
+
+
+@contextlib.contextmanager
+def composing(config_dir: str | None = None) -> Iterator[None]:
+    """Within it `hydra.compose` finds the configs of `config_dir`, then ours.
+
+    Where Hydra is at work already, as in a sweep, that one is asked.
+    """
+    if GlobalHydra().is_initialized():
+        yield
+        return
+    folders = [folder for folder in (own_configs(config_dir), CONF) if folder]
+    with initialize_config_search_path([f"file://{folder}" for folder in folders], job_name="cifar_arch"):
+        yield
+
+
+def own_configs(config_dir: str | None, primary: str | None = None) -> Path | None:
+    """The full path of `--config-dir`. Raises ConfigError where it is no folder of configs to add.
+
+    `primary`: the name of the config to start from, where that is not ours.
+    """
+    if config_dir is None:
+        return None
+    folder = Path(config_dir).absolute()
+    if not folder.is_dir():
         raise ConfigError(f"--config-dir: expected a folder, got {config_dir!r}")
-    search = [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir else []
-    try:
-        with initialize_config_dir(str(CONF), job_name="cifar_arch"):
-            return plain(hydra_compose("config", [*search, *overrides]))
-    except (*COMPOSITION_ERRORS, ValueError) as error:  # OmegaConf lets int("x") through
-        raise ConfigError(sentence(error)) from error
+    if primary is None and (folder / "config.yaml").is_file():
+        raise ConfigError(
+            f"--config-dir: {config_dir!r} holds a config.yaml, which would hide ours; "
+            "move it to experiment/NAME.yaml there and type +experiment=NAME"
+        )
+    return folder
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
-    """The config as plain dicts and lists, interpolations resolved."""
+    """The config as plain dicts and lists, interpolations resolved.
+
+    Raises ConfigError for a value that cannot be resolved, and for a choice that changes nothing.
+    """
+    if "hydra" in config:
+        refuse_idle_choices(config.hydra)
     ours = OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"])
-    data = OmegaConf.to_container(ours, resolve=True, throw_on_missing=True)
+    with explaining():
+        data = OmegaConf.to_container(ours, resolve=True, throw_on_missing=True)
     assert isinstance(data, dict)
     return {str(name): value for name, value in data.items()}
+
+
+def refuse_idle_choices(hydra: DictConfig) -> None:
+    """Raises ConfigError where `downsample` was typed for a model that takes no such choice."""
+    chosen = hydra.runtime.choices
+    typed = OmegaConf.to_container(hydra.overrides.task, resolve=False)
+    typed = [text for text in typed or () if re.match(r"\+{0,2}downsample=", str(text))]
+    if typed and not any(str(group).startswith("downsample@") for group in chosen):
+        raise ConfigError(
+            f"downsample: has no effect on model={chosen.model}, whose transitions are written out, "
+            f"got {typed[-1]}; leave it out, or use model=c1c2c3c4"
+        )
+
+
+def refuse_search(overrides: Iterable[str]) -> None:
+    """Raises ConfigError for a named space where one network is expected."""
+    if spaces := [text for text in overrides if re.match(r"\+{0,2}search=(?!null$)", text)]:
+        raise ConfigError(f"search: a space to sweep over, got {spaces[0]}; type -m {quote(spaces[0])}")
 
 
 def anchored(config: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -55,80 +115,182 @@ def anchored(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     return whole
 
 
-def sentence(error: Exception) -> str:
+@cache
+def aliases() -> dict[str, str]:
+    """Full keys by their aliases: model.width by width."""
+    return dict(OmegaConf.load(CONF / "config.yaml").hydra.aliases)
+
+
+def expanded(override: str) -> str:
+    """The override with its full key: model.width=8 for width=8."""
+    match = re.fullmatch(r"(\+\+|\+|~)?([^=]*)(.*)", override, re.DOTALL)
+    assert match
+    return f"{match[1] or ''}{aliases().get(match[2], match[2])}{match[3]}"
+
+
+def read_override(text: str) -> Override:
+    """The override as Hydra reads it, its key in full. Raises HydraException where Hydra cannot."""
+    loader = GlobalHydra.instance().config_loader() if GlobalHydra().is_initialized() else None
+    return OverridesParser.create(loader).parse_overrides([expanded(text)])[0]
+
+
+def bare(key: str) -> str:
+    """The key without + or ~."""
+    return key.lstrip("+~")
+
+
+def config_groups() -> set[str]:
+    """The names of the groups of our conf."""
+    return {str(path.parent.relative_to(CONF)) for path in CONF.rglob("*.yaml")} - {"."}
+
+
+def options(group: str) -> list[str]:
+    """The names to choose from in a group, those of `--config-dir` too."""
+    with composing():
+        return sorted(set(GlobalHydra.instance().config_loader().get_group_options(group)))
+
+
+def _read_all(typed: Iterable[str]) -> Iterator[tuple[str, Override]]:
+    for text in typed:
+        with contextlib.suppress(HydraException, RecursionError):
+            yield text, read_override(text)
+
+
+def _values(override: Override) -> list[Any]:
+    """The first of the values that an override gives."""
+    value: Any = override.value()
+    if override.is_interval_sweep():
+        return [value.start]
+    if override.is_sweep_override():
+        swept = itertools.islice(override.sweep_iterator(), 100)
+        return [getattr(each, "text", each) for each in swept]
+    return value if isinstance(value, list) else [value]
+
+
+@contextlib.contextmanager
+def explaining(typed: Sequence[str] = (), config_dir: str | None = None) -> Iterator[None]:
+    """Whatever Hydra or OmegaConf raises within becomes a ConfigError of one sentence.
+
+    `typed`: the overrides as they were typed, so that the sentence can name them.
+    """
+    try:
+        yield
+    except Exception as error:
+        composition = isinstance(error, COMPOSITION_ERRORS)
+        if not composition and (isinstance(error, ConfigError | OSError) or not _raised_by_hydra(error)):
+            raise
+        with composing(config_dir):
+            raise ConfigError(sentence(error, typed)) from error
+
+
+def _raised_by_hydra(error: BaseException) -> bool:
+    """Whether Hydra or OmegaConf raised it, or a library that they called."""
+    frames = [frame.f_globals.get("__name__") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    packages = [str(name).partition(".")[0] for name in frames]
+    known = [name for name in packages if name in ("hydra", "hydra_plugins", "omegaconf", "cifar_arch")]
+    return known[-1:] not in ([], ["cifar_arch"])
+
+
+def sentence(error: Exception, typed: Sequence[str] = ()) -> str:
     """One sentence for what Hydra or OmegaConf says in several lines."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, option = error.missing_cfg_file.rpartition("/")
-        options = ", ".join(error.options or _options(group)) or "nothing: there is no such group"
-        return f"{group or 'config'}: unknown option {option!r}; choose from {options}"
+        names = ", ".join(sorted(error.options or options(group))) or "nothing: there is no such group"
+        return f"{_key_typed(group, option, typed)}: unknown option {option!r}; choose from {names}"
+    if mistake := _wrong_choice(typed):
+        return mistake
     text = str(error)
-    for pattern, explain in _EXPLAINED:
-        if match := re.search(pattern, text, re.DOTALL):
-            return explain(*match.groups())
-    noise = ("See https://", "Alias expansion", "object_type=", "full_key:", "'")
-    lines = [line.strip() for line in text.splitlines()]
-    key = re.search(r"full_key: (\S+)", text)
-    shown = " ".join(line for line in lines if line and not line.startswith(noise))
-    return f"{key.group(1)}: {shown}" if key else shown
+    if known := explained(text):
+        return known
+    cause = _of_omegaconf(error)
+    if match := re.search(r"Could not override '([^']+)'", text):
+        within = str(getattr(cause, "full_key", ""))  # the key at fault in a value that is a dict
+        return _unknown_key(within if within.startswith(match[1]) else match[1], typed)
+    if cause is not None and cause is not error and text.startswith("Error merging override"):
+        key = text.removeprefix("Error merging override ").splitlines()[0].partition("=")[0]
+        return f"{bare(key)}: {joined(str(cause))}"
+    if typed and not isinstance(error, COMPOSITION_ERRORS):
+        named = [t for t in typed if "hydra" in t] or typed
+        return f"{' '.join(named)}: Hydra cannot use this ({joined(text) or type(error).__name__})"
+    at = re.search(r"full_key: (\S+)", text)
+    return f"{at[1]}: {joined(text)}" if at else joined(text) or type(error).__name__
 
 
-def _options(group: str) -> list[str]:
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+def _of_omegaconf(error: BaseException | None) -> OmegaConfBaseException | None:
+    """OmegaConf's error at the end of the chain of causes."""
+    found = None
+    while error:
+        found = error if isinstance(error, OmegaConfBaseException) else found
+        error = error.__cause__
+    return found
 
 
-def _unread(override: str) -> str:
-    return f"{override!r}: cannot be read; type key=value, a value with spaces or brackets in quotes"
+def _key_typed(group: str, option: str, typed: Sequence[str]) -> str:
+    """The key that an option was typed for, c3 for c3=plane; the group where a file chose it."""
+    for text, override in _read_all(typed):
+        if override.key_or_group == group and option in map(str, _values(override)):
+            return bare(text.partition("=")[0])
+    return group or "config"
 
 
-def _several(override: str) -> str:
-    key, _, values = override.partition("=")
-    return (
-        f"{key}: one value is expected, got {values}; choose one, "
-        "or sweep over them with python -m cifar_arch.run -m"
-    )
+def _wrong_choice(typed: Sequence[str]) -> str | None:
+    """The sentence for an option that is no name, such as c1=[1] or model=null."""
+    for text, override in _read_all(typed):
+        group, values = override.key_or_group, [] if override.is_delete() else _values(override)
+        named = str if override.package else str | dict  # model={width: 8} sets fields
+        if group in config_groups() and not all(isinstance(value, named) for value in values):
+            key, _, value = text.partition("=")
+            names = ", ".join(options(group))
+            return f"{bare(key)}: expected the name of an option, got {value}; choose from {names}"
+    return None
 
 
-def _no_such_part(group: str, key: str) -> str:
-    return (
-        f"{key}: no {group} option can be chosen there in this model; use {_PLACES[group]} of model=c1c2c3c4"
-    )
+def _unknown_key(key: str, typed: Sequence[str]) -> str:
+    """What to type for a key that the composed config lacks."""
+    read = list(_read_all(typed))
+    keys = [(bare(override.get_key_element()), text) for text, override in read]
+    held_by, text = max((pair for pair in keys if f"{key}.".startswith(f"{pair[0]}.")), default=("", ""))
+    others = [pair for pair, (other, _) in zip(read, keys, strict=True) if other != held_by]
+    if text and not key.startswith("hydra.sweeper"):
+        forced = f"++{bare(expanded(text))}"
+        told = [_told([*chosen, *_singled(forced)]) for chosen in _each_choice(others, key)]
+        if "" in told:
+            return f"{key}: not every chosen option has this key; type {quote(forced)} to add it"
+        if better := [t for t in told if t.startswith(f"{key}: ") and "unknown" not in t]:
+            return better[0]
+    chosen = next(_each_choice(others, ""), [])
+    config = _composed(chosen) or hydra_compose("config", return_hydra_config=True)
+    return near(key, OmegaConf.to_container(config, resolve=False), aliases())  # type: ignore[arg-type]
 
 
-def _not_yet(key: str, addition: str) -> str:
-    return f"{key}: nothing is chosen by default; type {addition}"
+def _each_choice(read: Sequence[tuple[str, Override]], key: str) -> Iterator[list[str]]:
+    """The overrides with one value for each swept key: every one where that decides about `key`."""
+    lists = [_singled(text, None if o.package and key.startswith(f"{o.package}.") else 1) for text, o in read]
+    return map(list, itertools.product(*lists))
 
 
-def _unknown_key(key: str) -> str:
-    with initialize_config_dir(str(CONF), job_name="cifar_arch"):
-        config = hydra_compose("config", return_hydra_config=True)
-    parent, _, name = key.rpartition(".")
-    while parent and not isinstance(OmegaConf.select(config, parent), DictConfig):
-        parent, _, name = parent.rpartition(".")
-    names = [str(n) for n in OmegaConf.select(config, parent)] if parent else _top(config)
-    prefix = f"{parent}." if parent else ""
-    if name in names and prefix + name == key:
-        return f"{key}: the chosen options have no such key; type +{key}=VALUE to add it"
-    close = [f"{part!s}.{name}" for part in config if name in _keys(config[part])]
-    close += [prefix + n for n in difflib.get_close_matches(name, names, 1)]
-    hint = f", did you mean {close[0]!r}?" if close else ";"
-    return f"{key}: unknown key{hint} choose from {', '.join(prefix + n for n in sorted(names))}"
+def _singled(text: str, count: int | None = 1) -> list[str]:
+    """The override for the first `count` of its values alone."""
+    override = read_override(text)
+    if not override.is_sweep_override():
+        return [text]
+    texts = [Transformer.str(value) for value in _values(override)[:count]]
+    return [f"{override.get_key_element()}={text}" for text in texts]
 
 
-def _top(config: DictConfig) -> list[str]:
-    return [str(name) for name in config if name != "hydra"] + list(config.hydra.aliases)
+def _composed(overrides: list[str]) -> DictConfig | None:
+    """None where there is another mistake."""
+    with contextlib.suppress(Exception):
+        return hydra_compose("config", overrides, return_hydra_config=True)
+    return None
 
 
-def _keys(node: Any) -> list[Any]:
-    return list(node) if isinstance(node, DictConfig) else []
-
-
-_PLACES = {"block": "c1, c2, c3, c4", "downsample": "t1, t2, t3"}
-_EXPLAINED: tuple[tuple[str, Callable[..., str]], ...] = (
-    (r"Could not override '(block|downsample)@([^']+)'", _no_such_part),
-    (r"Could not override '([^']+)'\. No match.*default list use (\S+)", _not_yet),
-    (r"Could not override '([^']+)'", _unknown_key),
-    (r"Ambiguous value for argument '([^']+)'", _several),
-    (r"Sweep parameters '([^']+)' requires", _several),
-    (r"Override alias '([^']+)' requires a value", _unread),
-    (r"Error when parsing index: \d+, string: (.*) out of \[", _unread),
-)
+def _told(overrides: list[str]) -> str:
+    """What would be said of the overrides; nothing where they make an experiment."""
+    if (config := _composed(overrides)) is None:
+        return "another mistake"
+    try:
+        Experiment.from_dict(plain(config))
+    except ConfigError as error:
+        return str(error)
+    return ""

@@ -9,6 +9,7 @@ import contextlib
 import statistics
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import Any, NamedTuple
 
 from cifar_arch import experiment
@@ -16,7 +17,7 @@ from cifar_arch.identity import changes
 from cifar_arch.record import Status, Summary, decides_result
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError
-from cifar_arch.terminal import percent, sentences, table
+from cifar_arch.terminal import one_line, percent, sentences, table
 
 
 class Confirmed(NamedTuple):
@@ -44,7 +45,7 @@ def main() -> None:
             raise
         except Exception as error:
             text = str(error).splitlines()[0] if str(error) else type(error).__name__
-            print(f"a training failed ({text}); the same command goes on", file=sys.stderr)
+            print(f"a training failed ({one_line(text)}); the same command goes on", file=sys.stderr)
             sys.exit(1)
 
 
@@ -125,7 +126,7 @@ def _confirm(arguments: argparse.Namespace) -> None:
     first = "the first trial named" if arguments.trial else "the first of the study's ranking"
     print(
         f"\n{first} is the winner, so that the test images choose nothing; again:\n"
-        f"  python -m cifar_arch.run --config-dir {path.parent.parent} +experiment=winner"
+        f"  python -m cifar_arch.run --config-dir {quote(str(path.parent.parent))} +experiment=winner"
     )
 
 

@@ -17,7 +17,7 @@ from cifar_arch.layers import IMAGE_SIZE
 from cifar_arch.plots import confusion_counts
 from cifar_arch.saved import SavedRun
 from cifar_arch.schema import ConfigError
-from cifar_arch.terminal import sentences
+from cifar_arch.terminal import printable, sentences
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -44,7 +44,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with sentences():
         if arguments.images:
-            print(classify(arguments.run, arguments.images))
+            print(printable(classify(arguments.run, arguments.images)))
             return
         pictures, probabilities, recorded = evaluate(arguments.run, arguments.data)
         print(text(pictures, probabilities, recorded))

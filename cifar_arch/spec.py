@@ -67,6 +67,12 @@ class Architecture(Strict, frozen=True, kw_only=True):
                 "model.width: has no effect on a network written out layer by layer, "
                 f"got {self.width!r}; leave it null"
             )
+        if written_out and (self.depth, self.multipliers) != (1, (1.0,) * 4):
+            name = "depth" if self.depth != 1 else "multipliers"
+            raise ConfigError(
+                f"model.{name}: has no effect on a network written out layer by layer, "
+                f"got {_typed(getattr(self, name))}; leave it out"
+            )
         if not written_out and self.width is None:
             raise ConfigError("model.width: expected a number of channels or auto, got null")
 
@@ -159,6 +165,10 @@ class _Planner:
                 "use linear or conv"
             )
         return (*self.sections, Section(name="o", layers=layers))
+
+
+def _typed(value: int | tuple[float, ...]) -> str:
+    return f"[{', '.join(f'{item:g}' for item in value)}]" if isinstance(value, tuple) else str(value)
 
 
 def _shape(channels: int, size: int) -> str:

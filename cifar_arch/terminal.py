@@ -1,16 +1,50 @@
 """What a command prints: aligned tables; a sentence and an exit status instead of a traceback."""
 
+import codecs
 import contextlib
+import io
 import os
+import re
 import sys
 from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from cifar_arch.schema import ConfigError
 
+# All that a terminal takes for a command, and what turns the direction of writing around.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """The text with control characters spelled out, so that a foreign one cannot steer the terminal."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def one_line(text: str) -> str:
+    """The text as a line of its own, control characters spelled out."""
+    return printable(" ".join(text.split("\n")))
+
+
+def any_terminal() -> None:
+    """Lets neither the encoding of the terminal nor that of the locale stop a command.
+
+    A locale without letters beyond ASCII would not even open a file called größe: there the command
+    starts again in Python's UTF-8 mode.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    program = Path(sys.argv[0])
+    ours = program.stem == "cifar-arch" or Path(__file__).parent in program.parents
+    ascii_only = codecs.lookup(sys.getfilesystemencoding()).name == "ascii"
+    if ascii_only and ours and os.environ.get("PYTHONUTF8") != "1":
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, "PYTHONUTF8": "1"})
+
 
 def table(rows: Sequence[Sequence[str]], left: Collection[int] = ()) -> str:
     """Rows of cells in aligned columns, the heading first; those in `left` to the left, others right."""
+    rows = [[one_line(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(
@@ -30,6 +64,7 @@ def percent(share: float) -> str:
 def sentences(interrupted: str = "interrupted") -> Iterator[None]:
     """Ends a command with 2 for a mistake in what was typed, 1 for a file that cannot be read or
     written, and 130 after Ctrl-C, saying `interrupted`."""
+    any_terminal()
     try:
         yield
         sys.stdout.flush()
@@ -54,5 +89,5 @@ def reader_left() -> NoReturn:
 
 
 def _end(sentence: str, status: int) -> NoReturn:
-    print(sentence, file=sys.stderr)
+    print(one_line(sentence), file=sys.stderr)
     sys.exit(status)

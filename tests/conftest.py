@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import logging
 import os
 import pty
 import signal
@@ -121,12 +122,17 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     def type_here(module: str, *arguments: str) -> Done:
         monkeypatch.setattr(sys, "argv", [module, *arguments])
         capsys.readouterr()
+        handlers = logging.root.handlers[:]
         try:
             importlib.import_module(f"cifar_arch.{module}").main()
         except SystemExit as end:
             status = int(end.code or 0)
         else:
             status = 0
+        finally:
+            for handler in set(logging.root.handlers) - set(handlers):
+                handler.close()
+            logging.root.handlers[:] = handlers  # Hydra's write to what pytest has closed by then
         return Done(status, *capsys.readouterr())
 
     return type_here

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from hydra import initialize_config_dir
 from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution
 
-from cifar_arch.compose import CONF, plain
+from cifar_arch.compose import CONF, expanded, plain
+from cifar_arch.feasibility import FORMS
 from cifar_arch.provenance import flatten
 from cifar_arch.record import EXECUTION
 from cifar_arch.schema import ConfigError
@@ -37,6 +38,8 @@ COMMANDS = [
     ["block@model.c3=dilated,dilated_residual", "model.c3.dilation=2,3", "model.c3.layers=range(1,4)"],
     ["augment=eva6,reference", "augment.coarse_dropout.p=0.1,0.2", "seed=1,2,3", "limits=eva6,none"],
     ["model=c1c2c3c4,reference", "model.activation=relu,silu"],
+    ["+experiment=reference", "++training.lr=0.1,0.2", "training.epochs=2,3"],
+    ["block@model.c1=dilated,separable", "++model.c1.dilation=2,3"],
 ]
 
 
@@ -87,17 +90,22 @@ def test_values_that_hang_on_others_are_composed_by_hydra() -> None:
     assert made({"training.epochs": 6})["training"]["batch_size"] == 6
 
 
-SPACE_ERRORS = [
-    (["model.width=range(4,4)"], "the space cannot be read: An Optuna range sweep must contain at least one"),
-    (["model.width=interval(4"], "the space cannot be read: "),
-    (["model.width=glob(*)"], "the space cannot be read: "),
-]
+SPACE_ERRORS = {
+    "model.width=range(4,4)": "the space cannot be read: model.width: An Optuna range sweep must contain at",
+    "model.width=interval(4": "the space cannot be read: 'model.width=interval(4': cannot be read; ",
+    "model.width=interval(8,4)": "the space cannot be read: model.width: ",
+    "model.width=glob(*)": "the space cannot be read: model.width: glob(*) takes options, and this is no gr",
+    "block@model.c3=glob(x*)": "the space cannot be read: block@model.c3: glob(x*) matches none of dilated, ",
+    "+search=blocks,recipe": "search: cannot be swept, for a search is one study, got blocks,recipe; choose",
+    "~training.clip=1,2": "training.clip: cannot be swept, for it holds for a sweep as a whole, got 1,2; ",
+    "hydra/sweeper/sampler=tpe,gp": "hydra/sweeper/sampler: cannot be swept, for it holds for a sweep as a ",
+}
 
 
-@pytest.mark.parametrize(("command", "start"), SPACE_ERRORS)
-def test_what_is_no_space_is_a_sentence(command: list[str], start: str) -> None:
+@pytest.mark.parametrize(("typed", "start"), SPACE_ERRORS.items())
+def test_what_is_no_space_is_a_sentence(typed: str, start: str) -> None:
     with pytest.raises(ConfigError) as error:
-        read_space(None, command)
+        read_space(None, [typed])
     assert str(error.value).startswith(start)
     assert "\n" not in str(error.value)
 
@@ -110,6 +118,37 @@ def test_a_typed_key_pins_or_replaces_the_one_of_a_named_space() -> None:
     space, fixed = read_space(params, ["model.width=range(4,6)"])
     assert space.size() == 2 * 2
     assert fixed == []
+
+
+def test_of_two_arguments_the_later_one_counts() -> None:
+    assert read_space(None, ["model.width=8,16", "model.width=24"])[1] == ["model.width=24"]
+    space, fixed = read_space(None, ["model.width=24", "model.width=8,16"])
+    assert (space.size(), fixed) == (2, [])
+
+
+def test_params_may_hold_aliases_and_any_value() -> None:
+    space, fixed = read_space({"c3": "glob(dil*)", "training.clip": None, "depth": [1, 2, 2, 1]}, [])
+    (choice,) = space.distributions.values()
+    assert isinstance(choice, CategoricalDistribution)
+    assert choice.choices == ("dilated", "dilated_residual")
+    assert fixed == ["training.clip=null", "model.depth=[1,2,2,1]"]
+
+
+# What is typed: the options that it stands for.
+GLOBS = {
+    "c3=glob(*)": FORMS,
+    "c3=glob([dil*,plain*],exclude=*residual)": ("dilated", "plain"),
+    "downsample=glob(*)": ("dilated", "strided"),
+    "+experiment=glob(*)": ("reference",),
+}
+
+
+@pytest.mark.parametrize(("typed", "options"), GLOBS.items())
+def test_a_glob_is_every_option_of_its_name(typed: str, options: Iterable[str]) -> None:
+    space, _ = read_space(None, [expanded(typed)])
+    (choice,) = space.distributions.values()
+    assert isinstance(choice, CategoricalDistribution)
+    assert choice.choices == tuple(sorted(options))
 
 
 BESTS: list[tuple[list[str], dict[str, Any]]] = [

@@ -3,18 +3,31 @@
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import QuotedString
-from hydra_plugins.hydra_optuna_sweeper._impl import create_params_from_overrides
+from hydra.core.override_parser.types import Override, QuotedString, Transformer, ValueType
+from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_from_override
 from omegaconf import DictConfig, OmegaConf
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
-from cifar_arch.compose import COMPOSITION_ERRORS, CONF, plain, sentence
+from cifar_arch.compose import (
+    COMPOSITION_ERRORS,
+    bare,
+    config_groups,
+    expanded,
+    explaining,
+    options,
+    plain,
+    read_override,
+    sentence,
+)
 from cifar_arch.record import decides_search
 from cifar_arch.schema import ConfigError
+from cifar_arch.search.candidate import Candidate, candidate
 from cifar_arch.search.options import refuse_unswept
-from cifar_arch.search.space import Space, with_value
+from cifar_arch.search.space import ALIASES, Space, with_value
 
 
 class Composer:
@@ -31,7 +44,7 @@ class Composer:
         self.space = space
         self.fixed = list(fixed)
         groups = config_groups()
-        self.groups = {key for key in space.distributions if key.partition("@")[0] in groups}
+        self.groups = {key for key in space.distributions if bare(key).partition("@")[0] in groups}
         self.cache: dict[tuple[str, ...], dict[str, Any]] = {}
         self.linked = False  # whether a value is interpolated from others, so that setting one is not enough
 
@@ -46,9 +59,10 @@ class Composer:
                 config = with_value(config, path, _at(composed, path))
         for key, value in point.items():
             if key not in self.groups:
-                if self.linked or "${" in str(value) or not _holds(config, key):
+                added = key.startswith("+") and not key.startswith("++")  # Hydra says whether it may be
+                if self.linked or added or "${" in str(value) or not _holds(config, bare(key)):
                     return plain(self.load([*self.fixed, *(f"{k}={v}" for k, v in point.items())]))
-                config = with_value(config, key, _value(key, str(value)))
+                config = with_value(config, bare(key), _value(key, str(value)))
         return config
 
     def _composed(self, *chosen: str) -> dict[str, Any]:
@@ -59,31 +73,79 @@ class Composer:
         return self.cache[chosen]
 
 
-def read_space(params: Mapping[Any, Any] | None, arguments: Sequence[str]) -> tuple[Space, list[str]]:
+def assessed(composer: Composer, point: Mapping[str, Any]) -> Candidate:
+    """The candidate at a point. Raises ConfigError for a value that no network could have."""
+    try:
+        return candidate(composer(point))
+    except ConfigError as error:
+        for key, d in composer.space.distributions.items():
+            wrong = str(error).startswith(f"{bare(key)}: expected an integer")
+            if wrong and isinstance(d, FloatDistribution) and d.step is None:
+                typed = quote(f"{ALIASES.get(key, key)}=int(interval({d.low:g},{d.high:g}))")
+                raise ConfigError(f"{error}; type {typed}") from error
+        raise
+
+
+def read_space(params: Any, arguments: Sequence[str]) -> tuple[Space, list[str]]:
     """The swept keys, and the overrides that hold for every trial.
 
-    `params` is `hydra.sweeper.params`; a key typed as an argument takes precedence over one there.
+    `params` is `hydra.sweeper.params`; a key typed as an argument takes precedence over one there, and
+    of two arguments the later one. Hydra is at work, or `compose.composing` is entered.
     Raises ConfigError for values that cannot be searched.
     """
     typed = {_key(argument) for argument in arguments}
-    whole = [f"{key}={text}" for key, text in (params or {}).items() if str(key) not in typed]
-    whole += arguments
-    try:
-        distributions, _, _ = create_params_from_overrides(whole)
-    except (AssertionError, ValueError, *COMPOSITION_ERRORS) as error:
-        raise ConfigError(f"the space cannot be read: {sentence(error)}") from error
-    space = Space(distributions)
+    swept: dict[str, tuple[str, BaseDistribution]] = {}
+    fixed: dict[str, list[str]] = {}
+    for text in [*(t for t in _lines(params) if _key(t) not in typed), *arguments]:
+        key, override = _key(text), _read(text)
+        if override.is_sweep_override():
+            fixed.pop(key, None)
+            swept[key] = override.get_key_element(), _distribution(override, text)
+        else:
+            swept.pop(key, None)
+            fixed.setdefault(key, []).append(text)
+    space = Space(dict(swept.values()))
     refuse_unswept(space)
-    return space, [text for text in whole if _key(text) not in distributions]
+    return space, [text for texts in fixed.values() for text in texts]
+
+
+def _lines(params: Any) -> list[str]:
+    """`hydra.sweeper.params` as overrides, aliases as full keys."""
+    if params is not None and not isinstance(params, Mapping):
+        raise ConfigError(f"hydra.sweeper.params: expected keys with their values, got {params!r}")
+    with explaining():
+        values: Any = OmegaConf.to_container(params) if isinstance(params, DictConfig) else params or {}
+        texts = {key: v if isinstance(v, str) else Transformer.str(v) for key, v in values.items()}
+    return [expanded(f"{key}={text}") for key, text in texts.items()]
+
+
+def _read(text: str) -> Override:
+    try:
+        return read_override(text)
+    except (ValueError, RecursionError, *COMPOSITION_ERRORS) as error:
+        raise ConfigError(f"the space cannot be read: {sentence(error)}") from error
+
+
+def _distribution(override: Override, text: str) -> BaseDistribution:
+    """The values of a swept key. Raises ConfigError for a key or for values that cannot be swept."""
+    key, _, values = text.partition("=")
+    if override.is_delete() or bare(key) == "search" or override.is_hydra_override():
+        why = "a search is one study" if bare(key) == "search" else "it holds for a sweep as a whole"
+        raise ConfigError(f"{bare(key)}: cannot be swept, for {why}, got {values}; choose one")
+    try:
+        if override.value_type is not ValueType.GLOB_CHOICE_SWEEP:
+            return create_optuna_distribution_from_override(override)
+        if names := sorted(set(override.sweep_string_iterator())):
+            return CategoricalDistribution(names)
+    except (AssertionError, ValueError, OverflowError, *COMPOSITION_ERRORS) as error:
+        raise ConfigError(f"the space cannot be read: {bare(key)}: {sentence(error)}") from error
+    known = options(override.key_or_group)
+    why = f"matches none of {', '.join(known)}" if known else "takes options, and this is no group of them"
+    raise ConfigError(f"the space cannot be read: {bare(key)}: {values} {why}")
 
 
 def _key(override: str) -> str:
-    return override.partition("=")[0].lstrip("+~")
-
-
-def config_groups() -> set[str]:
-    """The names of the groups of our conf."""
-    return {str(path.parent.relative_to(CONF)) for path in CONF.rglob("*.yaml")} - {"."}
+    return bare(override.partition("=")[0])
 
 
 @functools.lru_cache(10_000)
@@ -129,7 +191,7 @@ def best_config(composed: DictConfig, path: Path, *, pin_seed: bool = True) -> s
     values = _without_execution(plain(composed))
     heading = (
         "# @package _global_\n"
-        f"# python -m cifar_arch.run --config-dir {path.parent.parent} +experiment={path.stem}\n"
+        f"# python -m cifar_arch.run --config-dir {quote(str(path.parent.parent))} +experiment={path.stem}\n"
     )
     if not pin_seed:
         del values["seed"]

@@ -16,7 +16,7 @@ from cifar_arch.search.space import typed
 from cifar_arch.search.storage import sqlite_url
 from cifar_arch.search.study import SearchConfig, SharedStudy
 from cifar_arch.search.trial import Role, TrialRecord
-from cifar_arch.terminal import percent
+from cifar_arch.terminal import one_line, percent
 
 BAR = 12  # characters
 
@@ -56,7 +56,7 @@ class Console:
         done = self.shared.counts()["trained"]
         self._update(())
         of = f"/{self.total}" if self.total else ""
-        line = _result_line(self.shared, trial)
+        line = one_line(_result_line(self.shared, trial))
         if self.progress:
             with self.bar.external_write_mode(file=sys.stdout):
                 print(f"{done:3}{of}  {line}  {self._left(done)}".rstrip(), flush=True)

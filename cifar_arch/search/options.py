@@ -11,7 +11,7 @@ from msgspec import Meta
 from cifar_arch.experiment import Experiment
 from cifar_arch.provenance import flatten
 from cifar_arch.record import EXECUTION, decides_search
-from cifar_arch.schema import ConfigError, Strict
+from cifar_arch.schema import ConfigError, Strict, checked
 from cifar_arch.search.space import Space
 
 DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
@@ -51,6 +51,7 @@ class Options(Strict, frozen=True, kw_only=True):
 def refuse_unswept(space: Space) -> None:
     """Raises ConfigError for a swept key that changes nothing in what a trial computes."""
     for key, distribution in space.distributions.items():
+        key = key.lstrip("+")
         if key in EXECUTION or key == "objectives" or key.startswith(("hydra.", "hydra/")):
             values = getattr(distribution, "choices", ["a range"])
             raise ConfigError(
@@ -77,6 +78,16 @@ class SweeperOptions(Strict, frozen=True, kw_only=True):
     max_rejections: Annotated[int, Meta(ge=1)] = 300  # in a row
     n_jobs: Annotated[int, Meta(ge=1)] | None = None  # launched at once; None: as the launcher says
 
+    @classmethod
+    def from_dict(cls, sweeper: Mapping[str, Any]) -> "SweeperOptions":
+        """The numbers of a whole `hydra.sweeper`. Raises ConfigError for a wrong or an unknown one."""
+        others = {"_target_", "params", "pruner", "sampler"}
+        known = sorted({*cls.__struct_fields__, *others} - {"_target_"})
+        if unknown := [name for name in sweeper if name not in (*known, "_target_")]:
+            raise ConfigError(f"hydra.sweeper.{unknown[0]}: unknown key; choose from {', '.join(known)}")
+        numbers = {name: value for name, value in sweeper.items() if name not in others}
+        return checked(cls, numbers, "hydra.sweeper")
+
 
 def takes_every_point(space: Space, n_trials: int | None) -> bool:
     """Whether `n_trials` trials are enough for every point, so that no sampler has to choose.
@@ -95,7 +106,7 @@ def fingerprint(
     config: dict[str, Any], space: Space, plugins: Mapping[str, Any], objectives: tuple[str, ...]
 ) -> dict[str, Any]:
     """All that decides what a sweep finds, as flat plain data."""
-    swept = [f"{key.rpartition('@')[2]}." for key in space.distributions]
+    swept = [f"{key.lstrip('+').rpartition('@')[2]}." for key in space.distributions]
     kept = {
         key: value
         for key, value in flatten(config)
@@ -108,6 +119,6 @@ def fingerprint(
 
 def readable_name(search: str | None, space: Space, mark: Mapping[str, Any]) -> str:
     """For instance blocks-1f9c2a, or width-c3-1f9c2a."""
-    keys = [key.rpartition("@")[2].rpartition(".")[2] for key in space.distributions]
+    keys = [re.split(r"[@.+/]", key)[-1] for key in space.distributions]
     digest = hashlib.sha256(json.dumps(mark, sort_keys=True).encode()).hexdigest()[:6]
     return f"{search or '-'.join(keys)[:40] or 'single'}-{digest}"

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
-from cifar_arch.compose import COMPOSITION_ERRORS, CONF, plain, sentence
-from cifar_arch.schema import ConfigError
-from cifar_arch.search.candidate import Candidate, candidate
-from cifar_arch.search.composer import Composer, read_space
+from cifar_arch.compose import composing, expanded, explaining, plain, read_override
+from cifar_arch.experiment import Experiment
+from cifar_arch.schema import checked
+from cifar_arch.search.candidate import Candidate
+from cifar_arch.search.composer import Composer, assessed, read_space
+from cifar_arch.search.options import Options, SweeperOptions
 from cifar_arch.search.space import Point, Space
 
 SAMPLE = 2000  # points looked at in a space that is larger
@@ -26,25 +26,20 @@ IMAGES = {"cifar10": 50_000, "shapes": 6_000}
 
 def preview(arguments: Sequence[str], config_dir: str | None = None) -> str:
     """The text of `check -m`. Raises ConfigError where the space or its configs cannot be read."""
-    search = [f"hydra.searchpath=[file://{config_dir}]"] if config_dir else []
-    try:
-        with initialize_config_dir(str(CONF), job_name="cifar_arch"):
-            aliases = hydra_compose("config", return_hydra_config=True).hydra.aliases
-            typed = [_expanded(argument, aliases) for argument in arguments]
-            parsed = OverridesParser.create().parse_overrides(typed)
-            single = [text for text, o in zip(typed, parsed, strict=True) if not o.is_sweep_override()]
-            base = hydra_compose("config", [*search, *single], return_hydra_config=True)
-            space, fixed = read_space(base.hydra.sweeper.params, typed)
-            composer = Composer(lambda chosen: hydra_compose("config", [*search, *chosen]), fixed, space)
-            looked_at = [(p, candidate(composer(p))) for p in _points(space)]
-    except COMPOSITION_ERRORS as error:
-        raise ConfigError(sentence(error)) from error
-    return _text(space, looked_at, plain(base))
 
+    def load(chosen: list[str]) -> DictConfig:
+        with explaining([*arguments, *chosen]):
+            return hydra_compose("config", chosen, return_hydra_config=True)
 
-def _expanded(argument: str, aliases: DictConfig) -> str:
-    key, equals, value = argument.partition("=")
-    return f"{aliases.get(key, key)}{equals}{value}"
+    with composing(config_dir), explaining(arguments):
+        typed = [expanded(argument) for argument in arguments]
+        base = load([text for text in typed if not read_override(text).is_sweep_override()])
+        SweeperOptions.from_dict(base.hydra.sweeper)
+        space, fixed = read_space(base.hydra.sweeper.params, typed)
+        config, composer = plain(base), Composer(load, fixed, space)
+        checked(Options, {name: config[name] for name in Options.__struct_fields__ if name in config}, "")
+        looked_at = [(p, assessed(composer, p)) for p in _points(space)]
+    return _text(space, looked_at, config)
 
 
 def _points(space: Space) -> Iterator[Point]:
@@ -65,6 +60,8 @@ def _text(space: Space, looked_at: Sequence[tuple[Point, Candidate]], config: di
     points = "endless, for it holds an interval" if size is None else f"{size:,}"
     sample = "" if size == count else f" ({count:,} drawn at random)"
     lines = [f"{'points':15}  {points}", f"{'feasible':15}  {share:.1%} of {count:,}{sample}"]
+    if Experiment.from_dict(config).limits.check_nothing():
+        lines.append("nothing is checked: no limit is set")
     if feasible:
         for name in ("params", "receptive_field"):
             values = [c.totals[name] for c in feasible]

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,12 +17,12 @@ from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl
 from omegaconf import DictConfig, OmegaConf, flag_override
 from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler
 
-from cifar_arch.compose import COMPOSITION_ERRORS, anchored, plain, sentence
+from cifar_arch.compose import anchored, explaining, plain
 from cifar_arch.runfolder import atomic
 from cifar_arch.schema import ConfigError, SearchStopped, checked
 from cifar_arch.search.ask import Job
-from cifar_arch.search.candidate import Candidate, candidate
-from cifar_arch.search.composer import Composer, best_config, read_space
+from cifar_arch.search.candidate import Candidate
+from cifar_arch.search.composer import Composer, assessed, best_config, read_space
 from cifar_arch.search.console import done_line, next_steps, target_lines
 from cifar_arch.search.options import (
     Options,
@@ -65,7 +66,12 @@ class ArchitectureSweeper(OptunaSweeperImpl):
 
     def sweep(self, arguments: list[str]) -> None:
         """Runs the search to its total and prints what it found."""
-        numbers = checked(SweeperOptions, self.numbers, "hydra.sweeper")
+        for kind, node in {"sampler": self.sampler, "pruner": self.pruner}.items():
+            if not isinstance(node, DictConfig):
+                raise ConfigError(
+                    f"hydra.sweeper.{kind}: expected the options of a {kind}, got {node or 'null'}"
+                )
+        numbers = SweeperOptions.from_dict(self.numbers)
         config = self._config()
         ours = {name: config[name] for name in Options.__struct_fields__ if name in config}
         options = checked(Options, ours, "")
@@ -78,7 +84,7 @@ class ArchitectureSweeper(OptunaSweeperImpl):
         composer = self._composer(space, fixed)
 
         def assess(point: Point) -> Candidate:
-            return candidate(composer(point))
+            return assessed(composer, point)
 
         for point in space.each_value():  # a mistake anywhere is told before anything is trained
             assess(point)
@@ -122,10 +128,8 @@ class ArchitectureSweeper(OptunaSweeperImpl):
 
     def _composer(self, space: Space, fixed: list[str]) -> Composer:
         def load(chosen: list[str]) -> DictConfig:
-            try:
+            with explaining([*sys.argv[1:], *chosen]):
                 return self.hydra_context.config_loader.load_sweep_config(self.config, chosen)
-            except COMPOSITION_ERRORS as error:
-                raise ConfigError(sentence(error)) from error
 
         return Composer(load, [*fixed, "read_test=false"], space)
 

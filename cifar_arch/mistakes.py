@@ -1,0 +1,95 @@
+"""What Hydra says of a mistake, in several lines -> one sentence that says what to type. No Hydra."""
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from shlex import quote
+from typing import Any
+
+
+def explained(text: str) -> str | None:
+    """The sentence for one of the mistakes that are known; None for others."""
+    for pattern, explain in _EXPLAINED:
+        if match := re.search(pattern, text, re.DOTALL):
+            return explain(*match.groups())
+    return None
+
+
+def joined(text: str) -> str:
+    """The lines that say something, as one."""
+    text = re.sub(r'\w+ raised while resolving interpolation: "?(.*?)"?$', r"\1", text, flags=re.MULTILINE)
+    noise = ("See https://", "Alias expansion", "object_type=", "reference_type=", "full_key:", "'")
+    lines = [line.strip() for line in text.splitlines()]
+    return " ".join(line for line in lines if line and not line.startswith(noise))
+
+
+def near(key: str, config: Mapping[str, Any], aliases: Iterable[str]) -> str:
+    """The sentence about a key that a whole config lacks; it names those beside it."""
+    parent, _, name = key.rpartition(".")
+    while parent and not isinstance(_at(config, parent), Mapping):
+        parent, _, name = parent.rpartition(".")
+    beside = _at(config, parent) if parent else [*(n for n in config if n != "hydra"), *aliases]
+    prefix = f"{parent}." if parent else ""
+    names = [str(name) for name in beside if not str(name).startswith("_")]
+    close = [f"{part}.{name}" for part, node in config.items() if isinstance(node, Mapping) and name in node]
+    close += [prefix + n for n in difflib.get_close_matches(name, names, 1)]
+    hint = f", did you mean {close[0]!r}?" if close else ";"
+    return f"{key}: unknown key{hint} choose from {', '.join(prefix + n for n in sorted(names))}"
+
+
+def _at(config: Any, path: str) -> Any:
+    for name in path.split("."):
+        config = config.get(name) if isinstance(config, Mapping) else None
+    return config
+
+
+def _unread(override: str) -> str:
+    key, equals, value = override.partition("=")
+    plain = re.fullmatch(r"(?!\w+\()[^'\"\\$\[\]{}]+", value)
+    example = quote(f'{key}="{value}"') if equals and plain else "key=value"
+    return f"{override!r}: cannot be read; type {example}, a value with spaces or brackets in quotes"
+
+
+def _several(override: str) -> str:
+    key, _, values = override.partition("=")
+    return (
+        f"{key}: one value is expected, got {values}; choose one, "
+        "or sweep over them with python -m cifar_arch.run -m"
+    )
+
+
+def _of_hydra(override: str) -> str:
+    key, _, values = override.partition("=")
+    return f"{key}: holds for a sweep as a whole, got {values}; choose one"
+
+
+def _no_such_part(group: str, key: str) -> str:
+    return (
+        f"{key}: no {group} option can be chosen there in this model; use {_PLACES[group]} of model=c1c2c3c4"
+    )
+
+
+def _not_yet(key: str, addition: str) -> str:
+    return f"{key}: nothing is chosen by default; type {quote(addition)}"
+
+
+def _there_already(key: str, override: str) -> str:
+    return f"{key}: is there already; type {quote(override)} without the +"
+
+
+def _no_plugin(kind: str) -> str:
+    return f"hydra.{kind}: expected the options of a {kind}, got null; leave it out"
+
+
+_PLACES = {"block": "c1, c2, c3, c4", "downsample": "t1, t2, t3"}
+_EXPLAINED: tuple[tuple[str, Callable[..., str]], ...] = (
+    (r"Could not override '(block|downsample)@([^']+)'", _no_such_part),
+    (r"Could not override '([^']+)'\. No match.*default list use (\S+)", _not_yet),
+    (r"An item is already at '([^']+)'.\s+Either remove \+ prefix: '(.+?)'\n", _there_already),
+    (r"Ambiguous value for argument '([^']+)'", _several),
+    (r"Sweep parameters '([^']+)' requires", _several),
+    (r"Sweeping over Hydra's configuration is not supported : '([^']+)'", _of_hydra),
+    (r"Override alias '([^']+)' requires a value", _unread),
+    (r"Error when parsing index: \d+, string: (.*) out of \[", _unread),
+    (r"Hydra (launcher|sweeper) is not configured", _no_plugin),
+)

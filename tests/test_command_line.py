@@ -1,0 +1,96 @@
+"""What may be typed beside overrides: --config-dir, --cfg, --info, and the modes of Hydra."""
+
+from pathlib import Path
+
+import pytest
+from conftest import Cli
+
+# Folders that a shell and a file system take.
+NAMES = ("own", "größe", "a,b", "k=v", "par(en)", "with space", "[x]", "100%", "a#b")
+COMMANDS = {"check": (), "run": (), "check -m": ("width=8,16",), "run -m": ("width=8,16",)}
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def own(name: str = "own") -> str:
+    """A folder that has its own idea of two of our options, and one of its own."""
+    for path, text in {
+        "limits/eva6.yaml": "params_below: 1000\n",
+        "limits/mine.yaml": "params_below: 2000\n",
+    }.items():
+        file = Path(name, path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    return name
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("limits", ["eva6", "mine"])
+def test_own_configs_are_found_before_ours(command: str, limits: str, cli: Cli) -> None:
+    most = {"eva6": "1,000", "mine": "2,000"}[limits]
+    typed = (*command.split(), *COMMANDS[command], "--config-dir", own(), f"limits={limits}")
+    done = cli(*typed)
+    if command == "check -m":
+        assert "rule params is broken by 100.0%" in done.out
+    else:
+        assert f"fewer than {most} trainable parameters are allowed" in done.out + done.err
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_a_folder_of_configs_may_have_any_name(command: str, name: str, cli: Cli) -> None:
+    done = cli(command, "--config-dir", own(name))
+    assert "fewer than 1,000 trainable parameters are allowed" in done.out + done.err
+
+
+def test_an_own_config_yaml_does_not_hide_ours(cli: Cli) -> None:
+    Path(own(), "config.yaml").write_text("seed: 3\n", encoding="utf-8")
+    for command in ("check", "run"):
+        done = cli(command, "--config-dir", "own")
+        assert done.status == 2
+        assert done.err == (
+            "--config-dir: 'own' holds a config.yaml, which would hide ours; "
+            "move it to experiment/NAME.yaml there and type +experiment=NAME\n"
+        )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_folder_of_configs_that_is_none(command: str, cli: Cli) -> None:
+    done = cli(*command.split(), *COMMANDS[command], "--config-dir", "nosuch")
+    assert (done.status, done.err) == (2, "--config-dir: expected a folder, got 'nosuch'\n")
+
+
+# What is typed: something that it shows of +search=blocks.
+SHOWN = {
+    "--cfg job": "n_trials: 40\n",
+    "--cfg all -p hydra.sweeper.params": "block@model.c1: choice(plain, plain_residual)\n",
+    "--info defaults": "| search/blocks ",
+    "--info config": "n_trials: 40\n",
+    "--help": "n_trials: 40\n",
+}
+
+
+@pytest.mark.parametrize("typed", SHOWN)
+def test_what_a_search_composes_is_shown_without_training(typed: str, cli: Cli) -> None:
+    done = cli("run", *typed.split(), "+search=blocks")
+    assert (done.status, done.err) == (0, "")
+    assert SHOWN[typed] in done.out
+    assert list(Path.cwd().iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+@pytest.mark.parametrize("typed", ["+search=blocks", "++search=blocks"])
+def test_a_search_needs_m(command: str, typed: str, cli: Cli) -> None:
+    done = cli(command, typed)
+    assert (done.status, done.out) == (2, "")
+    assert done.err == f"search: a space to sweep over, got {typed}; type -m {typed}\n"
+
+
+@pytest.mark.parametrize("mode", ['hydra.mode="MULTIRUN"', "hydra.mode=MULTIRUN", "hydra={mode:MULTIRUN}"])
+def test_the_mode_of_hydra_may_be_typed_in_each_form(mode: str, cli: Cli) -> None:
+    done = cli("run", mode, "width=64,96", "c4=plain")
+    assert done.status == 2
+    assert done.err.startswith("nothing inside the limits among 2 candidates")
