@@ -17,6 +17,8 @@ from cifar_arch.record import Status
 from cifar_arch.report import command, load_runs, tables
 from cifar_arch.report.effects import compared
 from cifar_arch.report.figures import accuracy_against, pareto
+from cifar_arch.report.page import layer_rows
+from cifar_arch.runfolder import RunFolder
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = (
@@ -116,6 +118,13 @@ def test_the_page_is_whole_and_honest(written: Path) -> None:
     assert "&lt;b&gt;bold" in page
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
+
+
+def test_the_layer_table_sums_to_the_headline(finished_run: Path) -> None:
+    rows, summary = layer_rows(RunFolder(finished_run)), RunFolder(finished_run).read_summary()
+    assert summary is not None
+    sums = [sum(int(row[name].replace(",", "")) for row in rows) for name in ("params", "macs")]
+    assert sums == [summary.params, summary.macs]
 
 
 def test_a_test_accuracy_alone_does_not_win(written: Path) -> None:
