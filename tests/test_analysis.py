@@ -3,9 +3,10 @@
 from typing import Any
 
 import pytest
-from architectures import architecture, convs
+from architectures import Drawn, architecture, convs, drawn
+from hypothesis import HealthCheck, given, settings
 
-from cifar_arch.analysis import Analysis, analyse
+from cifar_arch.analysis import Analysis, analyse, table_rows
 from cifar_arch.blocks import Dilated, Separable
 from cifar_arch.downsample import Dilated as DilatedDownsampler
 
@@ -56,6 +57,16 @@ def test_totals_are_sums_over_rows() -> None:
     a = small()
     assert a.params == sum(row.params for row in a.layers)
     assert a.macs == sum(row.macs for row in a.layers)
+
+
+@settings(max_examples=100, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@given(drawn())
+def test_the_rows_of_a_table_sum_to_the_totals(draw: Drawn) -> None:
+    found = analyse(draw.plan)
+    rows = table_rows(found.layers)
+    assert sum(params for _, params in rows) == found.params
+    assert sum(row.macs for row, _ in rows) == found.macs
+    assert not {row.kind for row, _ in rows} & {"norm", "activation", "dropout"}
 
 
 def test_rows_by_hand() -> None:

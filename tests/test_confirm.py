@@ -162,6 +162,38 @@ def test_the_same_command_goes_on(
     )
 
 
+REMADE: dict[str, list[str]] = {
+    "width": ["width=10"],
+    "block": ["c4=plain", "width=24", "c3=dilated"],
+    "weight decay": ["width=24", "c3=dilated", "training.weight_decay=0.1"],
+    "augmentation": ["width=24", "c3=dilated", "augment.grayscale.p=0.5"],
+}
+
+
+@pytest.mark.parametrize("texts", REMADE.values(), ids=REMADE)
+def test_a_study_made_again_under_its_name_is_not_confirmed_by_the_old_one(
+    study: str, training: Stub, cli: Cli, texts: list[str]
+) -> None:
+    assert cli("confirm", study, "--top", "1", "--seeds", "1").status == 0
+    config = compose(["epochs=10", *texts])
+    OmegaConf.save(OmegaConf.create(config), "outputs/sweeps/s/1/.hydra/config.yaml")
+    done = cli("confirm", study, "--top", "1", "--seeds", "1")
+    assert (done.status, len(training.calls)) == (2, 1)
+    assert "done before" not in done.out
+    assert done.err.startswith("confirm: 'outputs/confirm/s/1-seed0' was begun with ")
+    assert done.err.endswith("; type the same again, or move that folder away\n")
+
+
+def test_a_trial_is_not_joined_with_the_folder_of_another(study: str, training: Stub, cli: Cli) -> None:
+    loaded = optuna.load_study(study_name=study, storage=open_storage(confirm.STORAGE))
+    attrs = {"folder": "outputs/sweeps/s/2", "key": "0123456789abcdef", "params": 1, "receptive_field": 1}
+    complete = optuna.trial.TrialState.COMPLETE
+    loaded.add_trial(optuna.trial.create_trial(state=complete, value=0.99, user_attrs=attrs))
+    done = cli("confirm", study)
+    assert (done.status, training.calls) == (2, [])
+    assert "study: 'outputs/sweeps/s/2' holds another network or recipe than trial 5 had; " in done.err
+
+
 def test_a_failed_training_is_a_sentence(study: str, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
     def failing(config: dict[str, Any], path: Path) -> Summary:
         raise RuntimeError("out of memory\nmore")

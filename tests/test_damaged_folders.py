@@ -22,7 +22,9 @@ from cifar_arch.runfolder import RunFolder
 
 many = settings(
     max_examples=int(os.environ.get("CASES", "500")),
+    derandomize="CASES" not in os.environ,
     deadline=None,
+    database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 Content = bytes | None  # of a file; None: it is removed

@@ -1,6 +1,7 @@
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,6 +58,126 @@ def test_own_pictures_are_classified(run: RunFolder, tmp_path: Path, cli: Cli) -
         start = rf"{index}\.(png|PNG) +{pictures.classes[best]} {probabilities[index][best]:.0%}, "
         assert re.match(start, line), line
     assert lines[3:] == [f"{name:10}  cannot be read as a picture" for name in ("broken.jpg", "notes.txt")]
+
+
+def test_the_accuracy_is_held_against_the_record(run: RunFolder, cli: Cli) -> None:
+    summary = summary_of(run.path)
+    for change, status in ((0.0, 0), (0.001, 0), (0.21, 1)):
+        run.write_json(run.summary, {**summary, "test_accuracy": summary["test_accuracy"] + change})
+        done = cli("evaluate", str(run.path))
+        assert done.status == status
+        assert done.out.startswith(f"test accuracy {summary['test_accuracy']:.2%} (on record: ")
+    assert done.err == (
+        "the accuracy is -21.00 points from the one on record: the weights or the pictures are not those "
+        "of the run\n"
+    )
+
+
+def blocks() -> np.ndarray:
+    """A picture of 32x32 in blocks of 8, in colours that no two of which are alike."""
+    return np.random.default_rng(0).integers(0, 256, (4, 4, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+
+
+COLOURS = blocks()
+GREY = COLOURS[..., 0]
+DEEP = GREY.astype(np.uint16) * 257
+CLEAR = np.where(GREY > 127, 255, 0).astype(np.uint8)
+AS_GREY = GREY[..., None].repeat(3, 2)
+SIDEWAYS = Image.Exif()
+SIDEWAYS[0x0112] = 6  # to be turned by a quarter, clockwise
+
+
+def shown(image: Image.Image) -> np.ndarray:
+    return np.asarray(image.convert("RGB"))
+
+
+def turned(pixels: np.ndarray) -> Image.Image:
+    return Image.fromarray(np.ascontiguousarray(np.rot90(pixels)))
+
+
+def on_white(pixels: np.ndarray) -> np.ndarray:
+    return np.where(CLEAR[..., None] > 0, pixels, 255)
+
+
+IN_COLOUR, IN_GREY = Image.fromarray(COLOURS), Image.fromarray(GREY)
+PALETTE = IN_COLOUR.quantize(8)
+# name: picture, options of saving, what is seen, largest difference from it
+PICTURES: dict[str, tuple[Image.Image, dict[str, Any], np.ndarray, int]] = {
+    **{f"colour.{kind}": (IN_COLOUR, {}, COLOURS, 0) for kind in ("png", "tif", "bmp", "ppm", "jp2", "tga")},
+    "colour.webp": (IN_COLOUR, {"lossless": True}, COLOURS, 0),
+    "grey.png": (IN_GREY, {}, AS_GREY, 0),
+    **{f"16bit.{kind}": (Image.fromarray(DEEP), {}, AS_GREY, 0) for kind in ("png", "tif", "jp2", "pgm")},
+    "16bit-lzw.tif": (Image.fromarray(DEEP), {"compression": "tiff_lzw"}, AS_GREY, 0),
+    "16bit-white-is-zero.tif": (Image.fromarray(65535 - DEEP), {"tiffinfo": {262: 0}}, AS_GREY, 0),
+    "16bit-clear.png": (
+        Image.fromarray(DEEP),
+        {"transparency": int(DEEP[0, 0])},
+        np.where(AS_GREY[0, 0] == AS_GREY, 255, AS_GREY),
+        0,
+    ),
+    "float.tif": (Image.fromarray((GREY / 255).astype(np.float32)), {}, AS_GREY, 0),
+    "bits.png": (IN_GREY.convert("1"), {}, shown(IN_GREY.convert("1")), 0),
+    "palette.png": (PALETTE, {}, shown(PALETTE), 0),
+    "palette.gif": (PALETTE, {}, shown(PALETTE), 0),
+    "palette-clear.png": (
+        PALETTE,
+        {"transparency": 3},
+        np.where(np.asarray(PALETTE)[..., None] == 3, 255, shown(PALETTE)),
+        0,
+    ),
+    "alpha.png": (Image.fromarray(np.dstack([COLOURS, CLEAR])), {}, on_white(COLOURS), 0),
+    "alpha.tif": (Image.fromarray(np.dstack([COLOURS, CLEAR])), {}, on_white(COLOURS), 0),
+    "grey-alpha.png": (Image.merge("LA", (IN_GREY, Image.fromarray(CLEAR))), {}, on_white(AS_GREY), 0),
+    "cmyk.tif": (IN_COLOUR.convert("CMYK"), {}, COLOURS, 0),
+    "cmyk.jpg": (IN_COLOUR.convert("CMYK"), {"quality": 100, "subsampling": 0}, COLOURS, 3),
+    "luminance.tif": (IN_COLOUR.convert("YCbCr"), {}, COLOURS, 4),
+    "turned.jpg": (turned(COLOURS), {"exif": SIDEWAYS, "quality": 100, "subsampling": 0}, COLOURS, 3),
+    "turned.png": (turned(COLOURS), {"exif": SIDEWAYS}, COLOURS, 0),
+    "turned.tif": (turned(COLOURS), {"exif": SIDEWAYS}, COLOURS, 0),
+    "turned-16bit.png": (turned(DEEP), {"exif": SIDEWAYS}, AS_GREY, 0),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures_of_every_kind_are_seen_as_they_are(tmp_path: Path, name: str) -> None:
+    image, options, seen, most = PICTURES[name]
+    image.save(tmp_path / name, **options)
+    found = evaluate.read_picture(tmp_path / name).astype(int)
+    assert np.abs(found - seen).max() <= most
+
+
+UNREAD: dict[str, tuple[Image.Image, str]] = {
+    "float-to-255.tif": (
+        Image.fromarray(GREY.astype(np.float32)),
+        "cannot be read as a picture: its numbers are not all from 0 to 1",
+    ),
+    "nan.tif": (
+        Image.fromarray(np.full((9, 9), np.nan, np.float32)),
+        "cannot be read as a picture: its numbers are not all from 0 to 1",
+    ),
+    "32bit.tif": (
+        Image.fromarray(GREY.astype(np.int32)),
+        "cannot be read as a picture: it is not known which number is white in TIFF of mode I",
+    ),
+    "program.eps": (IN_COLOUR, "cannot be read as a picture: it is a program, in PostScript"),
+}
+
+
+def test_what_is_not_read_is_named_with_its_reason(run: RunFolder, tmp_path: Path, cli: Cli) -> None:
+    own = tmp_path / "own"
+    (own / "folder").mkdir(parents=True)
+    for name, (image, _) in UNREAD.items():
+        image.save(own / name)
+    (own / "\x1b[31mred.png").touch()
+    IN_COLOUR.save(own / "picture.tiff")
+    lines = cli("evaluate", str(run.path), "--images", str(own)).out.splitlines()
+    says = dict(re.split(" {2,}", line, maxsplit=1) for line in lines)
+    assert re.match(r"\w+ \d+%, \w+ \d+%, \w+ \d+%$", says.pop("picture.tiff"))
+    assert says == {
+        **{name: reason for name, (_, reason) in UNREAD.items()},
+        "folder": "cannot be read as a picture: it is no file",
+        "?[31mred.png": "cannot be read as a picture",
+    }
 
 
 def test_transparent_pictures_are_laid_on_white(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import csv
+import hashlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,17 @@ def test_a_completed_run_leaves_every_file(finished_run: Path) -> None:
     assert 0 <= summary["test_accuracy"] <= 1
     assert summary["reaches_target"] is None  # synthetic images never count
     assert "never counts" in summary["note"]
+
+
+def test_every_file_can_be_read_by_whom_the_umask_lets(finished_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "any").touch()
+    usual = (tmp_path / "any").stat().st_mode
+    assert {path.stat().st_mode for path in finished_run.rglob("*") if path.is_file()} == {usual}
+
+
+def test_the_summary_has_the_digest_of_the_weights(finished_run: Path) -> None:
+    content = RunFolder(finished_run).weights.read_bytes()
+    assert summary_of(finished_run)["weights_sha256"] == hashlib.sha256(content).hexdigest()
 
 
 def test_metrics_have_a_row_for_each_epoch(finished_run: Path) -> None:

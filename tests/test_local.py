@@ -60,6 +60,7 @@ def test_it_rejects_trains_ranks_and_goes_on(
     sweep = tmp_path / "outputs" / "sweeps" / "tour"
     before, after = (RunFolder(sweep / name).read_metrics() for name in ("2", "3"))
     assert after[0] == before[0]  # it went on from the checkpoint
+    assert len({RunFolder(sweep / name).experiment.read_bytes() for name in ("2", "3")}) == 1
     assert [row.epoch for row in after] == [1, 2]
     assert call(progress=False) == ranking  # nothing is left to train
     assert capsys.readouterr().out == ""

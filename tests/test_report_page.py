@@ -18,6 +18,8 @@ from cifar_arch.record import Status
 from cifar_arch.report import files, load_runs, tables
 from cifar_arch.report.effects import compared
 from cifar_arch.report.figures import accuracy_against, pareto
+from cifar_arch.report.page import layer_rows
+from cifar_arch.runfolder import RunFolder
 
 COMMAND = "report.command"  # as the fixture `cli` takes it
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -103,6 +105,13 @@ def test_the_page_is_whole_and_honest(written: Path) -> None:
     assert "&lt;b&gt;bold" in page
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
+
+
+def test_the_layer_table_sums_to_the_headline(finished_run: Path) -> None:
+    rows, summary = layer_rows(RunFolder(finished_run)), RunFolder(finished_run).read_summary()
+    assert summary is not None
+    sums = [sum(int(row[name].replace(",", "")) for row in rows) for name in ("params", "macs")]
+    assert sums == [summary.params, summary.macs]
 
 
 def test_a_test_accuracy_alone_does_not_win(written: Path) -> None:

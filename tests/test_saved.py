@@ -1,6 +1,7 @@
 """A finished run folder as the commands that read one see it."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from safetensors.torch import load_file, save_file
 import cifar_arch
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.saved import SavedRun
+from cifar_arch.schema import ConfigError
 
 
 @pytest.fixture
@@ -51,6 +53,11 @@ def test_load_network_takes_pixels_of_any_type(run: RunFolder) -> None:
         ("other weights", "are damaged or of another architecture"),
         ("damaged summary", "summary.json' is damaged"),
         ("damaged spec", "model.width: "),
+        ("a flipped bit", "(they are not those that the run wrote); type python -m cifar_arch.run training."),
+        ("another activation", "architecture.json' is of another network than the run's summary.json"),
+        ("a run that failed", "holds no finished run (its summary.json says failed)"),
+        ("no data set", "does not say which data set the run had (data is None, data.name is shapes)"),
+        ("another data set", "which data set the run had (data is cifar10, data.name is shapes)"),
     ],
 )
 def test_any_other_folder_is_refused_in_one_sentence(
@@ -72,8 +79,28 @@ def test_any_other_folder_is_refused_in_one_sentence(
             saved = json.loads(run.architecture.read_bytes())
             saved["spec"]["width"] = "wide"
             run.architecture.write_text(json.dumps(saved), encoding="utf-8")
+        case "another activation":
+            saved = json.loads(run.architecture.read_bytes())
+            saved["spec"]["activation"] = "gelu"
+            run.write_json(run.architecture, saved)
+        case "a flipped bit":
+            whole = run.weights.read_bytes()
+            run.weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        case "a run that failed":
+            run.write_json(run.summary, {**run.read_json(run.summary), "status": "failed"})
+        case "no data set" | "another data set":
+            data = None if damage == "no data set" else "cifar10"
+            run.write_json(run.summary, {**run.read_json(run.summary), "data": data})
         case name:
             next(run.path.rglob(name)).unlink()
     done = cli("evaluate", str(run.path))
     assert (done.status, done.err.count("\n")) == (2, 1)
     assert message in done.err
+    if "data set" not in damage:
+        with pytest.raises(ConfigError, match=re.escape(message)):
+            cifar_arch.load_network(run.path)
+
+
+def test_weights_of_a_version_without_digest_are_read(run: RunFolder) -> None:
+    run.write_json(run.summary, {**run.read_json(run.summary), "weights_sha256": None})
+    cifar_arch.load_network(run.path)

@@ -1,0 +1,94 @@
+"""The config in a run folder's .hydra/, whoever made the folder."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import tiny_config
+
+from cifar_arch.experiment import Experiment
+from cifar_arch.provenance import flatten
+from cifar_arch.runfolder import RunFolder
+from cifar_arch.saved_config import began_with, saved_config
+from cifar_arch.schema import ConfigError
+
+
+def folder_with(path: Path, recorded: dict[str, Any] | None = None, **changes: Any) -> RunFolder:
+    """A folder with a saved config, and perhaps one on record."""
+    folder = RunFolder(path)
+    folder.write_json(folder.config, tiny_config(**changes))  # JSON is YAML as well
+    if recorded is not None:
+        folder.write_json(folder.experiment, Experiment.from_dict(recorded).to_dict())
+    return folder
+
+
+def test_a_config_is_read_as_it_was_written(tmp_path: Path) -> None:
+    assert saved_config(folder_with(tmp_path)) == tiny_config()
+
+
+LOOKED_UP: dict[str, tuple[dict[str, Any], str, Any]] = {
+    "our own": ({"data": {"root": "${oc.env:CIFAR_ARCH_DATA,data}"}}, "data.root", "here"),
+    "another key": ({"data": {"split_seed": "${seed}"}}, "data.split_seed", 0),
+    "on record": ({"data": {"root": "${oc.env:SECRET}"}}, "data.root", "there"),
+    "of no use to the run": ({"study": "${oc.env:SECRET}"}, "study", "***"),
+    "through another key": ({"study": "${storage}", "storage": "${oc.env:SECRET}"}, "study", "***"),
+    "with a default": ({"storage": "a${oc.env:NONE,${oc.env:SECRET}}"}, "storage", "***"),
+    "in a list": ({"objectives": ["${oc.decode:${oc.env:SECRET}}"]}, "objectives", "***"),
+}
+
+
+@pytest.mark.parametrize(("changes", "key", "value"), LOOKED_UP.values(), ids=LOOKED_UP)
+def test_nothing_of_this_machine_is_looked_up_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], key: str, value: Any
+) -> None:
+    monkeypatch.setenv("SECRET", "unheard of")
+    monkeypatch.setenv("CIFAR_ARCH_DATA", "here")
+    found = saved_config(folder_with(tmp_path, tiny_config(data={"root": "there"}), **changes))
+    assert dict(flatten(found))[key] == value
+    assert "unheard of" not in json.dumps(found)
+
+
+ASKING = ["${oc.env:SECRET}", "${ oc.env:SECRET }", "${oc.env:NONE,1}", "\\${oc.env:SECRET}", "${now:%Y}"]
+
+
+@pytest.mark.parametrize("text", ASKING)
+def test_what_the_run_needs_and_is_not_on_record_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        saved_config(folder_with(tmp_path, data={"root": text}))
+    assert f"data.root is {text}, which is not looked up here; write its value there" in str(raised.value)
+
+
+def test_a_record_that_asks_is_refused_as_well(tmp_path: Path) -> None:
+    recorded = tiny_config(data={"root": "${oc.env:SECRET}"})
+    with pytest.raises(ConfigError, match="is not looked up here"):
+        saved_config(folder_with(tmp_path, recorded, data={"root": "${oc.env:SECRET}"}))
+
+
+NOT_OURS: dict[str, tuple[bytes, str]] = {
+    "no UTF-8": (b"a: \xff", "'utf-8' codec can't decode|invalid start byte|unacceptable"),
+    "a list": (b"[1, 2]", "keys with values are expected, got a list"),
+    "a number": (b"7", "Invalid loaded object type: int"),
+    "no YAML": (b"a: [", "while parsing"),
+    "a missing value": (b"study: '???'", "Missing mandatory value: study"),
+    "a key that is not there": (b"study: ${nowhere}", "Interpolation key 'nowhere' not found"),
+    "nested too deep": (b"[" * 100_000, "nested deeper than 50"),
+    "aliases": (b"a: &x [1]\nb: *x", "it has aliases"),
+    "a Python object": (b"a: !!python/object/apply:os.system ['ls']", "could not determine a constructor"),
+}
+
+
+@pytest.mark.parametrize(("content", "reason"), NOT_OURS.values(), ids=NOT_OURS)
+def test_a_file_that_is_no_config_is_refused_in_a_sentence(
+    tmp_path: Path, content: bytes, reason: str
+) -> None:
+    folder = folder_with(tmp_path)
+    folder.config.write_bytes(content)
+    with pytest.raises(ConfigError, match=rf"config\.yaml' is not the config of a run \((.*{reason}.*)\)$"):
+        saved_config(folder)
+
+
+def test_it_is_asked_for_where_nothing_else_is_on_record(tmp_path: Path) -> None:
+    assert began_with(RunFolder(tmp_path / "none")) is None
+    assert began_with(folder_with(tmp_path / "old")) == dict(flatten(tiny_config()))
+    assert began_with(folder_with(tmp_path / "new", tiny_config())) is None
