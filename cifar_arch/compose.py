@@ -76,8 +76,8 @@ def plain(config: DictConfig) -> dict[str, Any]:
 
     Raises ConfigError for a value that cannot be resolved, and for a choice that changes nothing.
     """
-    if "hydra" in config:
-        refuse_idle_choices(config.hydra)
+    if "overrides" in config.get("hydra", {}):  # not in one read from a file
+        _refuse_idle_choices(config.hydra)
     ours = OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"])
     with explaining():
         data = OmegaConf.to_container(ours, resolve=True, throw_on_missing=True)
@@ -85,7 +85,7 @@ def plain(config: DictConfig) -> dict[str, Any]:
     return {str(name): value for name, value in data.items()}
 
 
-def refuse_idle_choices(hydra: DictConfig) -> None:
+def _refuse_idle_choices(hydra: DictConfig) -> None:
     """Raises ConfigError where `downsample` was typed for a model that takes no such choice."""
     chosen = hydra.runtime.choices
     typed = OmegaConf.to_container(hydra.overrides.task, resolve=False)

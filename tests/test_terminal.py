@@ -5,10 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import command, environment
+from conftest import TINY, Done, command, environment
 
 from cifar_arch.schema import ConfigError
-from cifar_arch.terminal import sentences
+from cifar_arch.terminal import printable, sentences, table
 
 
 def missing() -> None:
@@ -23,10 +23,15 @@ def mistaken() -> None:
     raise ConfigError("width: expected a number, got 'x'")
 
 
+def steering() -> None:
+    raise ConfigError("study: there are \x1b[2J\x1b]0;mine\x07, \u202eevil\r and a\nb")
+
+
 ENDS = [
     (mistaken, 2, "width: expected a number, got 'x'"),
     (missing, 1, "cannot read or write /nowhere/at/all: No such file or directory"),
     (stopped, 130, "interrupted"),
+    (steering, 2, r"study: there are \x1b[2J\x1b]0;mine\x07, \u202eevil\r and a b"),
 ]
 
 
@@ -60,3 +65,69 @@ def test_nobody_reads_on(typed: str) -> None:
         process.stdout.close()
         assert process.stderr.read() == ""
     assert process.returncode == 1
+
+
+def test_a_table_spells_control_characters_out() -> None:
+    shown = table([["name", "why"], ["größe", "\x1b[31mred\x1b[0m\n\u009b2J"]])
+    assert shown.splitlines() == [" name                        why", r"größe  \x1b[31mred\x1b[0m \x9b2J"]
+
+
+def test_lines_and_tabs_are_no_control_characters() -> None:
+    assert printable("a\tb\nç ☃\u200bé\x7f") == "a\tb\nç ☃\u200bé\\x7f"
+
+
+NARROW = {
+    "a terminal of ASCII": {"PYTHONIOENCODING": "ascii"},
+    "a locale of ASCII": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    "both": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"},
+    "a console of Windows": {"PYTHONIOENCODING": "cp1252"},
+}
+
+
+def type_narrowly(narrow: dict[str, str], cwd: Path, *typed: str) -> Done:
+    """A command typed in a terminal that lacks letters; status, and what it shows."""
+    done = subprocess.run(command(*typed), cwd=cwd, env={**environment(), **narrow}, capture_output=True)
+    out, err = (
+        text.decode(narrow.get("PYTHONIOENCODING", "utf-8"), "replace") for text in (done.stdout, done.stderr)
+    )
+    return Done(done.returncode, out, err)
+
+
+@pytest.mark.parametrize("narrow", NARROW)
+def test_the_encoding_of_a_terminal_stops_no_check(narrow: str, tmp_path: Path) -> None:
+    here = tmp_path / "größe ☃"
+    (here / "größe").mkdir(parents=True)
+    plain = type_narrowly(NARROW[narrow], here, "check", "--config-dir", "größe", "limits=none")
+    assert (plain.status, plain.err) == (0, "")
+    wrong = type_narrowly(NARROW[narrow], here, "check", "--config-dir", "nößuch")
+    assert wrong.status == 2
+    assert wrong.err.startswith("--config-dir: expected a folder, got 'n")
+    assert "Traceback" not in wrong.err
+    drawn = type_narrowly(NARROW[narrow], here, "check", "limits=none", "--plot", "größe.svg")
+    assert (drawn.status, drawn.err) == (0, "")
+    assert (here / "größe.svg").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("narrow", ["a terminal of ASCII", "both"])
+def test_the_encoding_of_a_terminal_stops_nothing(narrow: str, tmp_path: Path) -> None:
+    here = tmp_path / "größe ☃"
+    here.mkdir()
+    short = (*(t for t in TINY if not t.startswith(("width", "epochs"))), "epochs=1")
+    typed = {
+        "a run": ("run", *short, "width=4", 'hydra.run.dir="größe"'),
+        "its resumption": ("run", "training.resume=größe"),
+        "its evaluation": ("evaluate", "größe"),
+        "a sweep": ("run", "-m", *short, "width=4,6", "study=s", 'outputs="größe ☃"'),
+        "its confirmation": (
+            *("confirm", "s", "--top", "1", "--seeds", "1", "--epochs", "1"),
+            *("--outputs", "größe ☃", "--storage", "sqlite:///größe ☃/studies.db"),
+        ),
+        "its report": ("report", "größe ☃"),
+        "the preview of a sweep": ("check", "-m", "width=4,6", 'outputs="größe ☃"'),
+    }
+    for name, words in typed.items():
+        done = type_narrowly(NARROW[narrow], here, *words)
+        assert (done.status, done.err) == (0, ""), (name, done)
+    assert (here / "größe" / "summary.json").is_file()
+    assert (here / "größe ☃" / "sweeps" / "s" / "experiment" / "best.yaml").is_file()
