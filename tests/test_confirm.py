@@ -185,7 +185,7 @@ def test_a_study_made_again_under_its_name_is_not_confirmed_by_the_old_one(
 
 
 def test_a_trial_is_not_joined_with_the_folder_of_another(study: str, training: Stub, cli: Cli) -> None:
-    loaded = optuna.load_study(study_name=study, storage=open_storage(confirm.STORAGE))
+    loaded = optuna.load_study(study_name=study, storage=open_storage(STORAGE))
     attrs = {"folder": "outputs/sweeps/s/2", "key": "0123456789abcdef", "params": 1, "receptive_field": 1}
     complete = optuna.trial.TrialState.COMPLETE
     loaded.add_trial(optuna.trial.create_trial(state=complete, value=0.99, user_attrs=attrs))
