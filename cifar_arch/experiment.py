@@ -5,7 +5,7 @@ torch is imported once an architecture has passed its limits, and not before.
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -123,24 +123,8 @@ def run(
         status=Status.FAILED, **provenance(config or experiment.to_dict()), **_asked(experiment)
     )
     try:
-        folder.write_json(folder.experiment, experiment.to_dict())
-        verdict = judge(experiment.model, experiment.limits, experiment.augment.active())
-        summary = replace(summary, **_totals(verdict))
-        _write_architecture(folder, verdict)
-        if not verdict.ok:
-            raise Rejected("\n".join(violation.message for violation in verdict.violations))
-        _require_extras(experiment)
-        pictures = load(experiment.data)
-        summary = replace(summary, split={part: len(getattr(pictures, part).labels) for part in _PARTS})
-        summary = replace(summary, device=_device(experiment))
-        log.info(_headline(summary))
-        trained = _train(experiment, verdict, pictures, folder, on_epoch, progress)
-        results, probabilities = _evaluate(experiment, pictures, trained)
-        summary = replace(summary, weights_sha256=artifacts.save_weights(folder, trained.network))
-        artifacts.save_curves(folder, trained.history, experiment.limits.target_accuracy, pictures)
-        scored = pictures.test if experiment.read_test else pictures.validation
-        artifacts.save_mistakes(folder, scored, probabilities, pictures.classes)
-        summary = replace(summary, status=Status.COMPLETED, **results)
+        for known in _steps(experiment, folder, on_epoch, progress):
+            summary = replace(summary, **known)
     except BaseException as error:
         summary = replace(summary, **failure(error))
         raise
@@ -148,6 +132,35 @@ def run(
         summary = replace(summary, **_reached(folder), seconds=round(time.perf_counter() - start, 3))
         folder.write_summary(summary)
     return summary
+
+
+def _steps(
+    experiment: Experiment, folder: RunFolder, on_epoch: OnEpoch | None, progress: bool
+) -> Iterator[dict[str, Any]]:
+    """Does the run, and yields the fields of its summary as they become known."""
+    folder.write_json(folder.experiment, experiment.to_dict())
+    verdict = judge(experiment.model, experiment.limits, experiment.augment.active())
+    yield (totals := _totals(verdict))
+    _write_architecture(folder, verdict)
+    if not verdict.ok:
+        raise Rejected("\n".join(violation.message for violation in verdict.violations))
+    _require_extras(experiment)
+    # Before torch and the data are loaded, which takes seconds.
+    log.info("{params:,} parameters, receptive field {receptive_field} px".format_map(totals))
+    pictures = load(experiment.data)
+    yield {"split": {part: len(getattr(pictures, part).labels) for part in _PARTS}}
+    yield {"device": (device := _device(experiment))}
+    log.info(
+        f"{experiment.training.epochs} epochs on {len(pictures.train.labels):,} images of {pictures.name}, "
+        f"on {device}"
+    )
+    trained = _train(experiment, verdict, pictures, folder, on_epoch, progress)
+    results, probabilities = _evaluate(experiment, pictures, trained)
+    yield {"weights_sha256": artifacts.save_weights(folder, trained.network)}
+    artifacts.save_curves(folder, trained.history, experiment.limits.target_accuracy, pictures)
+    scored = pictures.test if experiment.read_test else pictures.validation
+    artifacts.save_mistakes(folder, scored, probabilities, pictures.classes)
+    yield {"status": Status.COMPLETED, **results}
 
 
 _PARTS = ("train", "validation", "test")
@@ -200,15 +213,6 @@ def _device(experiment: Experiment) -> str:
     from cifar_arch.training import pick_device
 
     return pick_device(experiment.training.device).type
-
-
-def _headline(summary: Summary) -> str:
-    assert summary.split is not None
-    return (
-        f"{summary.params:,} parameters, receptive field {summary.receptive_field} px; "
-        f"{summary.epochs} epochs on {summary.split['train']:,} images of {summary.data}, "
-        f"on {summary.device}"
-    )
 
 
 def _train(

@@ -76,10 +76,9 @@ def search(
     if ranking is None:
         raise SearchStopped(f"no trial was completed; look at run.log in the folders in {wanted.folder}")
     if progress:
-        print(done_line(worker.shared))
-        synthetic = points.first()["data"]["name"] == "shapes"
-        for line in target_lines(ranking, target, prefer, synthetic=synthetic):
-            print(line)
+        synthetic = Experiment.from_dict(points.first()).data.name == "shapes"
+        lines = target_lines(ranking, target, prefer, synthetic=synthetic)
+        print(done_line(worker.shared), *lines, sep="\n")
     return ranking
 
 
