@@ -69,11 +69,7 @@ def write_run(
     folder.architecture.write_text(json.dumps({"spec": spec, **verdict.to_dict()}), encoding="utf-8")
     done = epochs if status == Status.COMPLETED else 1
     if accuracy is not None and status != Status.REJECTED:
-        lines = ["epoch,lr,train_loss,train_accuracy,val_loss,val_accuracy,seconds,images_per_second"]
-        for part in (n / epochs for n in range(1, done + 1)):
-            row = (0.1, 2 - part, part / 3, 2 - part, accuracy * part, 1.5, 900.0)
-            lines.append(",".join(map(str, (len(lines), *row))))
-        folder.metrics.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        _write_metrics(folder, accuracy, done, epochs)
     summary = {
         "status": status,
         "reason": None if status == Status.COMPLETED else f"it was {status}",
@@ -90,6 +86,14 @@ def write_run(
     }
     folder.summary.write_text(json.dumps(summary), encoding="utf-8")
     return folder
+
+
+def _write_metrics(folder: RunFolder, accuracy: float, done: int, epochs: int) -> None:
+    lines = ["epoch,lr,train_loss,train_accuracy,val_loss,val_accuracy,seconds,images_per_second"]
+    for part in (n / epochs for n in range(1, done + 1)):
+        row = (0.1, 2 - part, part / 3, 2 - part, accuracy * part, 1.5, 900.0)
+        lines.append(",".join(map(str, (len(lines), *row))))
+    folder.metrics.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def write_sweep(

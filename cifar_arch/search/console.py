@@ -169,7 +169,7 @@ def next_steps(config: SearchConfig, ranking: Ranking) -> str:
     return (
         f"\ntrain the best again, and read the test set:\n"
         f"  {again}best\n"
-        f"any other completed trial, for instance trial {other}:\n"
+        f"any completed trial, such as trial {other}:\n"
         f"  {again}trial-{other}\n"
         f"the best three, or one that you choose, on the full schedule with several seeds:\n"
         f"{confirm}\n"
