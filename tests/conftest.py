@@ -171,7 +171,7 @@ def summary_of(folder: Path) -> dict[str, Any]:
     def refuse(name: str) -> None:
         raise ValueError(f"{name} is no JSON")
 
-    return json.loads((folder / "summary.json").read_text(), parse_constant=refuse)
+    return json.loads((folder / "summary.json").read_text(encoding="utf-8"), parse_constant=refuse)
 
 
 @pytest.fixture(scope="session")

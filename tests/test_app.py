@@ -60,7 +60,7 @@ def test_missing_data_is_one_sentence(tmp_path: Path, prepared: tuple[str, ...],
     assert re.match(message, one_line(done.stderr))
     (folder,) = run_folders(tmp_path)
     assert summary_of(folder)["status"] == "failed"
-    assert "Traceback" in (folder / "run.log").read_text()
+    assert "Traceback" in (folder / "run.log").read_text(encoding="utf-8")
 
 
 REJECTED = ("data=shapes", "width=64", "c3=plain", "c4=plain", "augment=none")
@@ -125,7 +125,7 @@ def test_a_run_completes_with_plain_lines_off_a_terminal(tmp_path: Path) -> None
     first_run, second_run = run_folders(tmp_path)
     assert summary_of(first_run)["status"] == summary_of(second_run)["status"] == "completed"
     assert (first_run / ".hydra" / "config.yaml").is_file()
-    assert "epoch   2/2" in (first_run / "run.log").read_text()
+    assert "epoch   2/2" in (first_run / "run.log").read_text(encoding="utf-8")
     again = type_command("run", f"training.resume={first_run}", cwd=tmp_path)
     assert again.returncode == 0
     assert "is complete; type python -m cifar_arch.evaluate" in one_line(again.stdout)
@@ -143,7 +143,7 @@ def test_a_diverged_run_is_one_sentence_with_the_traceback_in_its_log(tmp_path: 
     assert "Traceback" not in done.stdout + done.stderr
     (folder,) = run_folders(tmp_path)
     assert summary_of(folder)["status"] == "failed"
-    log = (folder / "run.log").read_text()
+    log = (folder / "run.log").read_text(encoding="utf-8")
     assert "Traceback" in log
     assert "TrainingDiverged" in log
 
@@ -154,7 +154,7 @@ LONG = (*TINY, "data.validation=4000", "epochs=3")
 
 def results(folder: Path) -> tuple[list[dict[str, str]], bytes, float]:
     """All that a run computes: metrics without the clock's, weights, test accuracy."""
-    with (folder / "metrics.csv").open(newline="") as file:
+    with (folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     clock = {"seconds", "images_per_second"}
     metrics = [{name: value for name, value in row.items() if name not in clock} for row in rows]

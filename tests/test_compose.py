@@ -153,7 +153,7 @@ def test_plain_data_without_hydra() -> None:
 
 def test_own_folder_is_searched_first(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "mine.yaml").write_text("width: 7\n")
+    (tmp_path / "model" / "mine.yaml").write_text("width: 7\n", encoding="utf-8")
     assert compose(["model=mine"], str(tmp_path))["model"] == {"width": 7}
     with pytest.raises(ConfigError, match=r"^--config-dir: expected a folder, got "):
         compose([], str(tmp_path / "missing"))

@@ -27,7 +27,7 @@ PLACES = {"block": "c3", "downsample": "t2", "experiment": "+experiment"}
 
 def opening(path: Path) -> list[str]:
     """The comment lines at the top, but for Hydra's own."""
-    lines = (CONF / path).read_text().splitlines()
+    lines = (CONF / path).read_text(encoding="utf-8").splitlines()
     end = next(number for number, line in enumerate(lines) if not line.startswith("#"))
     return [line for line in lines[:end] if not line.startswith("# @package")]
 
@@ -106,4 +106,4 @@ def test_default_width_uses_up_the_limit() -> None:
 def test_no_hidden_calls() -> None:
     """`_target_` would let a config call anything."""
     ours = [path for path in FILES if path.parts[0] != "hydra"]  # Hydra needs it in its own groups
-    assert not [path for path in ours if "_target_" in (CONF / path).read_text()]
+    assert not [path for path in ours if "_target_" in (CONF / path).read_text(encoding="utf-8")]

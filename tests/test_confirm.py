@@ -280,7 +280,7 @@ def test_a_real_sweep_is_confirmed_and_its_winner_runs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "the synthetic data set never counts towards the target" in done.stdout
     (summary,) = (tmp_path / "outputs/confirm/tiny").glob("*-seed0/summary.json")
-    content = json.loads(summary.read_text())
+    content = json.loads(summary.read_text(encoding="utf-8"))
     assert (content["split"]["train"], content["split"]["validation"]) == (6000, 0)
     again = type_command("confirm", *arguments, cwd=tmp_path)
     assert "(done before)" in again.stdout

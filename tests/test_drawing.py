@@ -69,14 +69,15 @@ def test_the_same_network_gives_the_same_file(tmp_path: Path, kind: str) -> None
 
 def test_the_picture_in_readme_is_of_the_network_above_it(tmp_path: Path) -> None:
     overrides = ("c3=dilated", "t2=dilated", "width=24")
-    readme = (CHECKOUT / "README.md").read_text()
+    readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
     before, found, _ = readme.partition("](docs/network.svg)")
     assert found
     assert f"check {' '.join(overrides)}" in before
     limits = Experiment.from_dict(compose(list(overrides))).limits
     [drawn] = drawing.save(verdict(*overrides), limits, str(tmp_path / "drawn.svg"))
     words = [
-        re.findall(r"<!-- (.*?) -->", file.read_text()) for file in (drawn, CHECKOUT / "docs/network.svg")
+        re.findall(r"<!-- (.*?) -->", file.read_text(encoding="utf-8"))
+        for file in (drawn, CHECKOUT / "docs/network.svg")
     ]
     assert words[0] == words[1], "draw it again: check ... --plot docs/network.svg"
 

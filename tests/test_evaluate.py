@@ -201,7 +201,7 @@ def test_a_folder_without_pictures_is_refused(
     if folder != "none":
         (tmp_path / folder).mkdir()
     if folder == "broken":
-        (tmp_path / folder / "a.png").write_text("no picture")
+        (tmp_path / folder / "a.png").write_text("no picture", encoding="utf-8")
     done = cli("evaluate", str(run.path), "--images", str(tmp_path / folder))
     assert (done.status, done.err.count("\n")) == (2, 1)
     assert message in done.err

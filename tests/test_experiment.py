@@ -57,7 +57,7 @@ def test_the_summary_has_the_digest_of_the_weights(finished_run: Path) -> None:
 
 
 def test_metrics_have_a_row_for_each_epoch(finished_run: Path) -> None:
-    with (finished_run / "metrics.csv").open(newline="") as file:
+    with (finished_run / "metrics.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == [
         "epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds",

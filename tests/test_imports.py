@@ -11,7 +11,7 @@ import cifar_arch
 
 PACKAGE = Path(cifar_arch.__file__).parent
 MODULES = {
-    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): ast.parse(path.read_text())
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): ast.parse(path.read_text(encoding="utf-8"))
     for path in sorted(PACKAGE.rglob("*.py"))
     if path.name != "__init__.py"
 }

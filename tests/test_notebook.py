@@ -13,7 +13,7 @@ from conftest import CHECKOUT, environment
 from nbclient import NotebookClient
 
 PATH = CHECKOUT / "notebooks" / "tour.ipynb"
-NOTEBOOK = json.loads(PATH.read_text())
+NOTEBOOK = json.loads(PATH.read_text(encoding="utf-8"))
 CODE = ["".join(cell["source"]) for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"]
 
 

@@ -17,7 +17,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 UV = os.environ.get("UV") or shutil.which("uv")
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 needs_uv = pytest.mark.skipif(UV is None, reason="needs uv, which builds the wheel: pip install uv")
 
@@ -44,7 +44,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     uv("venv", "--python", sys.executable, place / "venv")
     uv("pip", "install", "--no-deps", "--python", place / "venv", wheel)
     (site,) = (place / "venv" / "lib").glob("python*/site-packages")
-    (site / "lent.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    (site / "lent.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
     return place / "venv"
 
 
@@ -64,7 +64,9 @@ def outside(
     poison = {} if torch else {"PYTHONPATH": str(tmp_path / "poison")}
     if not torch:
         (tmp_path / "poison").mkdir(exist_ok=True)
-        (tmp_path / "poison" / "torch.py").write_text("raise SystemExit('torch was imported')\n")
+        (tmp_path / "poison" / "torch.py").write_text(
+            "raise SystemExit('torch was imported')\n", encoding="utf-8"
+        )
     environment = {**keep, "PATH": path, **poison, **variables}
     (tmp_path / "elsewhere").mkdir(exist_ok=True)
     return subprocess.run(
@@ -111,7 +113,7 @@ def test_the_wheel_trains_outside_the_checkout(installed: Path, tmp_path: Path) 
     done = outside(installed, tmp_path, "cifar-arch", *short, torch=True)
     assert done.returncode == 0, done.stderr
     (summary,) = (tmp_path / "elsewhere").glob("outputs/runs/*/*/summary.json")
-    content = json.loads(summary.read_text())
+    content = json.loads(summary.read_text(encoding="utf-8"))
     assert content["status"] == "completed"
     assert content["git_commit"] is None  # no checkout made it
 

@@ -10,7 +10,7 @@ from cifar_arch.schema import ConfigError
 from cifar_arch.search.preview import preview
 
 ROOT = Path(__file__).parent.parent
-DOCUMENT = (ROOT / "docs" / "search.md").read_text()
+DOCUMENT = (ROOT / "docs" / "search.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", DOCUMENT, re.M | re.S)
 SWEEPS = [line for block in BLOCKS for line in block.splitlines() if "cifar_arch.run -m" in line]
 

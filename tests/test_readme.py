@@ -20,7 +20,7 @@ from cifar_arch.feasibility import judge
 from cifar_arch.search.preview import preview
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = sorted(path.name for path in ROOT.glob("*.md"))
 CHECK, RUN = "python -m cifar_arch.check ", "python -m cifar_arch.run"
 # What makes a run short: few synthetic images, once.
@@ -84,7 +84,7 @@ def test_quick_start_is_two_commands_that_ci_runs_too() -> None:
     assert before == "pip install uv"
     assert main == f"{RUN} -m +search=quickstart"
     assert Experiment.from_dict(compose(overrides(main)[1:])).data.name == "shapes"
-    assert second in (ROOT / ".ci" / "run").read_text().splitlines()
+    assert second in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
 
 
 def test_every_command_is_of_a_kind_that_is_tested() -> None:
@@ -110,8 +110,10 @@ def test_options_exist(command: str, tmp_path: Path) -> None:
 
 
 def test_extras_exist() -> None:
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    documents = "".join((ROOT / name).read_text() for name in DOCUMENTS)
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "optional-dependencies"
+    ]
+    documents = "".join((ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS)
     assert set(re.findall(r"--extra[ =](\w+)", documents)) <= set(extras)
 
 
@@ -199,7 +201,7 @@ def test_a_run_leaves_what_is_shown(run_folder: Path) -> None:
 @pytest.mark.slow
 def test_the_python_example_runs(tmp_path: Path) -> None:
     (example,) = section("From Python", "python")
-    (tmp_path / "example.py").write_text(example)
+    (tmp_path / "example.py").write_text(example, encoding="utf-8")
     done = typed("python example.py", tmp_path)
     assert done.returncode == 0, done.stderr
     assert re.search(r"^validation accuracy \d+\.\d%$", done.stdout, re.M)
@@ -214,11 +216,11 @@ def extended(tmp_path: Path) -> Path:
     code = [line for line in block.splitlines() if line.strip() and not line.lstrip().startswith('"""')]
     assert len(code) == 5  # with its docstring the six that are promised
     blocks = tmp_path / "cifar_arch" / "blocks.py"
-    head, table, rest = blocks.read_text().partition("BLOCKS: dict[str, type[Block]] = {\n")
+    head, table, rest = blocks.read_text(encoding="utf-8").partition("BLOCKS: dict[str, type[Block]] = {\n")
     assert table
-    blocks.write_text(head + block + "\n\n" + table + entry + rest)
+    blocks.write_text(head + block + "\n\n" + table + entry + rest, encoding="utf-8")
     (options,) = section("Add a block", "yaml")
-    (tmp_path / "conf" / "block" / "bottleneck.yaml").write_text(options)
+    (tmp_path / "conf" / "block" / "bottleneck.yaml").write_text(options, encoding="utf-8")
     return tmp_path
 
 
@@ -266,20 +268,22 @@ def slug(heading: str) -> str:
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_links_resolve(name: str) -> None:
-    for target in re.findall(r"\]\(([^)\s]+)\)", (ROOT / name).read_text()):
+    for target in re.findall(r"\]\(([^)\s]+)\)", (ROOT / name).read_text(encoding="utf-8")):
         if re.match(r"\w+://", target):
             continue
         path, _, anchor = target.partition("#")
         file = ROOT / path if path else ROOT / name
         assert file.exists(), target
         if anchor:
-            headings = re.findall(r"^#+ (.*)$", file.read_text(), re.M)
+            headings = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), re.M)
             assert anchor in map(slug, headings), target
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_no_path_of_one_machine(name: str) -> None:
-    found = re.findall(r"(?<![\w.])/(?:home|root|tmp|work|Users)/\S*", (ROOT / name).read_text())
+    found = re.findall(
+        r"(?<![\w.])/(?:home|root|tmp|work|Users)/\S*", (ROOT / name).read_text(encoding="utf-8")
+    )
     assert found == []
 
 

@@ -262,7 +262,7 @@ def test_curves_are_a_long_table(tmp_path: Path) -> None:
 def test_a_broken_curve_is_named_and_the_others_are_there(tmp_path: Path) -> None:
     write_run(tmp_path / "runs" / "a", epochs=2)
     broken = write_run(tmp_path / "runs" / "b")
-    broken.metrics.write_text("epoch,lr\n1,fast\n")
+    broken.metrics.write_text("epoch,lr\n1,fast\n", encoding="utf-8")
     assert load_curves(tmp_path)["epoch"].tolist() == [1, 2]
     curves = read_curves(load_runs(tmp_path)["folder"])
     pd.testing.assert_frame_equal(curves.table, load_curves(tmp_path))

@@ -44,17 +44,17 @@ def test_the_names_of_the_files_are_those_of_the_contract(tmp_path: Path) -> Non
 def test_an_error_while_writing_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "new" / "file.txt"
     with atomic(path) as temporary:
-        temporary.write_text("old")
+        temporary.write_text("old", encoding="utf-8")
 
     def torn() -> None:
         with atomic(path) as temporary:
-            temporary.write_text("half of the n")
-            assert path.read_text() == "old"
+            temporary.write_text("half of the n", encoding="utf-8")
+            assert path.read_text(encoding="utf-8") == "old"
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         torn()
-    assert path.read_text() == "old"
+    assert path.read_text(encoding="utf-8") == "old"
     assert os.listdir(path.parent) == ["file.txt"]
 
 
@@ -101,7 +101,11 @@ def test_what_a_killed_process_was_writing_is_discarded(tmp_path: Path) -> None:
 def test_json_has_null_for_what_is_no_finite_number(tmp_path: Path, value: float) -> None:
     folder = RunFolder(tmp_path)
     folder.write_json(folder.summary, {"a": value, "b": [value, 1.5], "c": {"d": (value, True)}})
-    assert json.loads(folder.summary.read_text()) == {"a": None, "b": [None, 1.5], "c": {"d": [None, True]}}
+    assert json.loads(folder.summary.read_text(encoding="utf-8")) == {
+        "a": None,
+        "b": [None, 1.5],
+        "c": {"d": [None, True]},
+    }
 
 
 def test_a_summary_is_read_as_it_was_written(tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ def test_products_of_groups_and_ranges_with_limits(tmp_path: Path) -> None:
     assert len(found) == 32
     assert sum(t.trained for t in found) + len(rejected) == 32
     assert len(rejected) >= 16  # c4=plain has no separable layer
-    rows = (tmp_path / "outputs/sweeps/design/rejected.csv").read_text().splitlines()
+    rows = (tmp_path / "outputs/sweeps/design/rejected.csv").read_text(encoding="utf-8").splitlines()
     assert len({row.split(",")[0] for row in rows[1:]}) == len(rejected)
     assert re.search(r"^ +1 .* c3=\w+ c4=separable t1=\w+ downsample=\w+ width=", done.stdout, re.M)
     for trial in rejected:

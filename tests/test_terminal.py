@@ -12,7 +12,7 @@ from cifar_arch.terminal import printable, sentences, table
 
 
 def missing() -> None:
-    Path("/nowhere/at/all").read_text()
+    Path("/nowhere/at/all").read_text(encoding="utf-8")
 
 
 def stopped() -> None:
