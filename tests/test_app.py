@@ -128,7 +128,7 @@ def test_a_run_completes_with_plain_lines_off_a_terminal(tmp_path: Path) -> None
     assert "epoch   2/2" in (first_run / "run.log").read_text(encoding="utf-8")
     again = type_command("run", f"training.resume={first_run}", cwd=tmp_path)
     assert again.returncode == 0
-    assert "is complete; type python -m cifar_arch.evaluate" in one_line(again.stdout)
+    assert again.stdout.startswith(f"{first_run.relative_to(tmp_path)} is complete, nothing is left to train")
     refused = type_command("run", f"training.resume={first_run}", "width=24", cwd=tmp_path)
     assert refused.returncode == 2
     assert re.search(r"own config, got width=24 as well", one_line(refused.stderr))
