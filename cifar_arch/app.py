@@ -221,10 +221,10 @@ def _print_results(summary: Summary, shown: str) -> None:
         f"validation accuracy {_percent(summary.val_accuracy)}, "
         f"test accuracy {_percent(summary.test_accuracy)}{held}\n"
         f"{summary.params:,} parameters, receptive field {summary.receptive_field} px, "
-        f"{summary.seconds:.0f} s on {summary.device}"
+        f"{summary.seconds:.0f} s on {one_line(str(summary.device))}"
     )
     if summary.note:
-        print(summary.note)
+        print(one_line(summary.note))
     print(
         f"\ncurves and pictures: {shown}/plots\n"
         f"again from the weights: python -m cifar_arch.evaluate {quote(shown)}"

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = ("torch", "torchvision", "albumentations", "hydra-core", "optuna", "numpy")
-_SECRET = re.compile(r"password|token|secret|api_?key", re.IGNORECASE)
+_NAMES = r"passw|passphrase|pwd|token|secret|credential|(?:api|access|private)_?key"
+_SECRET = re.compile(_NAMES, re.IGNORECASE)
+_GIVEN = re.compile(rf"""((?:^|[?&;\s])\w*(?:{_NAMES})\w*=)(?:'[^']*'|"[^"]*"|[^&;#\s]+)""", re.IGNORECASE)
 
 
 def provenance(config: dict[str, Any]) -> dict[str, Any]:
@@ -44,9 +46,13 @@ def _masked(name: str, value: Any) -> Any:
 
 
 def masked(text: str) -> str:
-    """A text without the password of an address such as postgresql://user:password@host."""
-    text = re.sub(r"(://[^:/@\s]*):[^@\s]+@", r"\1:***@", text)
-    return re.sub(r"([?&]\w*(?:password|token|secret)\w*=)[^&#\s]+", r"\1***", text, flags=re.IGNORECASE)
+    """A text without the password of an address such as postgresql://user:password@host.
+
+    Rather too much is hidden than too little: up to the last @, for a password may hold one.
+    """
+    text = re.sub(r"(://[^:/@\s]*):\S+@", r"\1:***@", text)
+    text = re.sub(r"(https?://)[^:/@\s]+@", r"\1***@", text)  # a token in the place of a user
+    return _GIVEN.sub(r"\1***", text)
 
 
 def git_commit() -> str | None:

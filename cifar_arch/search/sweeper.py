@@ -37,6 +37,7 @@ from cifar_arch.search.space import Point, Space, overrides
 from cifar_arch.search.storage import quiet_optuna
 from cifar_arch.search.study import SearchConfig, SharedStudy
 from cifar_arch.search.worker import Worker
+from cifar_arch.terminal import one_line
 
 log = logging.getLogger(__name__)
 
@@ -190,7 +191,8 @@ class ArchitectureSweeper(OptunaSweeperImpl):
         except Exception as error:
             # A killed worker process makes the launcher raise for its whole batch. The result of each
             # trial is in its own summary.json.
-            log.warning("the launcher failed (%s); each trial is settled by its own files", error)
+            told = one_line(str(error))
+            log.warning("the launcher failed (%s); each trial is settled by its own files", told)
             log.debug("the launcher failed", exc_info=True)
         except KeyboardInterrupt:
             _stop_children()
