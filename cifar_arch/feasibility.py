@@ -161,7 +161,8 @@ def _neighbours(architecture: Architecture) -> Iterator[tuple[str, Architecture]
                 yield f"{name}={form}", replace(architecture, **{name: FORMS[form]})
     depth = architecture.depth
     depths = (depth,) * 4 if isinstance(depth, int) else depth
-    for index in (3, 2, 1, 0):
+    stages = () if architecture.width is None else (3, 2, 1, 0)  # a network written out has no depth
+    for index in stages:
         for step in (1, -1):
             changed = (*depths[:index], depths[index] + step, *depths[index + 1 :])
             if 1 <= changed[index] <= DEEPEST:

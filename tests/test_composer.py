@@ -98,7 +98,7 @@ SPACE_ERRORS = {
     "block@model.c3=glob(x*)": "the space cannot be read: block@model.c3: glob(x*) matches none of dilated, ",
     "+search=blocks,recipe": "search: cannot be swept, for a search is one study, got blocks,recipe; choose",
     "~training.clip=1,2": "training.clip: cannot be swept, for it holds for a sweep as a whole, got 1,2; ",
-    "hydra/sweeper/sampler=tpe,gp": "hydra/sweeper/sampler: cannot be swept, for it holds for a sweep as a ",
+    "hydra/sweeper/sampler=tpe,gp": "sampler: cannot be swept, for it holds for a sweep as a ",
 }
 
 

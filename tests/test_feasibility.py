@@ -45,15 +45,15 @@ def rules(verdict: Verdict) -> set[str]:
 
 
 def check_repairs(overrides: Mapping[str, str]) -> int:
-    """How many violations were mended; each by its suggestion alone, and none broken by it."""
-    verdict, mended = typed(overrides), 0
+    """How many violations were fixed; each by its suggestion alone, and none broken by it."""
+    verdict, fixed = typed(overrides), 0
     for violation in verdict.violations:
         if change := suggestion(violation.message):
             left = rules(typed({**overrides, **change}))
             assert violation.rule not in left, violation.message
             assert left < rules(verdict), violation.message
-            mended += 1
-    return mended
+            fixed += 1
+    return fixed
 
 
 PLAIN = dict.fromkeys(("c2", "c3", "c4"), "plain")

@@ -131,7 +131,8 @@ def _distribution(override: Override, text: str) -> BaseDistribution:
     key, _, values = text.partition("=")
     if override.is_delete() or bare(key) == "search" or override.is_hydra_override():
         why = "a search is one study" if bare(key) == "search" else "it holds for a sweep as a whole"
-        raise ConfigError(f"{bare(key)}: cannot be swept, for {why}, got {values}; choose one")
+        name = bare(key).removeprefix("hydra/sweeper/")
+        raise ConfigError(f"{name}: cannot be swept, for {why}, got {values}; choose one")
     try:
         if override.value_type is not ValueType.GLOB_CHOICE_SWEEP:
             return create_optuna_distribution_from_override(override)
