@@ -40,6 +40,13 @@ def test_the_status_stays_where_it_says_something(runs: pd.DataFrame) -> None:
     assert fitting(report.runs, report.columns, 20) == [*NARROWEST.split()[:-1], "status", "folder"]
 
 
+def test_the_text_of_a_run_does_not_steer_the_terminal(runs: pd.DataFrame) -> None:
+    damaged = runs.assign(status="failed", reason="\x1b[2Jgone", accuracy=float("nan"))
+    shown = screen(Report.of(damaged, Path("outputs")))
+    assert "\x1b" not in shown
+    assert ": \\x1b[2Jgone" in shown
+
+
 @pytest.mark.parametrize("sort", ["macs", "-seconds", "c4"])
 def test_the_column_that_is_sorted_by_stays(runs: pd.DataFrame, sort: str) -> None:
     report = Report.of(runs, Path("outputs"), sort)

@@ -6,6 +6,7 @@ import pandas as pd
 
 from cifar_arch.report import tables
 from cifar_arch.report.report import Report
+from cifar_arch.terminal import printable
 
 MOST_RUNS, MOST_EFFECTS, MOST_FAILURES = 15, 12, 5
 LEFT_OUT_FIRST = ("seconds", "epochs_done", "macs", "status", "seed", "data", "receptive_field")
@@ -22,7 +23,7 @@ def screen(report: Report, room: int | None = None) -> str:
         lines += [f"  {line}" for line in effect_lines(report.effects.head(MOST_EFFECTS))]
     if failures := _failures(report.runs):
         lines += ["", *failures]
-    return "\n".join(lines)
+    return printable("\n".join(lines))
 
 
 def _best_runs(report: Report, room: int | None) -> list[str]:
