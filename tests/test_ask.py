@@ -188,6 +188,7 @@ def test_nothing_feasible_names_the_rules_and_the_closest(tmp_path: Path) -> Non
         worker.asker.ask()
 
 
+@pytest.mark.slow
 def test_the_few_feasible_points_of_a_finite_space_are_found(tmp_path: Path) -> None:
     digits = {name: DIGITS[name] for name in "ab"}
     wanted = search_config(tmp_path, digits, exhaustive=False, n_trials=9)

@@ -89,6 +89,7 @@ def test_a_search_needs_m(command: str, typed: str, cli: Cli) -> None:
     assert done.err == f"search: a space to sweep over, got {typed}; type -m {typed}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ['hydra.mode="MULTIRUN"', "hydra.mode=MULTIRUN", "hydra={mode:MULTIRUN}"])
 def test_the_mode_of_hydra_may_be_typed_in_each_form(mode: str, cli: Cli) -> None:
     done = cli("run", mode, "width=64,96", "c4=plain")

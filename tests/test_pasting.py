@@ -16,7 +16,8 @@ from cifar_arch.record import Status, Summary
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.search.composer import best_config
 
-NAMES = ("plain", "with space", "par(en) [x]", "größe", "it's", "$HOME", "a;b&c")
+ODD = ("plain", "par(en) [x]", "größe", "it's", "$HOME", "a;b&c")
+NAMES = ["with space", *(pytest.param(name, marks=pytest.mark.slow) for name in ODD)]
 
 
 @pytest.fixture(autouse=True)

@@ -69,6 +69,7 @@ SAMPLERS: dict[str, BaseSampler] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", SAMPLERS.values(), ids=SAMPLERS)
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning", "ignore:The 'greenlet' package")
 def test_whatever_chooses_no_value_is_trained_twice(sampler: BaseSampler, tmp_path: Path) -> None:
