@@ -150,8 +150,8 @@ def test_the_quick_start_prints_what_is_shown(tmp_path: Path) -> None:
     (main,) = (line.partition(" && uv run ")[2] for line in section("Quick start", "sh")[0].splitlines()[:1])
     done = typed(main, tmp_path, "data.validation=5700", "epochs=1", "n_trials=3")
     assert (done.returncode, done.stderr) == (0, "")
-    shown = re.sub(r"(study quickstart)-\w+", r"\1", section("Quick start", "text")[0])
-    assert outline(re.sub(r"(study quickstart)-\w+", r"\1", done.stdout)) == outline(shown)
+    shown = re.sub(r"(quickstart)-\w+", r"\1", section("Quick start", "text")[0])
+    assert outline(re.sub(r"(quickstart)-\w+", r"\1", done.stdout)) == outline(shown)
 
 
 @pytest.mark.slow
