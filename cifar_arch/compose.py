@@ -162,8 +162,9 @@ def _values(override: Override) -> list[Any]:
     if override.is_interval_sweep():
         return [value.start]
     if override.is_sweep_override():
-        swept = itertools.islice(override.sweep_iterator(), 100)
-        return [getattr(each, "text", each) for each in swept]
+        with contextlib.suppress(HydraException, ValueError, ArithmeticError):  # range(1,9,0) has none
+            return [getattr(each, "text", each) for each in itertools.islice(override.sweep_iterator(), 100)]
+        return []
     return value if isinstance(value, list) else [value]
 
 

@@ -26,7 +26,10 @@ from cifar_arch.provenance import flatten
 from cifar_arch.record import Status, Summary
 from cifar_arch.runfolder import RunFolder
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:extend_list:UserWarning"),  # deprecated by Hydra, and still there
+]
 
 CASES = int(os.environ.get("CIFAR_ARCH_CASES", "500"))
 
