@@ -19,14 +19,14 @@ pytestmark = pytest.mark.slow
 # What is typed after -m: how the sentence starts.
 WRONG = {
     "width=16,abc": "model.width: expected an integer at least 1 and at most 4096 or auto or null, got 'abc'",
-    "width=4,6 c3=plain,plane": "block: unknown option 'plane'; choose from dilated, ",
+    "width=4,6 c3=plain,plane": "c3: unknown option 'plane'; choose from dilated, ",
     "width=4,6 widht=3": "widht: unknown key, did you mean 'width'?",
     "width=4,6 n_trials=0": "n_trials: expected an integer at least 1 or null, got 0",
     "width=4,6 n_trials=many": "n_trials: expected an integer at least 1 or null, got 'many'",
     "training.lr=interval(0.1,0.2)": "n_trials: a space with an interval has no end, got null; give a number",
     "training.lr=interval(0.1,0.2) n_trials=3 sampler=grid": "sampler: grid needs a finite",
-    "width=4,6 sampler=best": "hydra/sweeper/sampler: unknown option 'best'; choose from cmaes, gp, ",
-    "width=4,6 pruner=best": "hydra/sweeper/pruner: unknown option 'best'; choose from halving, ",
+    "width=4,6 sampler=best": "sampler: unknown option 'best'; choose from cmaes, gp, ",
+    "width=4,6 pruner=best": "pruner: unknown option 'best'; choose from halving, ",
     "width=4,6 study=../x": "study: expected a name of letters, digits, '.', '_' and '-', got '../x'",
     "width=4,6 objectives=[]": "objectives: expected some of accuracy, params, macs, each once, got []",
     "width=4,6 objectives=[speed]": "objectives[0]: expected one of accuracy, macs, params, got 'speed'",
