@@ -56,6 +56,8 @@ def run(config: dict[str, Any], path: Path, on_epoch: Any, *, progress: bool) ->
             folder.write_metrics(history)
             if on_epoch:
                 on_epoch(history)
+        # As `experiment.run` does: whoever was killed after the last checkpoint has not written its row.
+        folder.write_metrics([row(n, values[n - 1]) for n in range(1, epochs + 1)])
         summary = replace(summary, status=Status.COMPLETED)
     except BaseException as error:
         summary = replace(summary, **failure(error))
