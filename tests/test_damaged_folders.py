@@ -1,6 +1,6 @@
 """Whatever the files of a run folder hold, the commands that read one answer in a sentence.
 
-500 folders each; CASES=10000 tries as many.
+500 folders each; CIFAR_ARCH_CASES=10000 tries as many.
 """
 
 import copy
@@ -21,8 +21,8 @@ from cifar_arch import artifacts, shapes
 from cifar_arch.runfolder import RunFolder
 
 many = settings(
-    max_examples=int(os.environ.get("CASES", "500")),
-    derandomize="CASES" not in os.environ,
+    max_examples=int(os.environ.get("CIFAR_ARCH_CASES", "500")),
+    derandomize="CIFAR_ARCH_CASES" not in os.environ,
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -145,7 +145,7 @@ def test_another_search_under_the_same_name_is_refused(tmp_path: Path) -> None:
             call(space)
     with pytest.raises(ConfigError, match="nothing inside the limits"):
         call({"model.width": [4]}, study="s")
-    with pytest.raises(ConfigError, match="study: 's' was made with space="):
+    with pytest.raises(ConfigError, match=r"study: 's' was made with values of model.width=\[4\], now \[5\]"):
         call({"model.width": [5]}, study="s")
     partial = functools.partial(TPESampler, n_startup_trials=3)
     with pytest.raises(ConfigError, match=r"sampler=TPESampler\(.*, now TPESampler\(n_startup_trials=3\)"):

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import optuna
+from optuna.distributions import json_to_distribution
 from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
@@ -76,7 +77,7 @@ class SharedStudy:
                 )
             self.study.set_user_attr("fingerprint", self.config.fingerprint)
             self.study.set_metric_names(list(self.config.objectives))
-        elif different := differences(stored, self.config.fingerprint, most=4):
+        elif different := differences(_spelt_out(stored), _spelt_out(self.config.fingerprint), most=4):
             raise ConfigError(
                 f"study: {self.config.name!r} was made with {different}; "
                 "choose another study=NAME, or type the command it was made with"
@@ -160,3 +161,10 @@ class SharedStudy:
         writer.writerows((trial.number, words, v.rule, v.limit, v.actual, v.message) for v in violations)
         with path.open("a", newline="", encoding="utf-8") as file:
             file.write(text.getvalue())
+
+
+def _spelt_out(fingerprint: dict[str, Any]) -> dict[str, Any]:
+    """The fingerprint with an entry for each swept key, its values as one reads them."""
+    rest = {key: value for key, value in fingerprint.items() if key != "space"}
+    space = {key: json_to_distribution(text) for key, text in fingerprint.get("space", {}).items()}
+    return {f"values of {key}": list(getattr(d, "choices", [d])) for key, d in space.items()} | rest
