@@ -1,7 +1,7 @@
 """What a run leaves beside its record: weights, figures, TensorBoard's file."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -37,18 +37,38 @@ def write_tensorboard(folder: RunFolder, row: Epoch) -> None:
 
 def save_augmented(folder: RunFolder, augment: Augment, seed: int, pictures: Pictures) -> None:
     """What the network will see: one picture per class, as it is and as seven epochs show it."""
-    from cifar_arch.pipeline import Pipeline
     from cifar_arch.plots import sheet
 
-    pipeline = Pipeline(augment, pictures.mean, seed)
     firsts = [int(np.argmax(pictures.train.labels == label)) for label in range(len(pictures.classes))]
-    images, titles = [], []
-    for label, index in enumerate(firsts):
-        original = pictures.train.images[index]
-        images += [original, *(pipeline(original, epoch, index) for epoch in range(1, 8))]
-        titles += [pictures.classes[label], *(f"epoch {epoch}" for epoch in range(1, 8))]
+    epochs = range(1, 8)
+    seen = [pictures.train.images[firsts], *_seen(augment, seed, pictures, firsts, epochs)]
+    images = np.stack(seen, 1).reshape(-1, *seen[0].shape[1:])
+    titles = [title for name in pictures.classes for title in (name, *(f"epoch {e}" for e in epochs))]
     heading = f"Augmented samples: {', '.join(augment.active()) or 'none'}"
-    folder.save_figure("augmented", sheet(np.stack(images), titles, heading))
+    folder.save_figure("augmented", sheet(images, titles, heading))
+
+
+def _seen(
+    augment: Augment, seed: int, pictures: Pictures, indices: list[int], epochs: Iterable[int]
+) -> Iterator[np.ndarray]:
+    """For each epoch the training images of those numbers as that epoch shows them, (N, 32, 32, 3)."""
+    originals = pictures.train.images[indices]
+    if augment.backend == "albumentations":
+        from cifar_arch.pipeline import Pipeline
+
+        pipeline = Pipeline(augment, pictures.mean, seed)
+        for epoch in epochs:
+            yield np.stack([pipeline(o, epoch, i) for o, i in zip(originals, indices, strict=True)])
+        return
+    import torch
+
+    from cifar_arch.batches import BatchAugment
+
+    batch = BatchAugment(augment, pictures.mean, seed, len(pictures.train.labels))
+    for epoch in epochs:
+        batch.draw(epoch)
+        seen = batch(torch.from_numpy(originals).permute(0, 3, 1, 2), torch.tensor(indices))
+        yield seen.permute(0, 2, 3, 1).numpy()
 
 
 def save_curves(folder: RunFolder, history: list[Epoch], target: float | None, pictures: Pictures) -> None:

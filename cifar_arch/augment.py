@@ -1,6 +1,6 @@
 """Which transforms augment the training images, as checked data: `pipeline` reads it as albumentations."""
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
@@ -25,7 +25,17 @@ class PadCrop(Transform, frozen=True, kw_only=True):
 
 
 class HorizontalFlip(Transform, frozen=True, kw_only=True):
-    pass
+    """Left and right exchanged; with `alternate` not by chance, but in an even share of an image's epochs.
+
+    With p=0.5 that is every other one, so that no two epochs in a row show the same side. After K. Jordan,
+    "94% on CIFAR-10 in 3.29 seconds on a single GPU" (2024).
+    """
+
+    alternate: bool = False
+
+    def flipped(self, phase: Any, epoch: int) -> Any:
+        """Whether an epoch shows an image turned whose own `phase`, of any array type, is from 0 to 1."""
+        return (phase + epoch * self.p) % 1.0 < self.p
 
 
 class ShiftScaleRotate(Transform, frozen=True, kw_only=True):
@@ -54,7 +64,7 @@ class CoarseDropout(Transform, frozen=True, kw_only=True):
 
 
 class Augment(Strict, frozen=True, kw_only=True):
-    """The transforms in the order in which they are applied."""
+    """The transforms in the order in which they are applied, and what applies them."""
 
     pad_crop: PadCrop = PadCrop()
     horizontal_flip: HorizontalFlip = HorizontalFlip()
@@ -62,8 +72,15 @@ class Augment(Strict, frozen=True, kw_only=True):
     colour_jitter: ColourJitter = ColourJitter()
     grayscale: Grayscale = Grayscale()
     coarse_dropout: CoarseDropout = CoarseDropout()
+    # Image by image with albumentations, or whole batches with torch, which is faster, and what auto means.
+    backend: Literal["auto", "albumentations", "batch"] = "auto"
 
     def active(self) -> dict[str, Transform]:
         """The transforms that are on, by name."""
-        transforms = {name: getattr(self, name) for name in self.__struct_fields__}
-        return {name: transform for name, transform in transforms.items() if transform.p > 0}
+        fields = {name: getattr(self, name) for name in self.__struct_fields__}
+        return {name: t for name, t in fields.items() if isinstance(t, Transform) and t.p > 0}
+
+
+def phase(seed: int, index: Any) -> Any:
+    """A number from 0 to 1 of an image's own, evenly spread over images; `index` may be an array."""
+    return (index * 0.6180339887498949 + seed * 0.7548776662466927) % 1.0  # the golden ratio, and another

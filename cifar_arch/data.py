@@ -1,6 +1,9 @@
 """CIFAR-10 or the synthetic data set in memory, split by class; the loader of augmented batches."""
 
 import contextlib
+import functools
+import hashlib
+import pickle
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +31,15 @@ CIFAR10_CLASSES = (
     "ship",
     "truck",
 )
+CIFAR10_FOLDER = "cifar-10-batches-py"
+CIFAR10_FILES = {  # with the MD5 of each, as published
+    "data_batch_1": "c99cafc152244af753f735de768cd75f",
+    "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+    "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+    "data_batch_4": "634d18415352ddfa80567beed471001a",
+    "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+    "test_batch": "40351d587109b95175f43aff81a1287e",
+}
 SHAPES_SIZES = {"train": 6000, "test": 1000}
 DOWNLOAD_PATIENCE = 20.0  # seconds without an answer
 
@@ -79,6 +91,21 @@ def load(config: DataConfig) -> Pictures:
     return Pictures(config.name, classes, train, validation, test, mean, std)
 
 
+def load_once(config: DataConfig) -> Pictures:
+    """`load`, which this process remembers until another data set is asked for, or the files change.
+
+    Whoever gets it must not change it.
+    """
+    folder = Path(config.root) / CIFAR10_FOLDER
+    files = sorted(folder.glob("*")) if config.name == "cifar10" else []
+    return _load_once(config, tuple((str(f), f.stat().st_mtime_ns, f.stat().st_size) for f in files))
+
+
+@functools.lru_cache(maxsize=1)
+def _load_once(config: DataConfig, files: tuple[tuple[str, int, int], ...]) -> Pictures:
+    return load(config)
+
+
 def _stratified(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     """A mask (N,) of `count` images, each class as frequent among them as in the whole."""
     rng = np.random.default_rng(seed)
@@ -107,14 +134,27 @@ def _colour_statistics(images: np.ndarray) -> tuple[Colour, Colour]:
 
 def _cifar10(root: Path) -> tuple[Split, Split]:
     """The training and the test images, as published."""
-    from torchvision.datasets import CIFAR10
-
-    if not (root / CIFAR10.base_folder).exists():
+    folder = root / CIFAR10_FOLDER
+    if not folder.exists():
         _download(root)
-    _check(root / CIFAR10.base_folder)
-    parts = [CIFAR10(str(root), train=train) for train in (True, False)]
-    train, test = (Split(part.data, np.asarray(part.targets, np.int64)) for part in parts)
-    return train, test
+    *train, test = [_verified(folder / name, md5) for name, md5 in CIFAR10_FILES.items()]
+    return Split(*map(np.concatenate, zip(*train, strict=True))), Split(*test)
+
+
+def _verified(file: Path, md5: str) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels of a published file. Raises ConfigError for any other content.
+
+    Not through torchvision, whose import takes longer than to read all files.
+    """
+    content = file.read_bytes() if file.exists() else b""
+    if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
+        state = "damaged (its checksum differs)" if file.exists() else "missing"
+        raise ConfigError(
+            f"data.root: {str(file)!r} is {state}; remove {str(file.parent)!r} and run again to download it"
+        )
+    batch = pickle.loads(content, encoding="latin1")  # the published file, and no other
+    images = batch["data"].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    return np.ascontiguousarray(images), np.asarray(batch["labels"], np.int64)
 
 
 def _download(root: Path) -> None:
@@ -142,19 +182,6 @@ def _download(root: Path) -> None:
         ) from error
     finally:
         socket.setdefaulttimeout(waited)
-
-
-def _check(folder: Path) -> None:
-    from torchvision.datasets import CIFAR10
-    from torchvision.datasets.utils import check_integrity
-
-    for file, md5 in [*CIFAR10.train_list, *CIFAR10.test_list]:
-        if not check_integrity(str(folder / file), md5):
-            state = "damaged (its checksum differs)" if (folder / file).exists() else "missing"
-            raise ConfigError(
-                f"data.root: {str(folder / file)!r} is {state}; "
-                f"remove {str(folder)!r} and run again to download it"
-            )
 
 
 class Loader:
@@ -195,6 +222,42 @@ class Loader:
         """Batches of images (N, 3, 32, 32) uint8, channels last in memory, and labels (N,) int64."""
         self.order.number = number
         return iter(self.loader)
+
+
+class BatchLoader:
+    """The same order of images as `Loader`, augmented in whole batches, on the device where they stay."""
+
+    def __init__(
+        self,
+        split: Split,
+        augment: Augment,
+        mean: Colour,
+        *,
+        batch_size: int,
+        seed: int,
+        device: "torch.device | str" = "cpu",
+    ):
+        import torch
+
+        from cifar_arch.batches import BatchAugment
+
+        self.order = _EpochOrder(len(split.labels), batch_size, seed)
+        self.augment = BatchAugment(augment, mean, seed, len(split.labels), device)
+        images = torch.from_numpy(split.images).permute(0, 3, 1, 2)  # channels last in memory
+        self.images, self.labels = images.to(device), torch.from_numpy(split.labels).to(device)
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def epoch(self, number: int) -> Iterator[tuple["torch.Tensor", "torch.Tensor"]]:
+        """As of `Loader`, but on the device."""
+        import torch
+
+        self.order.number = number
+        self.augment.draw(number)
+        order = torch.tensor([indices for _, indices in self.order]).to(self.images.device)
+        for indices in order:
+            yield self.augment(self.images[indices], indices), self.labels[indices]
 
 
 class _EpochOrder:

@@ -1,7 +1,9 @@
+import itertools
 import os
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,7 +67,33 @@ def test_cifar10_as_published_split_45000_5000_10000() -> None:
     exact = pictures.train.images.reshape(-1, 3).astype(np.float64)
     assert pictures.mean == pytest.approx(exact.mean(0), abs=1e-6)
     assert pictures.std == pytest.approx(exact.std(0), abs=1e-6)
-    assert pictures.classes == tuple(datasets.CIFAR10(str(CIFAR10)).classes)
+    theirs = datasets.CIFAR10(str(CIFAR10), train=False)
+    assert pictures.classes == tuple(theirs.classes)
+    assert (pictures.test.images == theirs.data).all()
+    assert pictures.test.labels.tolist() == theirs.targets
+    assert all(part.images.flags.c_contiguous for part in (pictures.train, pictures.test))
+
+
+def test_the_checksums_are_those_that_torchvision_knows() -> None:
+    published = [*datasets.CIFAR10.train_list, *datasets.CIFAR10.test_list]
+    assert list(data.CIFAR10_FILES.items()) == [tuple(pair) for pair in published]
+
+
+def test_a_process_reads_a_data_set_once_until_its_files_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    (folder / "data_batch_1").write_bytes(b"1")
+    read = itertools.count(1)
+    monkeypatch.setattr(data, "load", lambda config: next(read))
+    data._load_once.cache_clear()
+    here, other = DataConfig(root=str(tmp_path)), DataConfig(root=str(tmp_path), split_seed=1)
+    found: list[Any] = [data.load_once(config) for config in (here, here, other, other)]
+    (folder / "data_batch_1").write_bytes(b"22")
+    found += [data.load_once(config) for config in (other, other, here)]
+    assert found == [1, 1, 2, 2, 3, 3, 4]
+    data._load_once.cache_clear()
 
 
 @pytest.mark.cifar10

@@ -169,7 +169,7 @@ def test_all_violations_at_once(groups: dict[str, Limits]) -> None:
 
 
 def test_transforms_are_those_of_the_augmentation() -> None:
-    assert get_args(TransformName) == Augment.__struct_fields__
+    assert {*get_args(TransformName)} == {*Augment.__struct_fields__} - {"backend"}
 
 
 @pytest.mark.parametrize(
