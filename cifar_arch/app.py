@@ -30,6 +30,7 @@ from cifar_arch.compose import (
     plain,
     refuse_search,
 )
+from cifar_arch.device import wait_briefly
 from cifar_arch.experiment import Experiment, Rejected
 from cifar_arch.identity import changes, finished, holds_run
 from cifar_arch.record import Summary
@@ -90,6 +91,7 @@ def main(task: Callable[[], Any] = hydra_main) -> None:
     """Entry of `python -m cifar_arch.run` and of `cifar-arch`; ends with the exit status."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come back here instead of being printed
     signal.signal(signal.SIGTERM, _interrupt)
+    wait_briefly()
     any_terminal()
     try:
         resumed = [a for a in sys.argv[1:] if a.partition("=")[0].lstrip("+") == "training.resume"]

@@ -8,6 +8,7 @@ import msgspec
 import torch
 from torch import nn
 
+from cifar_arch.device import Execution, compiled
 from cifar_arch.network import Normalised
 from cifar_arch.optim import build_average, build_optimizer, build_schedule
 from cifar_arch.recipe import Recipe
@@ -19,9 +20,11 @@ from cifar_arch.schema import ConfigError
 class State:
     """Everything that changes during training: what a checkpoint holds."""
 
-    def __init__(self, model: Normalised, recipe: Recipe, steps: int):
+    def __init__(self, model: Normalised, recipe: Recipe, steps: int, how: Execution):
         """`model` on its device, before the first of `steps` steps of the optimizer."""
         self.model = model
+        self.how = how
+        self.forward = compiled(model, how) if how.compiled else model
         self.optimizer = build_optimizer(model, recipe)
         self.schedule = build_schedule(self.optimizer, recipe, steps)
         self.average = build_average(model, recipe)
@@ -50,11 +53,12 @@ class State:
     def save(self, path: Path) -> None:
         saved = {name: part.state_dict() for name, part in self._parts().items()}
         history = [msgspec.structs.astuple(row) for row in self.history]
+        how = {"precision": self.how.precision, "threads": self.how.threads}
         with atomic(path) as temporary:
-            torch.save({**saved, "history": history}, temporary)
+            torch.save({**saved, "history": history, "how": how}, temporary)
 
     def load(self, path: Path) -> None:
-        """Replaces this state by the saved one.
+        """Replaces this state by the saved one, with its precision and its number of threads.
 
         Raises ConfigError for a file that is damaged or of another experiment.
         """
@@ -65,6 +69,7 @@ class State:
                 part.load_state_dict(saved[name])
             rows = [dict(zip(Epoch.__struct_fields__, row, strict=True)) for row in saved["history"]]
             self.history = msgspec.convert(rows, list[Epoch])
+            self.how = self.how._replace(**saved.get("how", {}))  # those of earlier versions have none
         except Exception as error:  # unpickling raises whatever a damaged file leads it to
             ours = "it is damaged, or of another experiment"  # torch would advise to load it as code
             reason = (isinstance(error, OSError) and error.strerror) or ours

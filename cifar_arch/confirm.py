@@ -13,6 +13,7 @@ from shlex import quote
 from typing import Any, NamedTuple
 
 from cifar_arch import experiment
+from cifar_arch.device import wait_briefly
 from cifar_arch.identity import changes
 from cifar_arch.record import Status, Summary, decides_result
 from cifar_arch.runfolder import RunFolder
@@ -38,6 +39,7 @@ class Confirmed(NamedTuple):
 def main() -> None:
     """Exits with 2 for a mistake in what was typed, 1 where a training failed, 130 when interrupted."""
     arguments = _parser().parse_args()
+    wait_briefly()
     with sentences("interrupted; the same command goes on"):
         try:
             _confirm(arguments)

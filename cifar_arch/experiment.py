@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from cifar_arch import artifacts, identity
 from cifar_arch.augment import Augment
-from cifar_arch.data import DataConfig, Pictures, load
+from cifar_arch.data import DataConfig, Pictures, load_once
 from cifar_arch.feasibility import Verdict, judge
 from cifar_arch.limits import Accuracy, Limits
 from cifar_arch.provenance import provenance
@@ -147,16 +147,18 @@ def _steps(
     _require_extras(experiment)
     # Before torch and the data are loaded, which takes seconds.
     log.info("{params:,} parameters, receptive field {receptive_field} px".format_map(totals))
-    pictures = load(experiment.data)
+    pictures = load_once(experiment.data)
     yield {"split": {part: len(getattr(pictures, part).labels) for part in _PARTS}}
-    yield {"device": (device := _device(experiment))}
+    yield (how := _execution(experiment, pictures))
     log.info(
         f"{experiment.training.epochs} epochs on {len(pictures.train.labels):,} images of {pictures.name}, "
-        f"on {device}"
+        "on {device} in {precision}, threads: {threads}".format_map(how)
     )
     trained = _train(experiment, verdict, pictures, folder, on_epoch, progress)
+    yield trained.how._asdict()  # a run that was resumed goes on as it began
     results, probabilities = _evaluate(experiment, pictures, trained)
     yield {"weights_sha256": artifacts.save_weights(folder, trained.network)}
+    artifacts.save_augmented(folder, experiment.augment, experiment.seed, pictures)
     artifacts.save_curves(folder, trained.history, experiment.limits.target_accuracy, pictures)
     scored = pictures.test if experiment.read_test else pictures.validation
     artifacts.save_mistakes(folder, scored, probabilities, pictures.classes)
@@ -209,10 +211,11 @@ def _require_extras(experiment: Experiment) -> None:
             ) from None
 
 
-def _device(experiment: Experiment) -> str:
-    from cifar_arch.training import pick_device
+def _execution(experiment: Experiment, pictures: Pictures) -> dict[str, Any]:
+    from cifar_arch.device import execution
 
-    return pick_device(experiment.training.device).type
+    recipe = experiment.training
+    return execution(recipe, recipe.epochs * len(pictures.train.labels))._asdict()
 
 
 def _train(
@@ -233,7 +236,6 @@ def _train(
         if on_epoch:
             on_epoch(history)
 
-    artifacts.save_augmented(folder, experiment.augment, experiment.seed, pictures)
     random_seed(experiment.seed)
     trained = train(
         build(verdict.plan),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from cifar_arch.provenance import flatten
-from cifar_arch.record import Status, Summary, decides_search, differences
+from cifar_arch.record import Status, Summary, decides_search, differences, with_added
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError
 
@@ -60,7 +60,7 @@ def changes(
     if not stored:
         return ""
     try:
-        theirs = experiment.from_dict(_nested(stored))
+        theirs = experiment.from_dict(_nested(with_added(stored)))
     except ConfigError as error:
         return f"whose config cannot be read: {error}"
     old, new = flatten(theirs.to_dict()), flatten(experiment.to_dict())

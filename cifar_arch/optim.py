@@ -1,5 +1,6 @@
 """A recipe -> its optimizer, learning-rate schedule and averaged weights."""
 
+import inspect
 from typing import Any
 
 import torch
@@ -8,28 +9,51 @@ from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, OneCycleLR, SequentialLR
 from torch.optim.swa_utils import AveragedModel
 
+from cifar_arch.muon import Muon, orthogonalised
 from cifar_arch.recipe import Recipe
 
 
+def spare_the_compiler() -> None:
+    """Has torch not import its compiler, 1.6 s, only to mark methods of optimizers as not to be compiled.
+
+    Nothing here compiles an optimizer. The attribute is torch's own (torch/_compile.py); should it go, the
+    import comes back.
+    """
+    names = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+    for method in (getattr(Optimizer, name) for name in names):
+        inner = inspect.unwrap(method)
+        if inner is not method:
+            inner.__dict__.setdefault("__dynamo_disable", inner)
+
+
 def build_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
-    """SGD with Nesterov momentum, or AdamW; weight decay on weights, none on norms and biases."""
+    """SGD with Nesterov momentum, AdamW or Muon; weight decay on weights, none on norms and biases."""
+    spare_the_compiler()
+    filters = orthogonalised(model) if recipe.optimizer == "muon" else []
+    taken = {id(p) for p in filters}
+    others = [p for p in model.parameters() if id(p) not in taken]
     groups = [
-        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in others if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    if recipe.optimizer == "adamw":
-        return AdamW(groups, lr=recipe.lr, betas=(recipe.momentum, 0.999))
     momentum = max(recipe.cycle_momentum or (recipe.momentum,))
+    match recipe.optimizer:
+        case "adamw":
+            return AdamW(groups, lr=recipe.lr, betas=(recipe.momentum, 0.999))
+        case "muon":
+            return Muon(filters, groups, lr=recipe.lr, sgd_lr=recipe.sgd_lr, momentum=momentum)
     nesterov = recipe.momentum > 0 or recipe.cycle_momentum is not None
     return SGD(groups, lr=recipe.lr, momentum=momentum, nesterov=nesterov)
 
 
 def build_schedule(optimizer: Optimizer, recipe: Recipe, steps: int) -> LRScheduler:
-    """The learning rate over `steps` steps: a warm-up to `recipe.lr`, then a cosine to about 0."""
+    """The learning rate over `steps` steps: a warm-up to `recipe.lr`, then a cosine or a line to about 0."""
     if recipe.schedule == "onecycle":
         return _one_cycle(optimizer, recipe, steps)
     rising = min(round(recipe.warmup * steps), steps - 1)
-    falling = CosineAnnealingLR(optimizer, steps - rising)
+    falling: LRScheduler = CosineAnnealingLR(optimizer, steps - rising)
+    if recipe.schedule == "linear":
+        falling = LinearLR(optimizer, 1.0, 0.0, total_iters=steps - rising)
     if not rising:
         return falling
     return SequentialLR(optimizer, [LinearLR(optimizer, 1 / rising, total_iters=rising), falling], [rising])
@@ -42,7 +66,7 @@ def _one_cycle(optimizer: Optimizer, recipe: Recipe, steps: int) -> OneCycleLR:
     low, high = recipe.cycle_momentum or (recipe.momentum, recipe.momentum)
     return OneCycleLR(
         optimizer,
-        recipe.lr,
+        [group["lr"] for group in optimizer.param_groups],
         total_steps=total,
         pct_start=warmup,
         cycle_momentum=recipe.cycle_momentum is not None,

@@ -51,6 +51,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     epochs: int | None = None  # asked for
     epochs_done: int | None = None
     device: str | None = None
+    precision: str | None = None  # of the products in training: float32 or bf16
+    threads: int | None = None  # of the CPU; another number rounds differently
+    compiled: bool | None = None
     train_accuracy: float | None = None
     val_accuracy: float | None = None
     val_loss: float | None = None
@@ -77,9 +80,11 @@ EXECUTION = frozenset(
         "storage",
         "study",
         "target",
+        "training.compile",
         "training.device",
         "training.resume",
         "training.tensorboard",
+        "training.threads",
         "trial.id",
         "trial.number",
     }
@@ -87,6 +92,26 @@ EXECUTION = frozenset(
 # Which runs are wanted. They decide what a search finds, and not what one of its runs computes:
 # limits reject, objectives rank, and `downsample` is only what t1 to t3 start from.
 SELECTION = frozenset({"downsample", "limits", "objectives"})
+
+# Keys that earlier versions had not, with the value that their runs had: a run or a study that does not
+# know a key had this value of it.
+ADDED: Mapping[str, Any] = {
+    "augment.backend": "albumentations",
+    "augment.horizontal_flip.alternate": False,
+    "training.precision": "float32",
+    "training.sgd_lr": 0.1,
+    "training.whiten": False,
+}
+
+
+def with_added(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A flattened config on record, with the values of the keys that came later."""
+    return {**ADDED, **config}
+
+
+def without_added(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A flattened config as an earlier version had it, where the values of later keys are those of then."""
+    return {key: value for key, value in config.items() if key not in ADDED or ADDED[key] != value}
 
 
 def decides_search(key: str) -> bool:

@@ -12,6 +12,7 @@ from cifar_arch.compose import COMPOSITION_ERRORS, plain, sentence
 from cifar_arch.experiment import Experiment
 from cifar_arch.identity import recorded_config
 from cifar_arch.provenance import flatten
+from cifar_arch.record import ADDED
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError
 
@@ -37,6 +38,9 @@ def saved_config(folder: RunFolder) -> dict[str, Any]:
         for key in _asking(loaded):
             if key in known or key.partition(".")[0] not in Experiment.__struct_fields__:
                 OmegaConf.update(loaded, key, known.get(key, "***"))
+        for key, value in ADDED.items():
+            if OmegaConf.select(loaded, key) is None:
+                OmegaConf.update(loaded, key, value)
         for key, text in _asking(loaded).items():
             raise ConfigError(f"{key} is {text}, which is not looked up here; write its value there")
         return plain(loaded)

@@ -17,13 +17,14 @@ from torch.nn import functional
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from cifar_arch.augment import Augment
+from cifar_arch.augment import Augment, Colour
 from cifar_arch.checkpoint import State
-from cifar_arch.data import Loader, Pictures, Split
+from cifar_arch.data import BatchLoader, Loader, Pictures, Split
+from cifar_arch.device import Execution, execution
 from cifar_arch.network import Normalised
 from cifar_arch.recipe import Recipe
 from cifar_arch.record import Epoch
-from cifar_arch.schema import ConfigError
+from cifar_arch.whitening import whiten
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ READ_EVERY = 20  # steps between two looks at the loss on a GPU, which has to fi
 class Trained(NamedTuple):
     network: nn.Module  # the averaged weights where there are some
     history: list[Epoch]
-    device: str
+    how: Execution
 
 
 class TrainingDiverged(RuntimeError):
@@ -54,22 +55,17 @@ def train(
 ) -> Trained:
     """`network` ((N, 3, 32, 32) -> (N, 10)) after training, which resumes from `checkpoint` if it exists.
 
-    After every epoch the checkpoint is written, then `on_epoch` gets the history so far; what it
-    raises ends the training. Raises TrainingDiverged on a loss that is not finite.
+    Sets torch's number of threads. After every epoch the checkpoint is written, then `on_epoch` gets the
+    history so far; what it raises ends the training. Raises TrainingDiverged on a loss that is not finite.
     """
-    device = pick_device(recipe.device)
-    model = _on_device(Normalised(network, pictures.mean, pictures.std), device)
-    loader = Loader(
-        pictures.train,
-        augment or Augment(),
-        pictures.mean,
-        batch_size=recipe.batch_size,
-        seed=seed,
-        workers=_workers(workers, device),
-    )
-    state = State(model, recipe, recipe.epochs * len(loader))
+    if recipe.whiten:
+        whiten(network, pictures)
+    how = execution(recipe, recipe.epochs * len(pictures.train.labels))
+    loader = make_loader(pictures, augment or Augment(), recipe.batch_size, seed, workers, how.device)
+    state = prepared(network, recipe, pictures.mean, pictures.std, recipe.epochs * len(loader), how)
     if checkpoint and checkpoint.exists():
         state.load(checkpoint)
+    torch.set_num_threads(state.how.threads)
     with _progress_bar(state, recipe, len(loader), progress) as bar:
         while len(state.history) < recipe.epochs:
             state.history.append(_run_epoch(state, recipe, loader, pictures.validation, seed, bar))
@@ -78,11 +74,26 @@ def train(
             if on_epoch:
                 on_epoch(state.history)
             _log_epoch(state.history, recipe.epochs)  # last: whoever sees it may stop the run
-    return Trained(state.final(), state.history, device.type)
+    return Trained(state.final(), state.history, state.how)
+
+
+def prepared(
+    network: nn.Module,
+    recipe: Recipe,
+    mean: Colour,
+    std: Colour,
+    steps: int,
+    how: Execution,
+) -> State:
+    """A network on its device, ready for the first of `steps` steps."""
+    model = Normalised(network, mean, std).to(how.device)
+    if how.device != "mps":
+        model = model.to(memory_format=torch.channels_last)
+    return State(model, recipe, steps, how)
 
 
 def _run_epoch(
-    state: State, recipe: Recipe, loader: Loader, validation: Split, seed: int, bar: "tqdm[Any]"
+    state: State, recipe: Recipe, loader: Loader | BatchLoader, validation: Split, seed: int, bar: "tqdm[Any]"
 ) -> Epoch:
     """The next epoch, trained and scored."""
     random_seed(seed * 1_000_003 + state.epoch)  # so that a resumed run draws the same dropout
@@ -104,11 +115,12 @@ def _run_epoch(
     )
 
 
-def _train_epoch(state: State, recipe: Recipe, loader: Loader, bar: "tqdm[Any]") -> tuple[float, float]:
+def _train_epoch(
+    state: State, recipe: Recipe, loader: Loader | BatchLoader, bar: "tqdm[Any]"
+) -> tuple[float, float]:
     """Mean loss and accuracy over the epoch's batches."""
     state.model.train()
     device = state.device
-    bf16 = computes_bf16(device)
     read_every = 1 if device.type == "cpu" else READ_EVERY
     total_loss = torch.zeros((), device=device)
     total_right = torch.zeros((), device=device)
@@ -116,7 +128,7 @@ def _train_epoch(state: State, recipe: Recipe, loader: Loader, bar: "tqdm[Any]")
     for step, (images, labels) in enumerate(loader.epoch(state.epoch), 1):
         images = images.to(device, non_blocking=True)
         labels = labels.to(device, non_blocking=True)
-        loss, right = train_step(state, recipe, images, labels, bf16=bf16)
+        loss, right = train_step(state, recipe, images, labels)
         total_loss += loss
         total_right += right
         if step % read_every == 0 or step == len(loader):
@@ -129,11 +141,11 @@ def _train_epoch(state: State, recipe: Recipe, loader: Loader, bar: "tqdm[Any]")
 
 
 def train_step(
-    state: State, recipe: Recipe, images: torch.Tensor, labels: torch.Tensor, *, bf16: bool = False
+    state: State, recipe: Recipe, images: torch.Tensor, labels: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The loss on a batch and the number of its images predicted right, both before the step."""
-    with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
-        logits = state.model(images)
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=state.how.precision == "bf16"):
+        logits = state.forward(images).float()
         loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
     state.optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
@@ -217,32 +229,26 @@ def loss_and_accuracy(probabilities: np.ndarray, labels: np.ndarray) -> tuple[fl
     return float(loss), float((probabilities.argmax(1) == labels).mean())
 
 
-def pick_device(wanted: str) -> torch.device:
-    """The device to train on. Raises ConfigError for one that this machine does not have."""
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if wanted == "auto":
-        return torch.device(next((name for name, there in available.items() if there), "cpu"))
-    if not available.get(wanted, True):
-        there = ", ".join(["auto", "cpu", *(name for name, there in available.items() if there)])
-        raise ConfigError(f"training.device: this machine has no {wanted}; choose from {there}")
-    return torch.device(wanted)
+def make_loader(
+    pictures: Pictures,
+    augment: Augment,
+    batch_size: int,
+    seed: int,
+    workers: int | str,
+    device: str,
+) -> Loader | BatchLoader:
+    """The training images in augmented batches; `workers` are processes, of albumentations alone."""
+    where = (pictures.train, augment, pictures.mean)
+    if augment.backend == "albumentations":
+        return Loader(*where, batch_size=batch_size, seed=seed, workers=_workers(workers, device))
+    return BatchLoader(*where, batch_size=batch_size, seed=seed, device=device)
 
 
-def computes_bf16(device: torch.device) -> bool:
-    """Whether bfloat16 is fast there: GPUs before Ampere, such as Colab's T4, only emulate it."""
-    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-
-
-def _on_device(model: Normalised, device: torch.device) -> Normalised:
-    model = model.to(device)
-    return model if device.type == "mps" else model.to(memory_format=torch.channels_last)
-
-
-def _workers(wanted: int | str, device: torch.device) -> int:
+def _workers(wanted: int | str, device: str) -> int:
     """Processes that augment. On a CPU none: training leaves no core for them to be faster on."""
     if isinstance(wanted, int):
         return wanted
-    return 0 if device.type == "cpu" else min(8, os.cpu_count() or 1)
+    return 0 if device == "cpu" else min(8, os.cpu_count() or 1)
 
 
 def random_seed(seed: int) -> None:

@@ -53,8 +53,8 @@ def tiny_config(**changes: Any) -> dict[str, Any]:
     config: dict[str, Any] = {
         "model": tiny_architecture(),
         "data": {"name": "shapes", "validation": 5800, "workers": 0},
-        "augment": {"horizontal_flip": {"p": 0.5}},
-        "training": {"epochs": 2, "batch_size": 50, "device": "cpu"},
+        "augment": {"horizontal_flip": {"p": 0.5}, "backend": "albumentations"},
+        "training": {"epochs": 2, "batch_size": 50, "device": "cpu", "precision": "float32"},
         "seed": 0,
     }
     for name, value in changes.items():

@@ -44,7 +44,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
     assert one_line(done.stderr) == "cannot read or write /proc/x: No such file or directory"
 
 
-@pytest.mark.slow  # torchvision is imported to know what has to be there
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("prepared", "message"),
     [

@@ -9,6 +9,7 @@ import torch
 from conftest import tiny_architecture
 
 from cifar_arch.checkpoint import State
+from cifar_arch.device import Execution
 from cifar_arch.network import Normalised, build
 from cifar_arch.recipe import Recipe
 from cifar_arch.record import Epoch
@@ -26,7 +27,8 @@ HISTORY = [
 def fresh(seed: int = 0, width: int = 4, **changes: Any) -> State:
     torch.manual_seed(seed)
     network = build(Architecture.from_dict(tiny_architecture(width=width)).plan())
-    return State(Normalised(network, (125, 123, 114), (63, 62, 67)), recipe(**changes), STEPS)
+    how = Execution("cpu", "float32", 1)
+    return State(Normalised(network, (125, 123, 114), (63, 62, 67)), recipe(**changes), STEPS, how)
 
 
 def recipe(**changes: Any) -> Recipe:
@@ -105,7 +107,16 @@ def test_the_file_keeps_the_names_and_types_of_earlier_versions(
     loaded.load(tmp_path / "earlier.pt")
     assert everything(loaded) == everything(state)
     state.save(tmp_path / "last.pt")
-    assert plain(torch.load(tmp_path / "last.pt", weights_only=True)) == plain(earlier)
+    how = {"precision": "float32", "threads": 1}
+    assert plain(torch.load(tmp_path / "last.pt", weights_only=True)) == {**plain(earlier), "how": how}
+
+
+def test_a_run_goes_on_with_the_precision_and_the_threads_it_began_with(tmp_path: Path) -> None:
+    began, other = stepped(), fresh()
+    began.how, other.how = Execution("cpu", "bf16", 3), Execution("cuda", "float32", 8)
+    began.save(tmp_path / "last.pt")
+    other.load(tmp_path / "last.pt")
+    assert other.how == Execution("cuda", "bf16", 3)
 
 
 def test_epoch_and_learning_rate_are_those_of_what_comes_next() -> None:

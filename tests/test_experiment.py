@@ -100,7 +100,7 @@ def test_a_run_that_ends_early_says_why_and_keeps_what_was_trained(
     assert (summary["status"], summary["reason"], summary["epochs_done"]) == (status, reason, 1)
     assert summary["val_accuracy"] is not None
     assert summary["test_accuracy"] is None
-    assert files(tmp_path) >= {"metrics.csv", "checkpoints/last.pt", "plots/augmented.png"}
+    assert files(tmp_path) >= {"metrics.csv", "checkpoints/last.pt"}
     assert "checkpoints/weights.safetensors" not in files(tmp_path)
 
 

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -41,7 +43,7 @@ def test_weight_decay_spares_norms_and_biases(optimizer: Any) -> None:
     assert any("conv" in name and "bias" in name for name in before.keys() - moved)
 
 
-@pytest.mark.parametrize("schedule", ["onecycle", "cosine"])
+@pytest.mark.parametrize("schedule", ["onecycle", "cosine", "linear"])
 @pytest.mark.parametrize("steps", [1, 2, 3, 7, 100])
 @pytest.mark.parametrize("warmup", [0.0, 0.25, 0.3, 0.5, 0.99])
 def test_the_learning_rate_peaks_at_the_warm_up_share_and_ends_near_0(
@@ -95,3 +97,21 @@ def test_the_average_copies_counters_as_they_are() -> None:
 
 def test_a_decay_of_0_averages_nothing() -> None:
     assert build_average(nn.Linear(1, 1), Recipe(ema=0)) is None
+
+
+def test_a_training_with_muon_does_not_wait_for_the_compiler_to_be_imported() -> None:
+    code = (
+        "import sys, torch\n"
+        "from cifar_arch.optim import build_optimizer, build_schedule\n"
+        "from cifar_arch.recipe import Recipe\n"
+        "net = torch.nn.Sequential(*(torch.nn.Conv2d(3, 3, 3) for _ in range(3)))\n"
+        "recipe = Recipe(optimizer='muon', schedule='linear')\n"
+        "optimizer = build_optimizer(net, recipe)\n"
+        "schedule = build_schedule(optimizer, recipe, 9)\n"
+        "net(torch.ones(1, 3, 9, 9)).sum().backward()\n"
+        "optimizer.step(); schedule.step(); optimizer.zero_grad()\n"
+        "optimizer.load_state_dict(optimizer.state_dict())\n"
+        "print('torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

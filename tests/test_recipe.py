@@ -15,8 +15,8 @@ from cifar_arch.schema import ConfigError, checked
         ({"lr": 0}, r"training\.lr: .* above 0, got 0"),
         ({"lr": float("nan")}, r"training\.lr: .* above 0, got nan"),
         ({"momentum": 1}, r"training\.momentum: .* below 1\S*, got 1"),
-        ({"optimizer": "lamb"}, r"training\.optimizer: .*adamw, sgd, got 'lamb'"),
-        ({"schedule": "step"}, r"training\.schedule: .*cosine, onecycle, got 'step'"),
+        ({"optimizer": "lamb"}, r"training\.optimizer: .*adamw, muon, sgd, got 'lamb'"),
+        ({"schedule": "step"}, r"training\.schedule: .*cosine, linear, onecycle, got 'step'"),
         ({"device": "tpu"}, r"training\.device: .*auto, cpu, cuda, mps, got 'tpu'"),
         ({"clip": 0}, r"training\.clip: .* above 0\S* or null, got 0"),
         (

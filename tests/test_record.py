@@ -18,11 +18,12 @@ COMPOSED = [[f"{group}={path.stem}"] for group in GROUPS for path in sorted((CON
 COMPOSED += [[f"c2={path.stem}"] for path in sorted((CONF / "block").glob("*.yaml"))]
 COMPOSED += [["model=reference"]]
 # Nothing idle: every transform is on, every stage has equal channels, so that each residual is a sum.
-ACTIVE = [f"augment.{name}.p=0.4" for name in compose()["augment"]]
+ACTIVE = [f"augment.{name}.p=0.4" for name in compose()["augment"] if name != "backend"]
 EQUAL = ["width=3", "model.multipliers=[1,1,1,1]"]
 
 # Another valid value where adding 1 to the number, or turning the yes to no, does not give one.
 OTHER: dict[str, Any] = {
+    "augment.backend": "batch",
     "augment.colour_jitter.hue": 0.1,
     "data.name": "shapes",
     "data.root": "elsewhere",
@@ -46,11 +47,14 @@ OTHER: dict[str, Any] = {
     "study": "other",
     "target": 0.5,
     "training.clip": 1.0,
+    "training.compile": True,
     "training.cycle_momentum": [0.8, 0.9],
     "training.device": "cpu",
     "training.optimizer": "adamw",
+    "training.precision": "bf16",
     "training.resume": "folder",
     "training.schedule": "cosine",
+    "training.threads": 3,
 }
 
 
@@ -59,6 +63,8 @@ OPPOSITES = {
     "adamw": "sgd",
     "cosine": "onecycle",
     "dilated": "strided",
+    "linear": "onecycle",
+    "muon": "sgd",
     "outputs": "elsewhere",
     "separable": "plain",
     "shapes": "cifar10",
@@ -97,7 +103,7 @@ def changed(config: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
 
 
 def cycles_or_cosine(training: dict[str, Any]) -> bool:
-    return training["schedule"] == "cosine" or training["cycle_momentum"] is not None
+    return training["schedule"] != "onecycle" or training["cycle_momentum"] is not None
 
 
 SPACE = Space({"data.never_swept": CategoricalDistribution([1])})

@@ -9,6 +9,7 @@ from conftest import tiny_config
 
 from cifar_arch.experiment import Experiment
 from cifar_arch.provenance import flatten
+from cifar_arch.record import with_added
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.saved_config import began_with, saved_config
 from cifar_arch.schema import ConfigError
@@ -24,7 +25,17 @@ def folder_with(path: Path, recorded: dict[str, Any] | None = None, **changes: A
 
 
 def test_a_config_is_read_as_it_was_written(tmp_path: Path) -> None:
-    assert saved_config(folder_with(tmp_path)) == tiny_config()
+    assert dict(flatten(saved_config(folder_with(tmp_path)))) == with_added(dict(flatten(tiny_config())))
+
+
+def test_what_an_earlier_version_did_not_know_is_as_it_was_then(tmp_path: Path) -> None:
+    config = tiny_config()
+    del config["training"]["precision"], config["augment"]["backend"]
+    folder = folder_with(tmp_path)
+    folder.write_json(folder.config, config)
+    found = saved_config(folder)
+    assert found["training"]["precision"] == "float32"
+    assert found["augment"]["backend"] == "albumentations"
 
 
 LOOKED_UP: dict[str, tuple[dict[str, Any], str, Any]] = {
@@ -90,5 +101,5 @@ def test_a_file_that_is_no_config_is_refused_in_a_sentence(
 
 def test_it_is_asked_for_where_nothing_else_is_on_record(tmp_path: Path) -> None:
     assert began_with(RunFolder(tmp_path / "none")) is None
-    assert began_with(folder_with(tmp_path / "old")) == dict(flatten(tiny_config()))
+    assert began_with(folder_with(tmp_path / "old")) == with_added(dict(flatten(tiny_config())))
     assert began_with(folder_with(tmp_path / "new", tiny_config())) is None

@@ -44,7 +44,8 @@ def network(seed: int = 0, **changes: Any) -> nn.Module:
 
 
 def recipe(**changes: Any) -> Recipe:
-    return Recipe(**{"epochs": 3, "batch_size": 40, "lr": 0.05, "device": "cpu", **changes})
+    fixed = {"epochs": 3, "batch_size": 40, "lr": 0.05, "device": "cpu", "precision": "float32"}
+    return Recipe(**{**fixed, **changes})
 
 
 def fit(pictures: Pictures, recipe: Recipe, net: nn.Module | None = None, **options: Any) -> Trained:
@@ -77,7 +78,7 @@ def test_learns() -> None:
     assert trained.history[-1].train_accuracy > 0.5
     assert (trained.history[-1].val_accuracy or 0) > 0.5
     assert trained.history[-1].train_loss < trained.history[0].train_loss
-    assert trained.device == "cpu"
+    assert trained.how.device == "cpu"
 
 
 @pytest.mark.parametrize(
@@ -88,6 +89,8 @@ def test_learns() -> None:
         (2, {"optimizer": "sgd", "schedule": "cosine", "ema": 0}),
         (1, {"optimizer": "adamw", "schedule": "cosine", "ema": 0.9, "lr": 0.01}),
         (2, {"optimizer": "adamw", "schedule": "onecycle", "ema": 0, "lr": 0.01}),
+        (1, {"optimizer": "muon", "schedule": "linear", "ema": 0.9, "whiten": True}),
+        (2, {"optimizer": "muon", "schedule": "onecycle", "ema": 0, "precision": "bf16"}),
     ],
     ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else f"after{value}",
 )
@@ -242,17 +245,13 @@ def test_a_device_that_is_not_there_is_refused(pictures: Pictures, device: str, 
         fit(pictures, recipe(device=device))
 
 
-@pytest.mark.parametrize(
-    ("device", "native", "used"),
-    [("cuda", True, True), ("cuda", False, False), ("cpu", True, False), ("mps", True, False)],
-)
-def test_bf16_is_used_only_where_the_gpu_computes_it(
-    device: str, native: bool, used: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        torch.cuda, "is_bf16_supported", lambda including_emulation: native or including_emulation
-    )
-    assert training.computes_bf16(torch.device(device)) is used
+@pytest.mark.slow  # the compiler takes its time
+def test_compiled_it_trains_to_the_same(pictures: Pictures) -> None:
+    eager = fit(pictures, recipe(epochs=2))
+    compiled = fit(pictures, recipe(epochs=2, compile=True))
+    assert compiled.how.compiled
+    for ours, theirs in zip(compiled.network.parameters(), eager.network.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-2)
 
 
 @pytest.mark.gpu
@@ -261,7 +260,7 @@ def test_learns_on_cuda_and_goes_on_from_a_checkpoint(pictures: Pictures, tmp_pa
     chosen = recipe(epochs=6, ema=0, device="cuda")
     for _ in range(2):
         trained = fit(pictures, chosen, augment=Augment(), workers=2, checkpoint=tmp_path / "last.pt")
-        assert trained.device == "cuda"
+        assert trained.how.device == "cuda"
         assert (trained.history[-1].val_accuracy or 0) > 0.5
 
 

@@ -8,7 +8,7 @@ import msgspec
 from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import judge
 from cifar_arch.limits import Violation
-from cifar_arch.record import decides_result
+from cifar_arch.record import decides_result, without_added
 from cifar_arch.schema import ConfigError
 
 
@@ -49,11 +49,12 @@ def candidate(config: dict[str, Any]) -> Candidate:
 
 
 def _parts(experiment: Experiment, architecture: str) -> list[Any]:
+    augment = experiment.augment
     return [
         architecture,
-        _deciding(experiment.training, "training"),
-        _deciding(experiment.data, "data"),
-        msgspec.to_builtins(experiment.augment.active()),
+        _deciding(msgspec.to_builtins(experiment.training), "training"),
+        _deciding(msgspec.to_builtins(experiment.data), "data"),
+        _deciding(msgspec.to_builtins({**augment.active(), "backend": augment.backend}), "augment"),
     ]
 
 
@@ -61,10 +62,16 @@ def _digest(parts: list[Any]) -> str:
     return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()[:16]
 
 
-def _deciding(part: msgspec.Struct, name: str) -> dict[str, Any]:
+def _deciding(part: dict[str, Any], name: str) -> dict[str, Any]:
     """The fields of a part of the config that decide a result."""
-    fields = msgspec.to_builtins(part)
-    return {field: value for field, value in fields.items() if decides_result(f"{name}.{field}")}
+    kept: dict[str, Any] = {}
+    for field, value in part.items():
+        key = f"{name}.{field}"
+        if isinstance(value, dict):
+            kept[field] = _deciding(value, key)
+        elif decides_result(key) and without_added({key: value}):
+            kept[field] = value
+    return kept
 
 
 def _excess(violation: Violation) -> float:

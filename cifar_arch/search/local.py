@@ -30,7 +30,7 @@ from cifar_arch.search.pruning_callback import PruningCallback
 from cifar_arch.search.ranking import Ranking, ranked
 from cifar_arch.search.space import Point, Space, with_value
 from cifar_arch.search.storage import quiet_optuna, sqlite_url
-from cifar_arch.search.study import SearchConfig
+from cifar_arch.search.study import SearchConfig, SharedStudy
 from cifar_arch.search.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def search(
     wanted = _search_config(points, options, plugins, Path(outputs))
     target = target_accuracy(points.first(), prefer)
     with Worker(wanted, lambda moved_on: sampler(seed=(options.seed + moved_on) % 2**32), points) as worker:
-        worker.work(lambda jobs: _train(points, wanted, made_pruner, jobs), progress=progress)
+        worker.work(lambda jobs: _train(points, worker.shared, made_pruner, jobs), progress=progress)
     ranking = ranked(worker.shared.trials(), wanted.objectives, prefer, target)
     if ranking is None:
         raise SearchStopped(f"no trial was completed; look at run.log in the folders in {wanted.folder}")
@@ -155,11 +155,14 @@ def _described(sampler: Any) -> str:
     return str(getattr(sampler, "__qualname__", type(sampler).__qualname__))
 
 
-def _train(points: _Points, wanted: SearchConfig, pruner: BasePruner, jobs: Sequence[Job]) -> None:
+def _train(points: _Points, shared: SharedStudy, pruner: BasePruner, jobs: Sequence[Job]) -> None:
     for job in jobs:
         config = points.config_at(job.point)
-        epochs = Experiment.from_dict(config).training.epochs
-        callback = PruningCallback(wanted.storage, wanted.name, job.trial_id, pruner, epochs)
+        recipe = Experiment.from_dict(config).training
+        if recipe.threads == "auto":
+            config = with_value(config, "training.threads", shared.workers.threads())
+        wanted = shared.config
+        callback = PruningCallback(wanted.storage, wanted.name, job.trial_id, pruner, recipe.epochs)
         with _logged_to(RunFolder(job.folder).log):
             try:
                 run_config(config, job.folder, callback, progress=False)

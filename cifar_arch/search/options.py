@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from cifar_arch.experiment import Experiment
 from cifar_arch.provenance import flatten
-from cifar_arch.record import EXECUTION, decides_search
+from cifar_arch.record import EXECUTION, decides_search, without_added
 from cifar_arch.schema import ConfigError, Strict, checked
 from cifar_arch.search.space import Space
 
@@ -109,7 +109,7 @@ def fingerprint(
     swept = [f"{key.lstrip('+').rpartition('@')[2]}." for key in space.distributions]
     kept = {
         key: value
-        for key, value in flatten(config)
+        for key, value in without_added(dict(flatten(config))).items()
         if decides_search(key) and not any(f"{key}.".startswith(prefix) for prefix in swept)
     }
     whole = {**kept, "space": space.describe(), **plugins, "objectives": objectives}

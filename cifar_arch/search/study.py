@@ -15,7 +15,7 @@ from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from cifar_arch.limits import Violation
-from cifar_arch.record import Epoch, differences
+from cifar_arch.record import Epoch, differences, with_added
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError
 from cifar_arch.search.options import DIRECTIONS
@@ -77,11 +77,15 @@ class SharedStudy:
                 )
             self.study.set_user_attr("fingerprint", self.config.fingerprint)
             self.study.set_metric_names(list(self.config.objectives))
-        elif different := differences(_spelt_out(stored), _spelt_out(self.config.fingerprint), most=4):
+        elif different := self._differences(stored):
             raise ConfigError(
                 f"study: {self.config.name!r} was made with {different}; "
                 "choose another study=NAME, or type the command it was made with"
             )
+
+    def _differences(self, stored: dict[str, Any]) -> str:
+        then, now = (_spelt_out(with_added(mark)) for mark in (stored, self.config.fingerprint))
+        return differences(then, now, most=4)
 
     # --- reading --------------------------------------------------------------------------------
 

@@ -119,7 +119,7 @@ class ArchitectureSweeper(OptunaSweeperImpl):
             with flag_override(self.config.hydra, "readonly", False):
                 self.config.hydra.sweep.dir = str(search.folder)
             worker.work(
-                lambda jobs: self._launch(search, fixed, jobs),
+                lambda jobs: self._launch(worker.shared, fixed, jobs),
                 at_once=self._at_once(numbers.n_jobs),
                 max_failure_rate=numbers.max_failure_rate,
             )
@@ -184,8 +184,16 @@ class ArchitectureSweeper(OptunaSweeperImpl):
         launcher = self.config.hydra.launcher.get("n_jobs", 1) or 1
         return n_jobs or (launcher if launcher > 0 else os.cpu_count() or 1)
 
-    def _launch(self, search: SearchConfig, fixed: list[str], jobs: Sequence[Job]) -> None:
-        commands = [_command(search, fixed, job) for job in jobs]
+    def _threads(self, shared: SharedStudy, at_once: int) -> list[str]:
+        """The override that shares the cores of this host, where the jobs run here and none was typed."""
+        elsewhere = self.config.hydra.runtime.choices["hydra/launcher"] not in ("basic", "joblib")
+        if elsewhere or self.config.training.threads != "auto":
+            return []
+        return [f"training.threads={shared.workers.threads(at_once)}"]
+
+    def _launch(self, shared: SharedStudy, fixed: list[str], jobs: Sequence[Job]) -> None:
+        threads = self._threads(shared, len(jobs))
+        commands = [_command(shared.config, [*fixed, *threads], job) for job in jobs]
         try:
             self.launcher.launch(commands, initial_job_idx=jobs[0].number)
         except Exception as error:

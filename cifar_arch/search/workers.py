@@ -7,6 +7,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from cifar_arch.device import cores
+
 
 class Workers:
     """The workers of a study, by files in one folder.
@@ -25,6 +27,12 @@ class Workers:
     def others(self) -> int:
         """Workers of this folder that are alive, or were killed."""
         return len(list(self.folder.glob("*.lock"))) - 1
+
+    def threads(self, at_once: int = 1) -> int:
+        """The threads for each of `at_once` trials here, so that the workers of this host share its cores."""
+        here = [path.stem for path in self.folder.glob(f"{socket.gethostname()}-*.lock")]
+        alive = sum(not self.dead(worker) for worker in here)
+        return max(1, cores() // (max(1, alive) * at_once))
 
     def dead(self, worker: str) -> bool | None:
         """Whether `worker` has ended; None where this process cannot tell."""

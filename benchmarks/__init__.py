@@ -1,0 +1,5 @@
+"""What claims on speed and on searches are measured with: `python -m benchmarks` runs all of it."""
+
+from cifar_arch.device import wait_briefly
+
+wait_briefly()  # as the commands do, before torch is imported

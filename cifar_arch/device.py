@@ -1,0 +1,115 @@
+"""Where and how a training computes: its device, the precision of its products, its threads."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from cifar_arch.recipe import Recipe
+from cifar_arch.schema import ConfigError
+
+LONG = 10_000_000  # images, in an hour of training; less than a quarter of them would break even
+CGROUP = Path("/sys/fs/cgroup")  # where Linux tells a container its share of the machine
+
+Precision = Literal["float32", "bf16"]
+
+
+class Execution(NamedTuple):
+    """What `auto` came to on this machine."""
+
+    device: str
+    precision: Precision
+    threads: int  # of the CPU, for one step
+    compiled: bool = False
+
+
+def execution(recipe: Recipe, images: int = 0) -> Execution:
+    """How this machine trains a recipe on so many `images`, each as often as it is seen.
+
+    Raises ConfigError for a device that it does not have.
+    """
+    device = pick_device(recipe.device)
+    precision: Precision = "bf16" if computes_bf16(device) else "float32"
+    return Execution(
+        device,
+        precision if recipe.precision == "auto" else recipe.precision,
+        cores() if recipe.threads == "auto" else recipe.threads,
+        _pays_to_compile(device, images) if recipe.compile == "auto" else recipe.compile,
+    )
+
+
+def _pays_to_compile(device: str, images: int) -> bool:
+    """Measured on a CPU alone: 40 s of compiling, then 5 % less for each image (LOG.md, 2026-11-25)."""
+    compiler = os.environ.get("CXX", "g++")
+    return device == "cpu" and images >= LONG and shutil.which(compiler) is not None
+
+
+def compiled(model: Any, how: Execution) -> Any:
+    """The model compiled for its device: on a GPU as one CUDA graph, which is launched at once."""
+    import torch
+
+    return torch.compile(model, mode="reduce-overhead" if how.device == "cuda" else None)
+
+
+def pick_device(wanted: str) -> str:
+    """The device to train on. Raises ConfigError for one that this machine does not have."""
+    import torch
+
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if wanted == "auto":
+        return next((name for name, there in available.items() if there), "cpu")
+    if not available.get(wanted, True):
+        there = ", ".join(["auto", "cpu", *(name for name, there in available.items() if there)])
+        raise ConfigError(f"training.device: this machine has no {wanted}; choose from {there}")
+    return wanted
+
+
+def computes_bf16(device: str) -> bool:
+    """Whether its units multiply bfloat16, which others only emulate: CPUs without AVX512-BF16, GPUs
+    before Ampere, such as Colab's T4."""
+    import torch
+
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device != "cpu":
+        return False
+    capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.11 has none
+    return any(there is True and name.endswith("bf16") for name, there in capabilities.items())
+
+
+def wait_briefly() -> None:
+    """Has OpenMP's threads sleep after a short wait, unless the user chose; before torch is imported.
+
+    By default they spin for milliseconds, and take whole time slices from whoever shares the cores. Without
+    spinning at all a second core adds nothing to a small network (LOG.md, 2026-11-25).
+    """
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
+        os.environ.update(OMP_WAIT_POLICY="PASSIVE", GOMP_SPINCOUNT="10000")
+
+
+def cores() -> int:
+    """The cores that this process may use, at least 1: as many as the user or SLURM has said, if any."""
+    for name in ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK"):
+        if (given := os.environ.get(name, "").partition(",")[0]).isdecimal() and int(given):
+            return int(given)
+    return max(1, min(_affinity(), _quota()))
+
+
+def _affinity() -> int:
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _quota() -> int:
+    """Whole cores of a container's limit; very many where it has none."""
+    for file, split in (("cpu.max", True), ("cpu/cpu.cfs_quota_us", False)):
+        try:
+            text = (CGROUP / file).read_text(encoding="utf-8").split()
+            period = text[1] if split else (CGROUP / "cpu/cpu.cfs_period_us").read_text(encoding="utf-8")
+            if int(text[0]) > 0:
+                return max(1, int(text[0]) // int(period))
+        except (OSError, ValueError, IndexError):
+            continue
+    return 1 << 16

@@ -1,0 +1,40 @@
+"""Filters of the first convolution that decorrelate the pixels of the training images from the first step."""
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from cifar_arch.data import Pictures
+
+IMAGES = 1000  # spread over the training images; their patches are nearly a million
+DAMPING = 0.05  # added to each variance, so that noise of fine patterns is not blown up
+
+
+@torch.no_grad()
+def whiten(network: nn.Module, pictures: Pictures) -> None:
+    """Sets the filters of the first convolution to the principal patterns of training patches.
+
+    Each pattern is divided by its standard deviation, and comes with its negative, of which a ReLU would
+    hide one; the strongest come first, and filters beyond twice their number stay as they are. After
+    K. Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU" (2024).
+    """
+    first = next((layer for layer in network.modules() if isinstance(layer, nn.Conv2d)), None)
+    if first is None or first.groups > 1:
+        return
+    variances, patterns = principal_patterns(pictures, first)
+    filters = (patterns / (variances + DAMPING).sqrt()).T.flip(0)[: (first.out_channels + 1) // 2]
+    signed = torch.cat([filters, -filters])[: first.out_channels]
+    first.weight[: len(signed)] = signed.view(-1, *first.weight.shape[1:])
+
+
+def principal_patterns(pictures: Pictures, layer: nn.Conv2d) -> tuple[torch.Tensor, torch.Tensor]:
+    """Variances (D) and patterns (D, D), one a column, of the D numbers that a filter of `layer` sees."""
+    images = pictures.train.images
+    chosen = images[np.linspace(0, len(images) - 1, min(IMAGES, len(images))).astype(int)]
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (pictures.mean, pictures.std))
+    pixels = (torch.from_numpy(chosen).permute(0, 3, 1, 2).float() - mean) / std
+    patches = functional.unfold(pixels, layer.kernel_size, layer.dilation)  # (N, D, places)
+    rows = patches.transpose(0, 1).flatten(1)  # (D, N * places)
+    found = torch.linalg.eigh(rows @ rows.T / rows.shape[1])
+    return found.eigenvalues, found.eigenvectors

@@ -1,0 +1,98 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from cifar_arch import device
+from cifar_arch.device import Execution, computes_bf16, cores, execution
+from cifar_arch.recipe import Recipe
+
+
+@pytest.mark.parametrize(("native", "used"), [(True, True), (False, False)])
+def test_a_gpu_computes_bf16_only_where_it_is_not_emulated(
+    native: bool, used: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def supported(including_emulation: bool) -> bool:
+        return native or including_emulation
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    assert computes_bf16("cuda") is used
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "used"),
+    [
+        ({"avx512_f": True, "avx512_bf16": True}, True),
+        ({"avx512_f": True, "avx512_bf16": False, "amx_bf16": True}, True),
+        ({"avx512_f": True, "avx512_bf16": False, "l2_cache_size": 1}, False),
+        ({}, False),
+    ],
+)
+def test_a_cpu_computes_bf16_where_its_flags_say_so(
+    capabilities: dict[str, object], used: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert computes_bf16("cpu") is used
+    found = execution(Recipe(device="cpu", threads=3))
+    assert found == Execution("cpu", "bf16" if used else "float32", 3)
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="Linux alone lists the flags there")
+def test_the_flags_are_those_that_linux_lists() -> None:
+    flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+    assert computes_bf16("cpu") == ("avx512_bf16" in flags or "amx_bf16" in flags)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_a_precision_that_is_named_is_taken(precision: str) -> None:
+    assert execution(Recipe(device="cpu", precision=precision)).precision == precision  # type: ignore[arg-type]
+
+
+def test_other_devices_compute_in_float32() -> None:
+    assert not computes_bf16("mps")
+
+
+@pytest.mark.parametrize(("given", "expected"), [("3", 3), ("4,2", 4)])
+def test_a_number_that_the_user_set_is_taken(
+    given: str, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", given)
+    assert cores() == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux alone")
+def test_only_the_cores_that_the_process_may_use_count() -> None:
+    code = (
+        "import os; os.environ.pop('OMP_NUM_THREADS', None)\n"
+        "os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])\n"
+        "from cifar_arch.device import cores; print(cores())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"cpu.max": "150000 100000\n"}, 1),
+        ({"cpu.max": "400000 100000\n"}, 4),
+        ({"cpu.max": "50000 100000\n"}, 1),
+        ({"cpu.max": "max 100000\n"}, None),
+        ({"cpu/cpu.cfs_quota_us": "200000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 2),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
+        ({}, None),
+    ],
+)
+def test_a_container_is_held_to_its_quota(
+    files: dict[str, str], expected: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setattr(device, "CGROUP", tmp_path)
+    monkeypatch.setattr(device, "_affinity", lambda: 8)
+    assert cores() == (expected or 8)

@@ -1,0 +1,75 @@
+from typing import Any
+
+import pytest
+import torch
+from conftest import tiny_architecture
+from torch import nn
+from torch.nn import functional
+
+from cifar_arch.data import DataConfig, Pictures, load
+from cifar_arch.network import Normalised, build
+from cifar_arch.spec import Architecture
+from cifar_arch.whitening import principal_patterns, whiten
+
+
+@pytest.fixture(scope="module")
+def pictures() -> Pictures:
+    return load(DataConfig(name="shapes"))
+
+
+def first_layer(width: int = 8, **conv: Any) -> tuple[nn.Sequential, nn.Conv2d]:
+    c1 = {"kind": "custom", "convs": [{"out": width, **conv}]}
+    net = build(Architecture.from_dict(tiny_architecture(c1=c1, width=width)).plan())
+    layer = next(m for m in net.modules() if isinstance(m, nn.Conv2d))
+    return net, layer
+
+
+@pytest.mark.parametrize("conv", [{}, {"dilation": 2}, {"kernel": 1}, {"kernel": 5}], ids=str)
+def test_what_the_filters_see_has_variance_1_and_no_correlation(
+    conv: dict[str, Any], pictures: Pictures
+) -> None:
+    net, layer = first_layer(4, **conv)
+    whiten(net, pictures)
+    images = torch.from_numpy(pictures.train.images[::3]).permute(0, 3, 1, 2)
+    seen = Normalised(nn.Identity(), pictures.mean, pictures.std)(images)
+    maps = functional.conv2d(seen, layer.weight, dilation=layer.dilation)  # no padding: whole patches alone
+    responses = maps.transpose(0, 1).flatten(1)[:2]  # of the two strongest patterns
+    covariance = responses @ responses.T / responses.shape[1]
+    torch.testing.assert_close(covariance, torch.eye(2), atol=0.15, rtol=0)
+
+
+def test_each_pattern_comes_with_its_negative_and_others_stay(pictures: Pictures) -> None:
+    net, layer = first_layer(60)
+    before = layer.weight.detach().clone()
+    whiten(net, pictures)
+    torch.testing.assert_close(layer.weight[:27], -layer.weight[27:54])
+    assert torch.equal(layer.weight[54:], before[54:])
+    net, layer = first_layer(3)  # an odd number
+    whiten(net, pictures)
+    torch.testing.assert_close(layer.weight[0], -layer.weight[2])
+
+
+def test_the_strongest_pattern_comes_first(pictures: Pictures) -> None:
+    _, layer = first_layer()
+    variances, patterns = principal_patterns(pictures, layer)
+    assert variances.tolist() == sorted(variances)
+    torch.testing.assert_close(patterns.T @ patterns, torch.eye(27), atol=1e-5, rtol=0)
+    assert variances.sum().item() == pytest.approx(27, rel=0.1)  # of 27 normalised pixels
+
+
+def test_a_depthwise_first_layer_stays(pictures: Pictures) -> None:
+    net, layer = first_layer(3, depthwise=True)
+    before = layer.weight.detach().clone()
+    whiten(net, pictures)
+    assert torch.equal(layer.weight, before)
+
+
+def test_it_uses_training_images_alone(pictures: Pictures) -> None:
+    nothing = pictures.test._replace(images=pictures.test.images[:0], labels=pictures.test.labels[:0])
+    weights = []
+    for given in (pictures, pictures._replace(validation=nothing, test=nothing)):
+        torch.manual_seed(0)
+        net, layer = first_layer()
+        whiten(net, given)
+        weights.append(layer.weight)
+    assert torch.equal(*weights)
