@@ -50,6 +50,15 @@ class State:
         assert isinstance(module, nn.Module)
         return module.eval()
 
+    def step(self, recipe: Recipe) -> None:
+        """Moves the weights by their gradients, the schedule by a step, and the average with them."""
+        if recipe.clip:
+            nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip)
+        self.optimizer.step()
+        self.schedule.step()
+        if self.average:
+            self.average.update_parameters(self.model)
+
     def save(self, path: Path) -> None:
         saved = {name: part.state_dict() for name, part in self._parts().items()}
         history = [msgspec.structs.astuple(row) for row in self.history]

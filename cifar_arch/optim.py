@@ -1,6 +1,7 @@
 """A recipe -> its optimizer, learning-rate schedule and averaged weights."""
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -79,7 +80,10 @@ def build_average(model: nn.Module, recipe: Recipe) -> AveragedModel | None:
     """A copy of the model that averages its weights over the steps; None where the recipe has none."""
     if not recipe.ema:
         return None
-    return AveragedModel(model, multi_avg_fn=_Average(recipe.ema), use_buffers=True)
+    averaging = _Average(recipe.ema)
+    averaged = AveragedModel(model, multi_avg_fn=averaging, use_buffers=True)
+    averaging.count = lambda: float(averaged.n_averaged)
+    return averaged
 
 
 class _Average:
@@ -87,10 +91,11 @@ class _Average:
 
     def __init__(self, decay: float):
         self.decay = decay
+        self.count: Callable[[], float]  # of steps, from the CPU: the one that is handed over lies on the GPU
 
     @torch.no_grad()
-    def __call__(self, averaged: Any, current: Any, count: Any) -> None:
-        n = float(count)
+    def __call__(self, averaged: Any, current: Any, _: Any) -> None:
+        n = self.count()
         weight = 1 - min(self.decay, (1 + n) / (10 + n))
         if averaged[0].is_floating_point():
             torch._foreach_lerp_(averaged, current, weight)

@@ -144,18 +144,21 @@ def train_step(
     state: State, recipe: Recipe, images: torch.Tensor, labels: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The loss on a batch and the number of its images predicted right, both before the step."""
+    loss, right = forward_pass(state, recipe, images, labels)
+    state.optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    state.step(recipe)
+    return loss.detach(), right
+
+
+def forward_pass(
+    state: State, recipe: Recipe, images: torch.Tensor, labels: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """As of `train_step`, without the step."""
     with torch.autocast(images.device.type, torch.bfloat16, enabled=state.how.precision == "bf16"):
         logits = state.forward(images).float()
         loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
-    state.optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
-    if recipe.clip:
-        nn.utils.clip_grad_norm_(state.model.parameters(), recipe.clip)
-    state.optimizer.step()
-    state.schedule.step()
-    if state.average:
-        state.average.update_parameters(state.model)
-    return loss.detach(), (logits.argmax(1) == labels).sum()
+    return loss, (logits.argmax(1) == labels).sum()
 
 
 def _require_finite(kind: str, loss: float, state: State, recipe: Recipe) -> None:

@@ -1,0 +1,121 @@
+"""What a GPU needs, without one: tensors of torch's fake mode have a device and a shape, and no content.
+
+Mixed devices raise there, and so does whatever has to wait for a number: `item`, `if tensor`, `nonzero`. The
+backward pass does not run, so that gradients are made up. Tests marked `gpu` train on a real one.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from conftest import easy_pictures, tiny_architecture
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from cifar_arch.augment import Augment
+from cifar_arch.checkpoint import State
+from cifar_arch.data import BatchLoader, Pictures
+from cifar_arch.device import Execution
+from cifar_arch.network import Normalised, build
+from cifar_arch.optim import build_average
+from cifar_arch.recipe import Recipe
+from cifar_arch.schema import checked
+from cifar_arch.spec import Architecture
+from cifar_arch.training import forward_pass, make_loader
+
+EVERY: dict[str, Any] = {name: {"p": 0.5} for name in Augment.__struct_fields__ if name != "backend"}
+RECIPES: dict[str, dict[str, Any]] = {
+    "muon": {"optimizer": "muon", "schedule": "linear"},
+    "sgd": {"optimizer": "sgd", "clip": 1.0, "label_smoothing": 0.0},
+    "adamw": {"optimizer": "adamw", "schedule": "cosine", "lr": 0.01},
+}
+
+
+@pytest.fixture(scope="module")
+def pictures() -> Pictures:
+    return easy_pictures(120)
+
+
+@pytest.fixture
+def fake() -> Iterator[None]:
+    """Within it CUDA has tensors, though this machine may have no GPU."""
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        yield
+
+
+def loader_of(pictures: Pictures) -> BatchLoader:
+    loader = make_loader(pictures, checked(Augment, EVERY, "augment"), 40, 0, "auto", "cuda")
+    assert isinstance(loader, BatchLoader)
+    return loader
+
+
+def state_of(recipe: Recipe) -> State:
+    with torch.device("cuda"):  # a fake module cannot be moved there
+        model = Normalised(build(Architecture.from_dict(tiny_architecture()).plan()), (125,) * 3, (60,) * 3)
+    return State(model, recipe, 100, Execution("cuda", "bf16", 1))
+
+
+def test_the_data_set_stays_on_the_device_as_bytes(pictures: Pictures, fake: None) -> None:
+    loader = loader_of(pictures)
+    assert (loader.images.device.type, loader.images.dtype) == ("cuda", torch.uint8)
+    assert loader.labels.device.type == "cuda"
+    assert loader.images.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_batches_are_augmented_there_and_nobody_waits(pictures: Pictures, fake: None) -> None:
+    for images, labels in loader_of(pictures).epoch(1):
+        assert (images.device.type, labels.device.type) == ("cuda", "cuda")
+        assert (images.dtype, tuple(images.shape)) == (torch.uint8, (40, 3, 32, 32))
+
+
+@pytest.mark.filterwarnings("ignore:CUDA is not available.* Disabling autocast")  # the pass is in float32
+@pytest.mark.parametrize("settings", RECIPES.values(), ids=RECIPES)
+def test_a_step_stays_on_the_device_and_nobody_waits(
+    pictures: Pictures, settings: dict[str, Any], fake: None
+) -> None:
+    recipe = Recipe(**settings, ema=0)
+    state, loader = state_of(recipe), loader_of(pictures)
+    images, labels = next(iter(loader.epoch(1)))
+    loss, right = forward_pass(state, recipe, images, labels)
+    assert (loss.device.type, loss.dtype, right.device.type) == ("cuda", torch.float32, "cuda")
+    for p in state.model.parameters():
+        p.grad = torch.zeros_like(p)
+    state.step(recipe)
+
+
+def test_the_average_moves_on_the_device_and_nobody_waits() -> None:
+    averaged = build_average(torch.nn.Linear(1, 1), Recipe())
+    assert averaged is not None
+    assert averaged.n_averaged.device.type == "cpu"  # where it is looked at in every step
+    averaging: Any = averaged.multi_avg_fn
+    averaging.count = lambda: 3.0
+    with FakeTensorMode():
+        old, new, count = (torch.ones(3, device="cuda") for _ in range(3))
+        averaging([old], [new], count)
+
+
+WAITING: dict[str, Callable[[Tensor], object]] = {
+    "a number is asked for": lambda x: x.sum().item(),
+    "a decision hangs on it": lambda x: bool(x.any()),
+    "a count decides a shape": lambda x: x.nonzero(),
+    "it is copied to the CPU and read": lambda x: float(x.sum().cpu()),
+    "another device's numbers are mixed in": lambda x: x + torch.ones(40, 1, device="cpu"),
+}
+
+
+@pytest.mark.parametrize("wait", WAITING.values(), ids=WAITING)
+def test_these_tests_would_tell(wait: Callable[[Tensor], object], fake: None) -> None:
+    with pytest.raises(Exception, match=r"(?i)data.dependent|dynamic|device|_local_scalar_dense|nonzero"):
+        wait(torch.ones(40, 1, device="cuda"))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
+def test_every_device_gets_the_same_augmentation(pictures: Pictures) -> None:
+    augment = checked(Augment, EVERY, "augment")
+    loaders = {name: make_loader(pictures, augment, 40, 0, 0, name) for name in ("cpu", "cuda")}
+    batches = {name: next(iter(loader.epoch(1))) for name, loader in loaders.items()}
+    difference = (batches["cpu"][0].int() - batches["cuda"][0].cpu().int()).abs()
+    assert (difference > 1).float().mean() < 0.001  # rounding may differ
+    assert torch.equal(batches["cpu"][1], batches["cuda"][1].cpu())
