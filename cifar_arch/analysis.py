@@ -4,6 +4,7 @@ Receptive fields follow Araujo, Norris and Sim (2019, "Computing receptive field
 neural networks"): r_out = r_in + (k - 1) * d * j_in and j_out = j_in * s, over both ways of a sum.
 """
 
+import functools
 from collections.abc import Iterable
 
 from msgspec import Struct
@@ -19,6 +20,7 @@ from cifar_arch.layers import (
     Linear,
     Norm,
     Plan,
+    Section,
     Sum,
     named,
 )
@@ -43,8 +45,10 @@ class Row(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Analysis(Struct, frozen=True, kw_only=True):
-    """Totals of a network and its rows."""
+    """Totals of a network; its rows are made when they are asked for."""
 
+    plan: Plan
+    size: int  # side of the image in pixels
     params: int
     macs: int
     receptive_field: int  # of one unit of the last feature map, before global pooling
@@ -54,29 +58,80 @@ class Analysis(Struct, frozen=True, kw_only=True):
     downsamplers: int  # 3x3 convolutions that halve the map, by stride or by dilation
     foreign_downsamplers: tuple[str, ...]  # rows that thin out the map in another way
     fully_connected: bool
-    layers: tuple[Row, ...]
+
+    @property
+    def layers(self) -> tuple[Row, ...]:
+        walk = _Walk((IMAGE_CHANNELS, self.size, self.size))
+        for section in self.plan:
+            walk.read(section.layers, section.name)
+        return tuple(walk.rows)
+
+
+class _Part(Struct, frozen=True, kw_only=True, gc=False):
+    """Totals of a section, as if it came first: its fields and its jump are in pixels of what it is given."""
+
+    out_shape: tuple[int, ...]
+    params: int
+    macs: int
+    field: int
+    last_field: int | None  # before the pooling; None where it holds none
+    jump: int
+    separable: int
+    dilated: int
+    downsamplers: int
+    foreign_downsamplers: tuple[str, ...]
+    fully_connected: bool
+    convs: tuple[Row, ...]  # the first and the last, for pairs that two sections share
 
 
 def analyse(plan: Plan, size: int = IMAGE_SIZE) -> Analysis:
-    """Rows and totals of a plan on images of `size` x `size` pixels."""
-    walk = _Walk(size)
+    """Totals of a plan on images of `size` x `size` pixels, and its rows."""
+    shape: tuple[int, ...] = (IMAGE_CHANNELS, size, size)
+    field = last_field = jump = 1
+    parts: list[_Part] = []
     for section in plan:
-        walk.read(section.layers, section.name)
+        part = _part(section, shape)
+        parts.append(part)
+        if part.last_field is not None:
+            last_field = field + (part.last_field - 1) * jump
+        shape, field, jump = part.out_shape, field + (part.field - 1) * jump, jump * part.jump
+    ends = [row for part in parts for row in part.convs]  # two of each section that has any
+    return Analysis(
+        plan=plan,
+        size=size,
+        params=sum(part.params for part in parts),
+        macs=sum(part.macs for part in parts),
+        receptive_field=last_field,
+        receptive_field_with_pooling=field,
+        separable=sum(part.separable for part in parts) + sum(map(_separable, ends[1::2], ends[2::2])),
+        dilated=sum(part.dilated for part in parts),
+        downsamplers=sum(part.downsamplers for part in parts),
+        foreign_downsamplers=tuple(name for part in parts for name in part.foreign_downsamplers),
+        fully_connected=any(part.fully_connected for part in parts),
+    )
+
+
+@functools.lru_cache(maxsize=100_000)  # a search asks for the same sections in ever new combinations
+def _part(section: Section, shape: tuple[int, ...]) -> _Part:
+    walk = _Walk(shape)
+    walk.read(section.layers, section.name)
     rows = walk.rows
     convs = [row for row in rows if row.kind == "conv"]
     thinning = [row for row in convs if _thins(row)]
     foreign = [row for row in thinning if not _downsamples(row)]
-    return Analysis(
+    return _Part(
+        out_shape=walk.shape,
         params=sum(row.params for row in rows),
         macs=sum(row.macs for row in rows),
-        receptive_field=walk.last_field,
-        receptive_field_with_pooling=walk.field,
+        field=walk.field,
+        last_field=walk.last_field,
+        jump=walk.jump,
         separable=sum(map(_separable, convs, convs[1:])),
         dilated=sum(row.dilation != 1 and row.kernel != 1 for row in convs),
         downsamplers=len(thinning) - len(foreign),
         foreign_downsamplers=tuple(row.name for row in foreign),
         fully_connected=any(row.kind == "linear" for row in rows),
-        layers=tuple(rows),
+        convs=(convs[0], convs[-1]) if convs else (),
     )
 
 
@@ -113,11 +168,11 @@ def _separable(row: Row, following: Row) -> bool:
 class _Walk:
     """The state of a walk over the layers, one row appended for each."""
 
-    def __init__(self, size: int):
+    def __init__(self, shape: tuple[int, ...]):
         self.rows: list[Row] = []
-        self.shape: tuple[int, ...] = (IMAGE_CHANNELS, size, size)
+        self.shape = shape
         self.field = 1
-        self.last_field = 1
+        self.last_field: int | None = None
         self.jump = 1
 
     def read(self, layers: tuple[Layer, ...], section: str) -> None:

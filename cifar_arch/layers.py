@@ -1,5 +1,6 @@
 """Primitive layers as frozen data: what a plan is made of. No torch, no formulas but a map's size."""
 
+import functools
 import hashlib
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, Literal
@@ -75,7 +76,7 @@ class Linear(Layer, frozen=True, kw_only=True):
     out_features: int
 
 
-class Section(Struct, frozen=True, kw_only=True):
+class Section(Struct, frozen=True, kw_only=True, cache_hash=True):
     """The layers of one block, transition or head, under the name that users know it by."""
 
     name: str
@@ -87,8 +88,13 @@ Plan = tuple[Section, ...]
 
 def content_key(plan: Plan) -> str:
     """Equal for plans with equal layers, however their sections are named."""
-    flat = tuple(layer for section in plan for layer in section.layers)
-    return hashlib.sha256(msgspec.json.encode(flat)).hexdigest()[:16]
+    return hashlib.sha256(b"[" + b",".join(map(_encoded, plan)) + b"]").hexdigest()[:16]
+
+
+@functools.lru_cache(maxsize=100_000)
+def _encoded(section: Section) -> bytes:
+    """The layers as JSON, without the brackets around them."""
+    return msgspec.json.encode(section.layers)[1:-1]
 
 
 def named(layers: Iterable[Layer]) -> Iterator[tuple[str, Layer]]:

@@ -1,5 +1,6 @@
 """What the user writes about a network, checked, and expanded into its plan."""
 
+import functools
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
@@ -116,41 +117,12 @@ class _Planner:
         self.sections: list[Section] = []
 
     def add(self, name: str, variant: Any, wanted: int) -> None:
-        field = f"model.{name.partition('.')[0]}"
-        given = (self.channels, wanted, self.activation)
+        given = (name, variant, self.channels, self.size, wanted, self.activation)
         try:
-            if isinstance(variant, Block):
-                layers = variant.expand(*given)
-            else:
-                layers = variant.expand(self.channels, wanted, self.size, self.activation)
-        except ConfigError as error:
-            raise ConfigError(f"{field}: {error}") from None
-        self._pass(layers, field)
-        self.sections.append(Section(name=name, layers=layers))
-
-    def _pass(self, layers: Iterable[Layer], field: str) -> None:
-        """Follows the shape of the map through layers. Raises ConfigError where it collapses."""
-        for layer in layers:
-            if isinstance(layer, Sum):
-                before = self.channels, self.size
-                self._pass(layer.body, field)
-                if (self.channels, self.size) != before:
-                    raise ConfigError(
-                        f"{field}: a residual sum needs equal shapes, got {_shape(*before)} in and "
-                        f"{_shape(self.channels, self.size)} out; set residual=false"
-                    )
-            elif isinstance(layer, Conv):
-                self._convolve(layer, field)
-
-    def _convolve(self, conv: Conv, field: str) -> None:
-        size = conv.out_size(self.size)
-        if size < 1:
-            raise ConfigError(
-                f"{field}: the {conv.kernel}x{conv.kernel} convolution with stride {conv.stride}, "
-                f"dilation {conv.dilation} and padding {conv.padding} collapses the "
-                f"{self.size}x{self.size} map; allowed are those that leave at least 1x1"
-            )
-        self.channels, self.size = conv.out_channels, size
+            section, self.channels, self.size = _section(*given)
+        except TypeError:  # a variant made in Python, with a list where a tuple is meant
+            section, self.channels, self.size = _section.__wrapped__(*given)
+        self.sections.append(section)
 
     def finish(self, head: str) -> Plan:
         layers: tuple[Layer, ...] = (GlobalPool(),)
@@ -165,6 +137,47 @@ class _Planner:
                 "use linear or conv"
             )
         return (*self.sections, Section(name="o", layers=layers))
+
+
+@functools.lru_cache(maxsize=100_000)  # a search asks for the same sections in ever new combinations
+def _section(
+    name: str, variant: Any, channels: int, size: int, wanted: int, activation: ActivationName
+) -> tuple[Section, int, int]:
+    """A variant expanded, with the channels and the side of the map that it makes.
+
+    Raises ConfigError where the map collapses or the variant cannot work on what it is given.
+    """
+    field = f"model.{name.partition('.')[0]}"
+    try:
+        if isinstance(variant, Block):
+            layers = variant.expand(channels, wanted, activation)
+        else:
+            layers = variant.expand(channels, wanted, size, activation)
+    except ConfigError as error:
+        raise ConfigError(f"{field}: {error}") from None
+    return Section(name=name, layers=layers), *_passed(layers, channels, size, field)
+
+
+def _passed(layers: Iterable[Layer], channels: int, size: int, field: str) -> tuple[int, int]:
+    """The channels and the side of a map after layers. Raises ConfigError where it collapses."""
+    for layer in layers:
+        if isinstance(layer, Sum):
+            after = _passed(layer.body, channels, size, field)
+            if after != (channels, size):
+                raise ConfigError(
+                    f"{field}: a residual sum needs equal shapes, got {_shape(channels, size)} in and "
+                    f"{_shape(*after)} out; set residual=false"
+                )
+        elif isinstance(layer, Conv):
+            smaller = layer.out_size(size)
+            if smaller < 1:
+                raise ConfigError(
+                    f"{field}: the {layer.kernel}x{layer.kernel} convolution with stride {layer.stride}, "
+                    f"dilation {layer.dilation} and padding {layer.padding} collapses the "
+                    f"{size}x{size} map; allowed are those that leave at least 1x1"
+                )
+            channels, size = layer.out_channels, smaller
+    return channels, size
 
 
 def _typed(value: int | tuple[float, ...]) -> str:

@@ -21,7 +21,8 @@ WITHIN = Analysis(
     downsamplers=3,
     foreign_downsamplers=(),
     fully_connected=False,
-    layers=(),
+    plan=(),
+    size=32,
 )
 
 

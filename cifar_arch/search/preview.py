@@ -15,12 +15,10 @@ from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.composer import Composer, assessed, read_space
 from cifar_arch.search.options import Options, SweeperOptions
 from cifar_arch.search.space import Point, Space
+from cifar_arch.search.speed import training_speed
 
 SAMPLE = 2000  # points looked at in a space that is larger
-# Multiply-adds of training a second, for the estimate: the default network on two cores of a server
-# CPU with AVX-512 (LOG.md, 2026-11-22).
-SPEED = 14e9
-PER_TRIAL = 5  # seconds beside training: reading the images, making the plots
+PER_TRIAL = 1.5  # seconds beside training: asking, making the plots
 IMAGES = {"cifar10": 50_000, "shapes": 6_000}
 
 
@@ -85,9 +83,10 @@ def _estimate(
     # A forward pass is a third of a training step.
     images = IMAGES[data["name"]] - data["validation"] + data["validation"] / 3
     macs = sum(c.totals["macs"] for c in feasible) / len(feasible)
-    hours = trials * (epochs * images * macs / SPEED + PER_TRIAL) / 3600
+    speed = training_speed()
+    hours = trials * (epochs * images * macs / speed + PER_TRIAL) / 3600
     minutes = f" ({60 * hours:.0f} minutes)" if hours < 1 else ""
     return [
         f"about {hours:.1g} hours{minutes} for {trials} trials of {epochs} epochs without pruning, "
-        f"at {SPEED / 1e9:.0f} billion multiply-adds a second (two CPU cores)"
+        f"at {speed / 1e9:.0f} billion multiply-adds a second, which this machine was measured to train"
     ]
