@@ -1,0 +1,58 @@
+"""python -m benchmarks.two_shells: how much more of a sweep is trained by two shells than by one.
+
+Both train the same twelve small networks on the synthetic data set. Trials a minute from the start of the
+first one to the end of the last one; the start of the processes is not part of it.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from datetime import datetime
+from pathlib import Path
+
+import optuna
+
+SWEEP = "data=shapes data.validation=1000 limits=none width=8 training=quick study=timed pruner=none"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--trials", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--turns", type=int, default=2)
+    arguments = parser.parse_args()
+    for turn in range(arguments.turns):
+        one, two = (trials_a_minute(n, arguments.trials, arguments.epochs) for n in (1, 2))
+        rates = f"one shell {one:.1f}, two shells {two:.1f} trials a minute"
+        print(f"turn {turn + 1}: {rates}, {two / one:.2f} times")
+
+
+def trials_a_minute(shells: int, trials: int, epochs: int) -> float:
+    words = [*SWEEP.split(), f"seed=range(0,{trials})", f"epochs={epochs}"]
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "cifar_arch.run", "-m", *words]
+        started = [
+            subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, env=as_typed())
+            for _ in range(shells)
+        ]
+        if any(process.wait() for process in started):
+            raise SystemExit("a shell failed")
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        study = optuna.load_study(study_name="timed", storage=f"sqlite:///{folder}/outputs/studies.db")
+        ran = [t for t in study.trials if "role" not in t.user_attrs]
+        starts = [t.datetime_start or datetime.now() for t in ran]
+        ends = [t.datetime_complete or datetime.now() for t in ran]
+        return 60 * len(ran) / (max(ends) - min(starts)).total_seconds()
+
+
+def as_typed() -> dict[str, str]:
+    """The environment without what this process was given for itself."""
+    ours = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OMP_NUM_THREADS")
+    root = str(Path(__file__).parent.parent)
+    return {**{name: value for name, value in os.environ.items() if name not in ours}, "PYTHONPATH": root}
+
+
+if __name__ == "__main__":
+    main()
