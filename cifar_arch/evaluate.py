@@ -14,7 +14,6 @@ import numpy as np
 from cifar_arch import shapes
 from cifar_arch.data import CIFAR10_CLASSES, Pictures
 from cifar_arch.layers import IMAGE_SIZE
-from cifar_arch.plots import confusion_counts
 from cifar_arch.saved import SavedRun
 from cifar_arch.schema import ConfigError
 from cifar_arch.terminal import printable, sentences
@@ -171,6 +170,8 @@ def _grey(image: "Image.Image", black: float, white: float) -> "Image.Image":
 def text(pictures: Pictures, probabilities: np.ndarray, recorded: float | None) -> str:
     """Accuracy, a line for each class, and the confusion matrix, for a terminal."""
     labels, predicted = pictures.test.labels, probabilities.argmax(1)
+    from cifar_arch.plots import confusion_counts  # with matplotlib, which --help need not wait for
+
     counts = confusion_counts(labels, predicted, len(pictures.classes))
     accuracy = (labels == predicted).mean()
     wide = max(map(len, pictures.classes))

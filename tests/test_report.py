@@ -42,7 +42,7 @@ def test_a_finished_run_becomes_a_typed_row(tmp_path: Path) -> None:
     assert row["folder"] == str(folder)
     assert row["reaches_target"] is False
     # The config, typed as well.
-    assert (row["training.batch_size"], row["training.lr"]) == (50, 0.1)
+    assert (row["training.batch_size"], row["training.lr"]) == (50, 0.06)
     assert row["model.multipliers"] == "[1,1,2,3]"
     assert str(frame["model.c2.residual"].dtype) == "boolean"
     assert frame.attrs == {}  # nothing that a filter of the user would lose

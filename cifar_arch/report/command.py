@@ -8,16 +8,13 @@ import contextlib
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from cifar_arch.report.filter import closest, filter_runs, require_column
-from cifar_arch.report.report import Report
-from cifar_arch.report.runs import load_runs
-from cifar_arch.report.screen import screen
-from cifar_arch.report.tables import BEST_FIRST
 from cifar_arch.schema import ConfigError
 from cifar_arch.terminal import sentences
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def main() -> None:
@@ -31,18 +28,25 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("outputs", nargs="?", default="outputs", type=Path, help="default: outputs")
     parser.add_argument("--study", help="only the runs of this study")
     parser.add_argument("--where", help="only runs such as \"params < 100_000 and t1 == 'dilated'\"")
-    parser.add_argument("--sort", default=BEST_FIRST, help="a column, or -COLUMN downwards: --sort=-params")
+    parser.add_argument("--sort", help="a column, or -COLUMN downwards: --sort=-params (default: -accuracy)")
     parser.add_argument("--group-by", help="a column: mean, std and n for each of its values")
     parser.add_argument("--to", default="report", type=Path, help="folder to write to (default: report)")
     return parser
 
 
 def _report(arguments: argparse.Namespace) -> None:
+    from cifar_arch.report.filter import require_column  # with pandas, which --help need not wait for
+    from cifar_arch.report.report import Report
+    from cifar_arch.report.runs import load_runs
+    from cifar_arch.report.screen import screen
+    from cifar_arch.report.tables import BEST_FIRST
+
+    sort = arguments.sort or BEST_FIRST
     runs = chosen(load_runs(arguments.outputs), arguments.outputs, arguments.study, arguments.where)
-    require_column(runs, arguments.sort.lstrip("-"), "--sort")
+    require_column(runs, sort.lstrip("-"), "--sort")
     if arguments.group_by:
         require_column(runs, arguments.group_by, "--group-by")
-    report = Report.of(runs, arguments.outputs, arguments.sort, arguments.group_by)
+    report = Report.of(runs, arguments.outputs, sort, arguments.group_by)
     with contextlib.suppress(BrokenPipeError):  # as after `| head`: the files are written all the same
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         print(screen(report, width), flush=True)
@@ -53,8 +57,10 @@ def _report(arguments: argparse.Namespace) -> None:
     print(f"\nwritten to {arguments.to}: open {arguments.to / 'report.html'} in a browser", *hints, sep="\n")
 
 
-def chosen(runs: pd.DataFrame, outputs: Path, study: str | None, condition: str | None) -> pd.DataFrame:
+def chosen(runs: "pd.DataFrame", outputs: Path, study: str | None, condition: str | None) -> "pd.DataFrame":
     """The runs to report. Raises ConfigError where none is left, or the study does not exist."""
+    from cifar_arch.report.filter import closest, filter_runs
+
     if not len(runs):
         raise ConfigError(
             f"outputs: no runs in {str(outputs)!r}; train one with python -m cifar_arch.run, "
