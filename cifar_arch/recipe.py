@@ -13,17 +13,17 @@ Share = Annotated[float, Meta(ge=0, lt=1)]
 class Recipe(Strict, frozen=True, kw_only=True):
     epochs: Positive = 15
     batch_size: Positive = 128
-    optimizer: Literal["sgd", "adamw", "muon"] = "sgd"  # sgd with Nesterov momentum
-    lr: Annotated[float, Meta(gt=0)] = 0.25  # the highest of the schedule
-    sgd_lr: Annotated[float, Meta(gt=0)] = 0.1  # with muon: of what it leaves to SGD, norms and biases too
+    optimizer: Literal["sgd", "adamw", "muon"] = "muon"  # sgd with Nesterov momentum
+    lr: Annotated[float, Meta(gt=0)] = 0.03  # the highest of the schedule
+    sgd_lr: Annotated[float, Meta(gt=0)] = 0.02  # with muon: of what it leaves to SGD, norms and biases too
     momentum: Share = 0.9
     cycle_momentum: tuple[Share, Share] | None = None  # (low, high), against the rate; onecycle only
     weight_decay: Annotated[float, Meta(ge=0)] = 5e-4  # of weights; norms and biases have none
-    schedule: Literal["onecycle", "cosine", "linear"] = "onecycle"
-    warmup: Share = 0.3  # share of the steps in which the rate rises
-    whiten: bool = False  # whether the first convolution starts from patterns of the training images
+    schedule: Literal["onecycle", "cosine", "linear"] = "linear"
+    warmup: Share = 0.1  # share of the steps in which the rate rises
+    whiten: bool = True  # whether the first convolution starts from patterns of the training images
     label_smoothing: Share = 0.1
-    ema: Share = 0.998  # decay of the averaged weights per step; 0 switches them off
+    ema: Share = 0.99  # decay of the averaged weights per step; 0 switches them off
     clip: Annotated[float, Meta(gt=0)] | None = None  # largest norm of the gradient
     precision: Literal["auto", "float32", "bf16"] = "auto"  # of products; auto: bf16 where units compute it
     threads: Positive | Literal["auto"] = "auto"  # of the CPU; auto: the cores, shared among workers

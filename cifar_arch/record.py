@@ -99,7 +99,7 @@ ADDED: Mapping[str, Any] = {
     "augment.backend": "albumentations",
     "augment.horizontal_flip.alternate": False,
     "training.precision": "float32",
-    "training.sgd_lr": 0.1,
+    "training.sgd_lr": 0.02,
     "training.whiten": False,
 }
 

@@ -48,13 +48,16 @@ def tiny_architecture(**changes: Any) -> dict[str, Any]:
     return {**model, "width": 4, "multipliers": [1, 1, 2, 3], **changes}
 
 
+SGD = {"optimizer": "sgd", "lr": 0.25, "schedule": "onecycle", "warmup": 0.3, "whiten": False, "ema": 0.998}
+
+
 def tiny_config(**changes: Any) -> dict[str, Any]:
     """An experiment of seconds on 200 synthetic images; dicts in `changes` are merged."""
     config: dict[str, Any] = {
         "model": tiny_architecture(),
         "data": {"name": "shapes", "validation": 5800, "workers": 0},
         "augment": {"horizontal_flip": {"p": 0.5}, "backend": "albumentations"},
-        "training": {"epochs": 2, "batch_size": 50, "device": "cpu", "precision": "float32"},
+        "training": {**SGD, "epochs": 2, "batch_size": 50, "device": "cpu", "precision": "float32"},
         "seed": 0,
     }
     for name, value in changes.items():

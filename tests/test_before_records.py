@@ -17,7 +17,8 @@ SWEEP = (
     "data=shapes", "data.validation=5800", "limits=none", "width=4,6", "t2=strided,dilated",
     "training.batch_size=50", "epochs=2", "study=old",
     # which that version always had
-    "training.precision=float32", "augment.backend=albumentations", "augment.horizontal_flip.alternate=false",
+    "training=sgd", "training.precision=float32",
+    "augment.backend=albumentations", "augment.horizontal_flip.alternate=false",
 )  # fmt: skip
 
 

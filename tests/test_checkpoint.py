@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import tiny_architecture
+from conftest import SGD, tiny_architecture
 
 from cifar_arch.checkpoint import State
 from cifar_arch.device import Execution
@@ -32,7 +32,7 @@ def fresh(seed: int = 0, width: int = 4, **changes: Any) -> State:
 
 
 def recipe(**changes: Any) -> Recipe:
-    return Recipe(**{"lr": 0.1, "ema": 0.9, **changes})
+    return Recipe(**{**SGD, "lr": 0.1, "ema": 0.9, **changes})
 
 
 def stepped(seed: int = 0, width: int = 4, **changes: Any) -> State:
@@ -71,6 +71,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "sgd, onecycle": {},
     "sgd, cycled momentum": {"cycle_momentum": (0.85, 0.95)},
     "adamw, cosine": {"optimizer": "adamw", "schedule": "cosine"},
+    "muon, linear": {"optimizer": "muon", "schedule": "linear"},
     "no average": {"ema": 0},
 }
 

@@ -15,6 +15,7 @@ from cifar_arch.downsample import DOWNSAMPLERS
 from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import FORMS, judge
 from cifar_arch.network import build
+from cifar_arch.recipe import Recipe
 from cifar_arch.schema import checked
 
 FILES = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml"))
@@ -107,3 +108,8 @@ def test_no_hidden_calls() -> None:
     """`_target_` would let a config call anything."""
     ours = [path for path in FILES if path.parts[0] != "hydra"]  # Hydra needs it in its own groups
     assert not [path for path in ours if "_target_" in (CONF / path).read_text(encoding="utf-8")]
+
+
+def test_the_defaults_of_python_are_those_of_the_command_line() -> None:
+    composed = Experiment.from_dict(compose())
+    assert composed.training == Recipe()

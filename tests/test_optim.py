@@ -63,7 +63,7 @@ def test_the_learning_rate_peaks_at_the_warm_up_share_and_ends_near_0(
 
 
 def test_momentum_cycles_against_the_learning_rate() -> None:
-    recipe = Recipe(cycle_momentum=(0.85, 0.95), warmup=0.3)
+    recipe = Recipe(optimizer="sgd", schedule="onecycle", cycle_momentum=(0.85, 0.95), warmup=0.3)
     schedule = build_schedule(build_optimizer(network(), recipe), recipe, 100)
     momenta = settings_by_step(schedule, "momentum", 100)
     assert [momenta[0], min(momenta), momenta[-1]] == pytest.approx([0.95, 0.85, 0.95], abs=1e-3)

@@ -24,7 +24,7 @@ from cifar_arch.schema import ConfigError, checked
             r"training\.cycle_momentum: only .*onecycle cycles it, got cosine",
         ),
         (
-            {"cycle_momentum": [0.95, 0.85]},
+            {"schedule": "onecycle", "cycle_momentum": [0.95, 0.85]},
             r"training\.cycle_momentum: the lower one comes first, got \[0\.95, 0\.85\]",
         ),
     ],

@@ -54,6 +54,7 @@ OTHER: dict[str, Any] = {
     "training.precision": "bf16",
     "training.resume": "folder",
     "training.schedule": "cosine",
+    "training.sgd_lr": 0.3,
     "training.threads": 3,
 }
 

@@ -35,7 +35,7 @@ def contents(cwd: Path) -> dict[Path, tuple[bytes, int]]:
 
 
 OTHERS = {
-    ("seed=5", "training.lr=0.01"): "run: 'out' holds another run (training.lr=0.25, now 0.01; seed=0, "
+    ("seed=5", "training.lr=0.01"): "run: 'out' holds another run (training.lr=0.03, now 0.01; seed=0, "
     "now 5); choose another folder (hydra.run.dir=FOLDER), or type training.resume=out for that one\n",
     ("model.activation=gelu",): "run: 'out' holds another run (model.activation=relu, now gelu); ",
     ("limits=eva6",): "run: 'out' holds another run (limits.params_below=null, now 200000; ",

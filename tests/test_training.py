@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import easy_pictures, tiny_architecture
+from conftest import SGD, easy_pictures, tiny_architecture
 from msgspec.structs import replace
 from torch import nn
 
@@ -45,7 +45,7 @@ def network(seed: int = 0, **changes: Any) -> nn.Module:
 
 def recipe(**changes: Any) -> Recipe:
     fixed = {"epochs": 3, "batch_size": 40, "lr": 0.05, "device": "cpu", "precision": "float32"}
-    return Recipe(**{**fixed, **changes})
+    return Recipe(**{**SGD, **fixed, **changes})
 
 
 def fit(pictures: Pictures, recipe: Recipe, net: nn.Module | None = None, **options: Any) -> Trained:

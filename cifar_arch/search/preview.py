@@ -84,9 +84,16 @@ def _estimate(
     images = IMAGES[data["name"]] - data["validation"] + data["validation"] / 3
     macs = sum(c.totals["macs"] for c in feasible) / len(feasible)
     speed = training_speed()
-    hours = trials * (epochs * images * macs / speed + PER_TRIAL) / 3600
-    minutes = f" ({60 * hours:.0f} minutes)" if hours < 1 else ""
+    seconds = trials * (epochs * images * macs / speed + PER_TRIAL)
     return [
-        f"about {hours:.1g} hours{minutes} for {trials} trials of {epochs} epochs without pruning, "
+        f"about {_duration(seconds)} for {trials} trials of {epochs} epochs without pruning, "
         f"at {speed / 1e9:.0f} billion multiply-adds a second, which this machine was measured to train"
     ]
+
+
+def _duration(seconds: float) -> str:
+    """In the largest unit of which it is more than one and a half, to two digits."""
+    for unit, length in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
+        if seconds > 1.5 * length:
+            return f"{float(f'{seconds / length:.2g}'):g} {unit}"
+    return f"{max(1, round(seconds))} seconds"
