@@ -1,8 +1,7 @@
-"""Architectures a second on one core, from a dict to the verdict, beside two other ways to count.
+"""python -m benchmarks.analysis_speed: architectures a second on one core, from a dict to the verdict.
 
-nice python benchmarks/analysis_speed.py [--count N]
-
-The other two only count parameters: by building the module on the meta device, and by torchinfo.
+Beside it other ways to count: parameters alone by building the module on the meta device, parameters and
+multiply-adds by torchinfo, and by fvcore where that is installed (uv pip install fvcore).
 """
 
 import argparse
@@ -10,6 +9,7 @@ import itertools
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -23,6 +23,7 @@ from cifar_arch.network import build
 from cifar_arch.spec import Architecture
 
 ROUNDS = 3
+Way = tuple[str, Callable[[dict[str, Any]], object], int]  # its name, what it does, how often
 EVA6 = Limits(
     params_below=200_000,
     receptive_field_above=44,
@@ -72,6 +73,14 @@ def by_torchinfo(spec: dict[str, Any]) -> object:
     return torchinfo.summary(network, image, verbose=0).total_params
 
 
+def by_fvcore(spec: dict[str, Any]) -> object:
+    from fvcore.nn import FlopCountAnalysis
+
+    network = build(Architecture.from_dict(spec).plan()).eval()
+    counter = FlopCountAnalysis(network, torch.zeros(1, IMAGE_CHANNELS, IMAGE_SIZE, IMAGE_SIZE))
+    return counter.unsupported_ops_warnings(False).uncalled_modules_warnings(False).total()
+
+
 def rate(work: Callable[[dict[str, Any]], object], items: Iterable[dict[str, Any]]) -> float:
     """Items a second of processor time, so that other programs on the machine count little."""
     items = list(items)
@@ -86,12 +95,14 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=5000, help="architectures for the fastest way")
     count = parser.parse_args().count
     torch.set_num_threads(1)
-    ways = (
+    ways: tuple[Way, ...] = (
         ("static, verdict", verdict, count),
         ("static, verdict and repairs", verdict_with_repairs, count // 10),
         ("module on the meta device", meta_device, count // 20),
         ("torchinfo", by_torchinfo, count // 50),
     )
+    if find_spec("fvcore"):
+        ways += (("fvcore", by_fvcore, count // 100),)
     rates = dict.fromkeys((name for name, _, _ in ways), 0.0)
     for _, work, _ in ways:
         rate(work, itertools.islice(specs(1), 20))  # what is imported or cached at the first call

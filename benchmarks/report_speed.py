@@ -1,6 +1,6 @@
 """Seconds to read a folder of many runs, at first and with the cache.
 
-nice python benchmarks/report_speed.py [--runs N]
+python -m benchmarks.report_speed [--runs N]
 """
 
 import argparse
