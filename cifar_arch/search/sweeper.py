@@ -197,9 +197,13 @@ class ArchitectureSweeper(OptunaSweeperImpl):
         try:
             self.launcher.launch(commands, initial_job_idx=jobs[0].number)
         except Exception as error:
+            told = one_line(str(error))
+            if (
+                self.config.hydra.runtime.choices["hydra/launcher"] == "basic"
+            ):  # here: what a job raises is kept
+                raise ConfigError(f"hydra: no trial can be started with this config ({told})") from error
             # A killed worker process makes the launcher raise for its whole batch. The result of each
             # trial is in its own summary.json.
-            told = one_line(str(error))
             log.warning("the launcher failed (%s); each trial is settled by its own files", told)
             log.debug("the launcher failed", exc_info=True)
         except KeyboardInterrupt:
