@@ -41,7 +41,7 @@ WRONG = {
     "width=4,6 hydra.sweeper.n_jobs=0": "hydra.sweeper.n_jobs: expected an integer at least 1",
     "width=4,6 hydra.sweeper.trials=3": "hydra.sweeper.trials: unknown key",
     "width=4,6 hydra.sweeper.pruner.n_warmup_steps=-1": "hydra.sweeper.pruner: ",
-    "width=4,6 ++hydra.job_logging.version=-6": "hydra: no trial can be started with this config (Unsupported",
+    "width=4,6 ++hydra.job_logging.version=-6": "hydra: no trial can be started with this config (Un",
     "width=4,6 sampler=nsgaii hydra.sweeper.sampler.population_size=1": "hydra.sweeper.sampler: ",
     "+search=nothing": "search: unknown option 'nothing'; choose from blocks, quickstart, recipe",
     "width=64,96 c4=plain": "nothing inside the limits among 2 candidates; the rules that bind: params (2",
