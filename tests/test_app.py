@@ -114,7 +114,10 @@ def test_a_run_completes_with_plain_lines_off_a_terminal(tmp_path: Path) -> None
     for process in both:  # started in the same second, into one outputs folder
         out, err = process.communicate()
         assert (process.returncode, err) == (0, "")
-        begins = r"[\d,]+ parameters, receptive field \d+ px\n2 epochs on 200 images of shapes, on cpu\n"
+        begins = (
+            r"[\d,]+ parameters, receptive field \d+ px\n"
+            r"2 epochs on 200 images of shapes, on cpu in (bf16|float32), threads: \d+\n"
+        )
         assert re.match(begins, out)
         first, second = [line for line in out.splitlines() if line.startswith("epoch ")]
         number = r"loss \d\.\d+  train accuracy +[\d.]+%  val accuracy +[\d.]+%"

@@ -66,14 +66,15 @@ def assert_whole(cwd: Path, widths: "range | list[int]" = WIDTHS) -> None:
 
 def test_killed_twenty_times_a_sweep_loses_nothing(tmp_path: Path) -> None:
     rng = random.Random(3)
-    settings = '{"seconds": 0.25}'
+    settings = '{"seconds": 0.8}'  # so that even a fast machine is not through before the last kill
     kills = 0
     while kills < 20:
         process = start(GRID, tmp_path, settings)
         before = len(epochs(tmp_path)) if (tmp_path / "epochs.log").exists() else 0
         # Half of the kills come while it starts, reads, recovers and asks, half while it trains.
         if kills % 2:
-            wait_until(progressed(tmp_path, before + 1))
+            further = progressed(tmp_path, before + 1)
+            wait_until(lambda: further() or process.poll() is not None)  # noqa: B023
             time.sleep(rng.uniform(0, 0.7))
         else:
             time.sleep(rng.uniform(1.0, 5.0))

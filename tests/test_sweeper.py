@@ -199,4 +199,4 @@ def test_previews(name: str, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search(r"^points  ", done.stdout, re.M)
     assert re.search(r"^feasible  +[\d.]+% of ", done.stdout, re.M)
-    assert re.search(r"about \S+ hours( \(\d+ minutes\))? for \d+ trials of \d+ epochs", done.stdout)
+    assert re.search(r"about \S+ (seconds|minutes|hours) for \d+ trials of \d+ epochs", done.stdout)
