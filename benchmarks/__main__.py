@@ -11,10 +11,10 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ALL = {
-    "step_speed": ["--turns", "3"],
-    "pipeline_speed": ["--turns", "7"],
+    "step_speed": ["--turns", "3", "--seconds", "3"],
+    "pipeline_speed": ["--turns", "5"],
     "analysis_speed": [],
-    "start_up": ["--turns", "3"],
+    "start_up": ["--turns", "2"],
     "between_trials": [],
     "two_shells": [],
     "study_cost": [],
@@ -43,7 +43,7 @@ def main() -> None:
             sys.exit(f"it failed:\n{done.stderr}")
         shown = " ".join(command).replace(str(arguments.data), "DATA")
         sections.append(f"## {name}\n\n`python {shown}`\n\n```text\n{done.stdout.rstrip()}\n```\n")
-    (HERE / "RESULTS.md").write_text("\n".join(sections), encoding="utf-8")
+        (HERE / "RESULTS.md").write_text("\n".join(sections), encoding="utf-8")
 
 
 HEADING = """# Results of the benchmarks
