@@ -35,7 +35,12 @@ def main() -> None:
     parser.add_argument("--data", help="the folder of CIFAR-10, for `run` on it")
     arguments = parser.parse_args()
     first_steps = {"run data=shapes, first step": ["-c", FIRST_STEP, "data=shapes", "training=fast"]}
-    first_steps["run data=shapes training=standard, first step"] = ["-c", FIRST_STEP, "data=shapes"]
+    first_steps["run data=shapes training=sgd, first step"] = [
+        "-c",
+        FIRST_STEP,
+        "data=shapes",
+        "training=sgd",
+    ]
     if arguments.data:
         words = [f"data.root={arguments.data}", "training=fast"]
         first_steps["run on CIFAR-10, first step"] = ["-c", FIRST_STEP, *words]

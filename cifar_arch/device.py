@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 from cifar_arch.recipe import Recipe
 from cifar_arch.schema import ConfigError
 
-LONG = 10_000_000  # images, in an hour of training; less than a quarter of them would break even
+LONG = 3_000_000  # images, a quarter of an hour of training; a quarter of them would break even
 CGROUP = Path("/sys/fs/cgroup")  # where Linux tells a container its share of the machine
 
 Precision = Literal["float32", "bf16"]
@@ -40,7 +40,7 @@ def execution(recipe: Recipe, images: int = 0) -> Execution:
 
 
 def _pays_to_compile(device: str, images: int) -> bool:
-    """Measured on a CPU alone: 40 s of compiling, then 5 % less for each image (LOG.md, 2026-11-25)."""
+    """Measured on a CPU alone: 40 s of compiling, then 5 to 15 % less for each image (LOG.md, 2026-11-25)."""
     compiler = os.environ.get("CXX", "g++")
     return device == "cpu" and images >= LONG and shutil.which(compiler) is not None
 
