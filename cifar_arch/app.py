@@ -6,7 +6,6 @@ It stands in a module of its own so that launchers pickle it by name under `pyth
 import argparse
 import logging
 import os
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -37,7 +36,7 @@ from cifar_arch.record import Summary
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.saved_config import began_with, saved_config
 from cifar_arch.schema import ConfigError, SearchStopped
-from cifar_arch.terminal import any_terminal, one_line, percent, reader_left, unreadable
+from cifar_arch.terminal import any_terminal, end_on_signals, one_line, percent, reader_left, unreadable
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +89,7 @@ def _pruning_callback(config: dict[str, Any], pruner: DictConfig) -> experiment.
 def main(task: Callable[[], Any] = hydra_main) -> None:
     """Entry of `python -m cifar_arch.run` and of `cifar-arch`; ends with the exit status."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come back here instead of being printed
-    signal.signal(signal.SIGTERM, _interrupt)
+    end_on_signals()
     wait_briefly()
     any_terminal()
     try:
@@ -106,11 +105,6 @@ def main(task: Callable[[], Any] = hydra_main) -> None:
         reader_left()
     except (ConfigError, SearchStopped, OSError, KeyboardInterrupt) as error:
         sys.exit(_explain(error))
-
-
-def _interrupt(*_: object) -> None:
-    """SIGTERM ends everything as Ctrl-C does, also where a script started us with SIGINT ignored."""
-    raise KeyboardInterrupt
 
 
 def _prepare(arguments: argparse.Namespace) -> None:

@@ -1,7 +1,7 @@
 """python -m cifar_arch.confirm STUDY --top K --seeds N: the best networks of a study on the full schedule.
 
 Each is trained on all training images with several seeds, and reads the test set once a seed. The same
-command goes on where it was interrupted.
+command goes on where it was interrupted; typed in another shell it shares the work.
 """
 
 import argparse
@@ -10,21 +10,18 @@ import statistics
 import sys
 from pathlib import Path
 from shlex import quote
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from cifar_arch import experiment
 from cifar_arch.device import wait_briefly
-from cifar_arch.identity import changes
-from cifar_arch.record import Status, Summary, decides_result
-from cifar_arch.runfolder import RunFolder
-from cifar_arch.schema import ConfigError
-from cifar_arch.terminal import one_line, percent, sentences, table
+from cifar_arch.experiment import SYNTHETIC, Experiment
+from cifar_arch.schema import ConfigError, SearchStopped
+from cifar_arch.terminal import end_on_signals, one_line, percent, sentences, table
 
 
 class Confirmed(NamedTuple):
     """A network with the test accuracies of its seeds."""
 
-    number: int
+    number: int  # of its trial in the study
     params: int
     receptive_field: int
     validation: float  # accuracy in the study
@@ -40,14 +37,12 @@ def main() -> None:
     """Exits with 2 for a mistake in what was typed, 1 where a training failed, 130 when interrupted."""
     arguments = _parser().parse_args()
     wait_briefly()
+    end_on_signals()
     with sentences("interrupted; the same command goes on"):
         try:
             _confirm(arguments)
-        except (ConfigError, BrokenPipeError):
-            raise
-        except Exception as error:
-            text = str(error).splitlines()[0] if str(error) else type(error).__name__
-            print(f"a training failed ({one_line(text)}); the same command goes on", file=sys.stderr)
+        except SearchStopped as error:
+            print(f"{one_line(str(error))}; the same command goes on", file=sys.stderr)
             sys.exit(1)
 
 
@@ -82,6 +77,10 @@ def _parser() -> argparse.ArgumentParser:
         help="as in the sweep (default: outputs)",
     )
     parser.add_argument("--storage", help="default: studies.db in the folder of --outputs")
+    parser.add_argument(
+        "--workers", type=_count, default=1, metavar="N", help="processes that share the work (default: 1)"
+    )
+    parser.add_argument("--worker", help=argparse.SUPPRESS)  # the mark of one of them
     return parser
 
 
@@ -105,14 +104,18 @@ def _accuracy(text: str) -> float:
 
 
 def _confirm(arguments: argparse.Namespace) -> None:
-    from cifar_arch.search.confirmation import Wanted, chosen, write_winner
+    from cifar_arch.search.confirmation import Confirmation, Wanted, chosen, write_winner
     from cifar_arch.search.storage import sqlite_url
 
     if arguments.trial and arguments.prefer != "accuracy":
         raise ConfigError("--trial: names the trials itself, got --prefer smallest as well; type one of them")
     arguments.storage = arguments.storage or sqlite_url(arguments.outputs / "studies.db")
-    wanted = {name: getattr(arguments, name) for name in Wanted.__struct_fields__}
-    choices, lines = chosen(Wanted(**wanted))
+    wanted = Wanted(**{name: getattr(arguments, name) for name in Wanted.__struct_fields__})
+    choices, lines = chosen(wanted)
+    confirmation = Confirmation(choices, wanted, arguments.seeds, arguments.outputs / "confirm")
+    if arguments.worker:
+        confirmation.work(session=arguments.worker.partition("-")[0])
+        return
     print("\n".join([*lines, ""]), end="")
     config = choices[0].config(arguments.epochs, 0)
     epochs, data = config["training"]["epochs"], config["data"]["name"]
@@ -121,8 +124,19 @@ def _confirm(arguments: argparse.Namespace) -> None:
         f"{epochs} epochs on all training images of {data}",
         flush=True,
     )
-    found = [_train(choice, arguments) for choice in choices]
-    target = experiment.Experiment.from_dict(config).limits.target_accuracy
+    shared = confirmation.work() if arguments.workers == 1 else confirmation.supervise(arguments.workers)
+    found = [
+        Confirmed(
+            number=choice.number,
+            params=choice.params,
+            receptive_field=choice.receptive_field,
+            validation=choice.value,
+            test=[trial.values[0] for trial in trials],
+            seconds=sum(trial.seconds or 0.0 for trial in trials),
+        )
+        for choice, trials in confirmation.results(shared)
+    ]
+    target = Experiment.from_dict(config).limits.target_accuracy
     print(f"\n{results_table(found, target if data != 'shapes' else None)}\n\n{verdict(found, target, data)}")
     path = write_winner(choices[0], arguments.epochs)
     first = "the first trial named" if arguments.trial else "the first of the study's ranking"
@@ -130,50 +144,6 @@ def _confirm(arguments: argparse.Namespace) -> None:
         f"\n{first} is the winner, so that the test images choose nothing; again:\n"
         f"  python -m cifar_arch.run --config-dir {quote(str(path.parent.parent))} +experiment=winner"
     )
-
-
-def _train(choice: Any, arguments: argparse.Namespace) -> Confirmed:
-    """Trains a network with every seed that is not done yet."""
-    summaries = []
-    for seed in range(arguments.seeds):
-        folder = RunFolder(arguments.outputs / "confirm" / arguments.study / f"{choice.number}-seed{seed}")
-        config = choice.config(arguments.epochs, seed)
-        summary = _finished(folder, config)
-        done = "" if summary is None else " (done before)"
-        summary = summary or experiment.run_config(config, folder.path)
-        summaries.append(summary)
-        print(
-            f"trial {choice.number} seed {seed}: test accuracy {summary.test_accuracy:.2%}, "
-            f"{summary.seconds:.0f} s on {summary.device}{done}",
-            flush=True,
-        )
-    return Confirmed(
-        number=choice.number,
-        params=choice.params,
-        receptive_field=choice.receptive_field,
-        validation=choice.value,
-        test=[accuracy for summary in summaries if (accuracy := summary.test_accuracy) is not None],
-        seconds=sum(summary.seconds or 0.0 for summary in summaries),
-    )
-
-
-def _finished(folder: RunFolder, config: dict[str, Any]) -> Summary | None:
-    """The summary of a finished folder; None for one to train, whose config is saved."""
-    from cifar_arch.saved_config import began_with
-    from cifar_arch.search.confirmation import save_config
-
-    wanted = experiment.Experiment.from_dict(config)
-    # A study that was removed and made again has other networks under the same numbers.
-    if different := changes(folder, wanted, began_with(folder), decides_result):
-        raise ConfigError(
-            f"confirm: {str(folder.path)!r} was begun with {different}; "
-            "type the same again, or move that folder away"
-        )
-    summary = folder.read_summary()
-    if summary and summary.status == Status.COMPLETED and summary.test_accuracy is not None:
-        return summary
-    save_config(folder, config)
-    return None
 
 
 def results_table(found: list[Confirmed], target: float | None) -> str:
@@ -193,7 +163,7 @@ def results_table(found: list[Confirmed], target: float | None) -> str:
 def verdict(found: list[Confirmed], target: float | None, data: str) -> str:
     """Whether the target is reached on average, and the distance where it is not."""
     if data == "shapes":
-        return experiment.SYNTHETIC
+        return SYNTHETIC
     if target is None:
         return "no target is set"
     reached = [c.number for c in found if c.mean >= target]

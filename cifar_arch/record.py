@@ -73,6 +73,7 @@ EXECUTION = frozenset(
     {
         "data.root",
         "data.workers",
+        "gpus",
         "n_trials",
         "outputs",
         "prefer",
@@ -87,6 +88,8 @@ EXECUTION = frozenset(
         "training.threads",
         "trial.id",
         "trial.number",
+        "trial.worker",
+        "workers",
     }
 )
 # Which runs are wanted. They decide what a search finds, and not what one of its runs computes:

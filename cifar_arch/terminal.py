@@ -5,6 +5,7 @@ import contextlib
 import io
 import os
 import re
+import signal
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -58,6 +59,23 @@ def table(rows: Sequence[Sequence[str]], left: Collection[int] = ()) -> str:
 def percent(share: float) -> str:
     """A share as it was typed: 0.85 is 85%, 0.855 is 85.5%."""
     return f"{100 * share:.6g}%"
+
+
+# What schedulers send before they take a machine away: SLURM at the end (TERM), or some time before it
+# (USR1 and USR2, as --signal and submitit have it).
+ENDING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+
+
+def end_on_signals() -> None:
+    """Has those signals end everything as Ctrl-C does, also where a script started us with SIGINT ignored."""
+    for number in ENDING:
+        signal.signal(number, _interrupt)
+
+
+def _interrupt(*_: object) -> None:
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)  # once: what is being put away must not be interrupted again
+    raise KeyboardInterrupt
 
 
 @contextlib.contextmanager

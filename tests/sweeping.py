@@ -15,6 +15,8 @@ from conftest import environment
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages import RDBStorage
+from optuna.trial import TrialState
+from stub_sweep import curve
 
 from cifar_arch.limits import Violation
 from cifar_arch.record import Status, Summary
@@ -160,3 +162,36 @@ def epochs(cwd: Path) -> list[tuple[int, int, int]]:
     """(trial, width, epoch) of every epoch that a stub job has trained."""
     rows = [line.split() for line in (cwd / "epochs.log").read_text(encoding="utf-8").splitlines()]
     return [(int(trial), int(width), int(epoch)) for trial, width, epoch in rows]
+
+
+def status(folder: RunFolder) -> Status | None:
+    summary = folder.read_summary()
+    return summary.status if summary else None
+
+
+def progressed(cwd: Path, count: int) -> Callable[[], bool]:
+    return lambda: (cwd / "epochs.log").exists() and len(epochs(cwd)) >= count
+
+
+def assert_whole(cwd: Path, widths: "range | list[int]" = range(4, 16)) -> None:
+    """Every width trained to its end once, nothing lost, nothing left, results as if never stopped."""
+    found = trials(cwd)
+    assert [t.number for t in found] == list(range(len(found)))
+    assert not [t.number for t in found if not t.state.is_finished()]
+    done = [t for t in found if t.trained]
+    assert sorted(t.point["model.width"] for t in done) == sorted(widths)
+    for trial in done:
+        assert trial.state == TrialState.COMPLETE, trial
+        accuracies = curve(trial.params, 3)
+        assert (trial.values, list(trial.curve.values())) == ((accuracies[-1],), accuracies)
+        folder = RunFolder(cwd / str(trial.folder))
+        assert folder.path.name == str(trial.number)
+        assert len(folder.read_metrics()) == 3
+        assert status(folder) == Status.COMPLETED
+    trained_epochs = epochs(cwd)
+    for trial in done:  # after an epoch there is its checkpoint; no finished work is repeated
+        of_width = [epoch for _, width, epoch in trained_epochs if width == trial.point["model.width"]]
+        assert set(of_width) == {1, 2, 3}
+        assert of_width == sorted(of_width), "an epoch before the checkpoint was trained again"
+        last = [n for n, width, epoch in trained_epochs if width == trial.point["model.width"]]
+        assert last == sorted(last)

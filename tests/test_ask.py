@@ -15,7 +15,7 @@ from sweeping import DIGITS, WIDTHS, ask, assess, at_most, broken, finish_job, o
 
 from cifar_arch.record import Status
 from cifar_arch.schema import ConfigError
-from cifar_arch.search.ask import Assess, Job
+from cifar_arch.search.ask import Assess, Job, total
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.space import Point
 from cifar_arch.search.storage import quiet_optuna
@@ -32,7 +32,7 @@ def quiet() -> None:
 
 def test_a_grid_is_asked_for_once_each_and_then_ends(tmp_path: Path) -> None:
     worker = open_worker(search_config(tmp_path, WIDTHS))
-    assert worker.asker.total() == 3
+    assert total(worker.shared.config, worker.asker.assess) == 3
     for width in (4, 6, 8):
         job = ask(worker)
         assert job.point == {"width": width}
@@ -79,7 +79,7 @@ def test_an_equal_candidate_is_replayed_and_does_not_count(tmp_path: Path) -> No
     assert (replayed.role, replayed.replays) == (Role.REPLAYED, 0)
     assert (replayed.state, replayed.values) == (TrialState.COMPLETE, (0.7,))
     assert worker.shared.counts()["trained"] == 1
-    assert worker.asker.total() == 2
+    assert total(worker.shared.config, worker.asker.assess) == 2
 
 
 def test_a_pruned_equal_is_answered_as_pruned_and_a_running_one_is_dropped(tmp_path: Path) -> None:

@@ -1,25 +1,28 @@
 import contextlib
-import json
-import re
+import os
 import shutil
+import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
-from conftest import TINY, Cli, type_command
+from conftest import TINY, Cli, command, environment, summary_of, type_command
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
-from sweeping import STORAGE
+from sweeping import STORAGE, trained_trials, trials, wait_until
 
-from cifar_arch import confirm, experiment
+from cifar_arch import confirm
 from cifar_arch.compose import CONF, compose
 from cifar_arch.confirm import Confirmed
 from cifar_arch.experiment import Experiment
 from cifar_arch.record import Status, Summary
+from cifar_arch.report import load_runs
 from cifar_arch.runfolder import RunFolder
+from cifar_arch.search import local
 from cifar_arch.search.storage import open_storage, quiet_optuna
 
 # trial: overrides, validation accuracy, parameters
@@ -77,32 +80,37 @@ class Stub:
     """Stands in for `experiment.run_config`: test accuracies by trial, and what it was called with."""
 
     def __init__(self, accuracy: Callable[[int], float]):
-        self.accuracy, self.calls = accuracy, list[tuple[str, dict[str, Any]]]()
+        self.accuracy, self.calls = accuracy, list[tuple[int, int, dict[str, Any]]]()
 
-    def __call__(self, config: dict[str, Any], path: Path) -> Summary:
-        self.calls.append((path.name, config))
-        number, seed = map(int, re.findall(r"\d+", path.name))
-        accuracy = self.accuracy(number) + 0.01 * seed
+    def __call__(self, config: dict[str, Any], path: Path, *_: Any, progress: bool) -> Summary:
+        number = config["trial"]["number"]
+        self.calls.append((number, config["seed"], config))
+        accuracy = self.accuracy(number) + 0.01 * config["seed"]
         summary = Summary(status=Status.COMPLETED, test_accuracy=accuracy, seconds=60.0, device="cpu")
         RunFolder(path).write_summary(summary)
         return summary
+
+    @property
+    def trained(self) -> list[tuple[int, int]]:
+        """(trial of the study, seed) of each training."""
+        return [(number, seed) for number, seed, _ in self.calls]
 
 
 @pytest.fixture
 def training(monkeypatch: pytest.MonkeyPatch) -> Stub:
     stub = Stub(lambda number: 0.83 + 0.01 * number)
-    monkeypatch.setattr(experiment, "run_config", stub)
+    monkeypatch.setattr(local, "run_config", stub)
     return stub
 
 
 def test_the_best_are_trained_on_all_images_and_tested(study: str, training: Stub, cli: Cli) -> None:
     done = cli("confirm", study, "--top", "2", "--seeds", "2")
     assert done.status == 0
-    assert [name for name, _ in training.calls] == ["1-seed0", "1-seed1", "2-seed0", "2-seed1"]
-    for name, config in training.calls:
+    assert training.trained == [(1, 0), (1, 1), (2, 0), (2, 1)]
+    for _, seed, config in training.calls:
         made = Experiment.from_dict(config)
         assert (made.data.validation, made.read_test) == (0, True)
-        assert (made.training.epochs, made.seed) == (15, int(name[-1]))
+        assert (made.training.epochs, made.seed) == (15, seed)
     assert done.out.startswith(
         "study s: networks: 2, seeds for each: 2, 15 epochs on all training images of cifar10\n"
     )
@@ -122,7 +130,7 @@ def test_the_best_are_trained_on_all_images_and_tested(study: str, training: Stu
 
 def test_smallest_prefers_the_fewest_parameters_at_the_target(study: str, training: Stub, cli: Cli) -> None:
     assert cli("confirm", study, "--top", "9", "--seeds", "1", "--prefer", "smallest").status == 0
-    assert [name for name, _ in training.calls] == ["0-seed0", "2-seed0", "1-seed0", "3-seed0"]
+    assert training.trained == [(0, 0), (2, 0), (1, 0), (3, 0)]
     assert compose(["+experiment=winner"], "outputs/sweeps/s")["model"]["width"] == 8
 
 
@@ -131,7 +139,7 @@ def test_smallest_prefers_the_fewest_parameters_at_the_target(study: str, traini
 )
 def test_epochs(study: str, training: Stub, cli: Cli, typed_epochs: tuple[str, ...], epochs: int) -> None:
     assert cli("confirm", study, "--top", "1", "--seeds", "1", *typed_epochs).status == 0
-    assert training.calls[0][1]["training"]["epochs"] == epochs
+    assert training.calls[0][2]["training"]["epochs"] == epochs
 
 
 def test_the_same_command_goes_on(
@@ -139,32 +147,31 @@ def test_the_same_command_goes_on(
 ) -> None:
     whole = Stub(training.accuracy)
 
-    def interrupted(config: dict[str, Any], path: Path) -> Summary:
+    def interrupted(*arguments: Any, **options: Any) -> Summary:
         if len(whole.calls) == 2:
             raise KeyboardInterrupt
-        return whole(config, path)
+        return whole(*arguments, **options)
 
-    monkeypatch.setattr(experiment, "run_config", interrupted)
+    monkeypatch.setattr(local, "run_config", interrupted)
     arguments = (study, "--top", "2", "--seeds", "2")
     stopped = cli("confirm", *arguments)
     assert (stopped.status, stopped.err) == (130, "interrupted; the same command goes on\n")
-    monkeypatch.setattr(experiment, "run_config", training)
+    monkeypatch.setattr(local, "run_config", training)
     done = cli("confirm", *arguments)
     assert done.status == 0
-    assert [name for name, _ in training.calls] == ["2-seed0", "2-seed1"]
-    assert done.out.count("(done before)") == 2
-    # Another schedule in the same folders is refused.
-    refused = cli("confirm", *arguments, "--epochs", "20")
-    assert refused.status == 2
-    assert (
-        "was begun with training.epochs=15, now 20; type the same again, or move that folder away"
-        in refused.err
-    )
+    assert training.trained == [(2, 0), (2, 1)]
+    assert "2 trained before\n" in done.out
+    again = cli("confirm", *arguments)
+    assert (again.status, len(training.calls)) == (0, 2)
+    # Another schedule is another training, and has a table of its own.
+    longer = cli("confirm", *arguments, "--epochs", "20")
+    assert (longer.status, len(training.calls)) == (0, 6)
+    assert {config["training"]["epochs"] for _, _, config in training.calls[2:]} == {20}
 
 
 REMADE: dict[str, list[str]] = {
     "width": ["width=10"],
-    "block": ["c4=plain", "width=24", "c3=dilated"],
+    "block": ["c1=plain_residual", "width=24", "c3=dilated"],
     "weight decay": ["width=24", "c3=dilated", "training.weight_decay=0.1"],
     "augmentation": ["width=24", "c3=dilated", "augment.grayscale.p=0.5"],
 }
@@ -177,11 +184,18 @@ def test_a_study_made_again_under_its_name_is_not_confirmed_by_the_old_one(
     assert cli("confirm", study, "--top", "1", "--seeds", "1").status == 0
     config = compose(["epochs=10", *texts])
     OmegaConf.save(OmegaConf.create(config), "outputs/sweeps/s/1/.hydra/config.yaml")
-    done = cli("confirm", study, "--top", "1", "--seeds", "1")
-    assert (done.status, len(training.calls)) == (2, 1)
-    assert "done before" not in done.out
-    assert done.err.startswith("confirm: 'outputs/confirm/s/1-seed0' was begun with ")
-    assert done.err.endswith("; type the same again, or move that folder away\n")
+    assert cli("confirm", study, "--top", "1", "--seeds", "1").status == 0
+    assert len(training.calls) == 2
+    assert Experiment.from_dict(training.calls[1][2]).model == Experiment.from_dict(config).model
+
+
+def test_a_network_outside_its_limits_is_refused(study: str, training: Stub, cli: Cli) -> None:
+    config = compose(["epochs=10", "width=24", "c4=plain"])
+    OmegaConf.save(OmegaConf.create(config), "outputs/sweeps/s/1/.hydra/config.yaml")
+    done = cli("confirm", study, "--top", "1")
+    assert (done.status, training.calls) == (2, [])
+    assert done.err.startswith("study: trial 1 is outside the limits by now (")
+    assert done.err.endswith("); name others with --trial\n")
 
 
 def test_a_trial_is_not_joined_with_the_folder_of_another(study: str, training: Stub, cli: Cli) -> None:
@@ -195,12 +209,17 @@ def test_a_trial_is_not_joined_with_the_folder_of_another(study: str, training: 
 
 
 def test_a_failed_training_is_a_sentence(study: str, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
-    def failing(config: dict[str, Any], path: Path) -> Summary:
+    def failing(*_: Any, **__: Any) -> Summary:
         raise RuntimeError("out of memory\nmore")
 
-    monkeypatch.setattr(experiment, "run_config", failing)
-    done = cli("confirm", study)
-    assert (done.status, done.err) == (1, "a training failed (out of memory); the same command goes on\n")
+    monkeypatch.setattr(local, "run_config", failing)
+    stub = Stub(lambda _: 0.8)
+    for _ in range(2):  # what failed is tried again
+        done = cli("confirm", study)
+        assert (done.status, done.err) == (1, "a training failed (out of memory); the same command goes on\n")
+    monkeypatch.setattr(local, "run_config", stub)
+    assert cli("confirm", study).status == 0
+    assert len(stub.calls) == 9
 
 
 REFUSED = [
@@ -279,11 +298,10 @@ def test_a_real_sweep_is_confirmed_and_its_winner_runs(tmp_path: Path) -> None:
     done = type_command("confirm", *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "the synthetic data set never counts towards the target" in done.stdout
-    (summary,) = (tmp_path / "outputs/confirm/tiny").glob("*-seed0/summary.json")
-    content = json.loads(summary.read_text(encoding="utf-8"))
+    content = summary_of(tmp_path / "outputs/confirm/tiny/0")
     assert (content["split"]["train"], content["split"]["validation"]) == (6000, 0)
     again = type_command("confirm", *arguments, cwd=tmp_path)
-    assert "(done before)" in again.stdout
+    assert "1 trained before\n" in again.stdout
     words = (
         "--config-dir",
         "outputs/sweeps/tiny",
@@ -293,3 +311,45 @@ def test_a_real_sweep_is_confirmed_and_its_winner_runs(tmp_path: Path) -> None:
     )
     rerun = type_command("run", *words, cwd=tmp_path)
     assert rerun.returncode == 0, rerun.stderr
+
+
+@pytest.mark.slow
+def test_two_workers_share_a_confirmation_and_a_killed_one_costs_nothing(tmp_path: Path) -> None:
+    short = [text for text in TINY if text not in ("width=4", "epochs=2")]
+    swept = type_command("run", "-m", *short, "epochs=1", "width=3,4", "study=tiny", cwd=tmp_path)
+    assert swept.returncode == 0, swept.stderr
+    words = ("tiny", "--top", "2", "--seeds", "2", "--epochs", "2", "--workers", "2")
+    process = subprocess.Popen(
+        command("confirm", *words),
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_until(lambda: len(workers_of(tmp_path)) == 2)
+    os.kill(min(workers_of(tmp_path)), signal.SIGKILL)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert "study tiny-confirm: 4 points, folders in outputs/confirm/tiny\n" in out
+    done = trained_trials(tmp_path, name="tiny-confirm")
+    assert sorted((t.point["network"], t.point["seed"]) for t in done) == [
+        (n, s) for n in (0, 1) for s in (0, 1)
+    ]
+    for trial in done:
+        summary = summary_of(tmp_path / str(trial.folder))
+        assert trial.values == (summary["test_accuracy"],)
+        assert summary["epochs_done"] == 2
+    frame = load_runs(tmp_path / "outputs")
+    confirmed = frame[frame["source"] == "confirm"]
+    assert sorted(confirmed["status"].unique()) in (["completed"], ["completed", "continued"])
+    assert (confirmed["status"] == "completed").sum() == 4
+
+
+def workers_of(cwd: Path) -> set[int]:
+    """Processes that a trial of the confirmation was ever given to."""
+    try:
+        found = trials(cwd, name="tiny-confirm")
+    except KeyError:
+        return set()
+    return {int(t.worker.rsplit("-", 2)[1]) for t in found if t.worker}

@@ -13,10 +13,10 @@ from omegaconf import OmegaConf
 from optuna.distributions import IntDistribution
 from sweeping import STORAGE
 
-from cifar_arch import experiment
 from cifar_arch.compose import CONF, compose
 from cifar_arch.record import Status, Summary
 from cifar_arch.runfolder import RunFolder
+from cifar_arch.search import local
 from cifar_arch.search.options import DIRECTIONS
 from cifar_arch.search.storage import open_storage, quiet_optuna
 
@@ -70,16 +70,16 @@ def _add(
 
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> Trained:
-    """What is trained, by folder and config, in place of training it."""
+    """What is trained, by trial and seed and as a config, in place of training it."""
     calls: Trained = []
 
-    def run_config(config: dict[str, Any], path: Path) -> Summary:
-        calls.append((path.name, config))
+    def run_config(config: dict[str, Any], path: Path, *_: Any, progress: bool) -> Summary:
+        calls.append((f"{config['trial']['number']}-seed{config['seed']}", config))
         summary = Summary(status=Status.COMPLETED, test_accuracy=0.8, seconds=60.0, device="cpu")
         RunFolder(path).write_summary(summary)
         return summary
 
-    monkeypatch.setattr(experiment, "run_config", run_config)
+    monkeypatch.setattr(local, "run_config", run_config)
     return calls
 
 

@@ -14,6 +14,7 @@ from optuna.distributions import (
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from sweeping import finish_job, open_worker, search_config
 
+from cifar_arch.search.ask import total
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.composer import read_space
 from cifar_arch.search.space import Point, Space
@@ -89,7 +90,7 @@ def test_whatever_chooses_no_value_is_trained_twice(sampler: BaseSampler, tmp_pa
     assert stored <= WRITTEN  # in the dashboard and in trials_dataframe() as well
     # The same command with the whole space goes on with the rest.
     rest = open_worker(search_config(tmp_path, STEPPED), None, assess)
-    assert rest.asker.total() == 14
+    assert total(rest.shared.config, assess) == 14
     while job := rest.asker.ask():
         finish_job(rest, job, 0.5)
     assert rest.shared.counts()["trained"] == 14

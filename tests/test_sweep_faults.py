@@ -8,17 +8,12 @@ import signal
 import sqlite3
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from optuna.trial import TrialState
-from stub_sweep import curve
-from sweeping import epochs, start, sweep, trained_trials, trials, wait_until
-
-from cifar_arch.record import Status
-from cifar_arch.runfolder import RunFolder
+from sweeping import assert_whole, epochs, progressed, start, sweep, trained_trials, trials, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -29,39 +24,6 @@ GRID = (f"width={','.join(map(str, WIDTHS))}", "limits=none", "epochs=3", "prune
 def kill(process: "subprocess.Popen[str]", sent: int = signal.SIGKILL) -> None:
     os.killpg(process.pid, sent)
     process.communicate(timeout=60)
-
-
-def status(folder: RunFolder) -> Status | None:
-    summary = folder.read_summary()
-    return summary.status if summary else None
-
-
-def progressed(cwd: Path, count: int) -> Callable[[], bool]:
-    return lambda: (cwd / "epochs.log").exists() and len(epochs(cwd)) >= count
-
-
-def assert_whole(cwd: Path, widths: "range | list[int]" = WIDTHS) -> None:
-    """Every width trained to its end once, nothing lost, nothing left, results as if never stopped."""
-    found = trials(cwd)
-    assert [t.number for t in found] == list(range(len(found)))
-    assert not [t.number for t in found if not t.state.is_finished()]
-    done = [t for t in found if t.trained]
-    assert sorted(t.point["model.width"] for t in done) == sorted(widths)
-    for trial in done:
-        assert trial.state == TrialState.COMPLETE, trial
-        accuracies = curve(trial.params, 3)
-        assert (trial.values, list(trial.curve.values())) == ((accuracies[-1],), accuracies)
-        folder = RunFolder(cwd / str(trial.folder))
-        assert folder.path.name == str(trial.number)
-        assert len(folder.read_metrics()) == 3
-        assert status(folder) == Status.COMPLETED
-    trained_epochs = epochs(cwd)
-    for trial in done:  # after an epoch there is its checkpoint; no finished work is repeated
-        of_width = [epoch for _, width, epoch in trained_epochs if width == trial.point["model.width"]]
-        assert set(of_width) == {1, 2, 3}
-        assert of_width == sorted(of_width), "an epoch before the checkpoint was trained again"
-        last = [n for n, width, epoch in trained_epochs if width == trial.point["model.width"]]
-        assert last == sorted(last)
 
 
 def test_killed_twenty_times_a_sweep_loses_nothing(tmp_path: Path) -> None:
@@ -148,52 +110,6 @@ def test_a_shell_takes_over_from_a_killed_one(tmp_path: Path) -> None:
     _, err = second.communicate(timeout=300)
     assert (second.returncode, err) == (0, "")
     assert_whole(tmp_path)
-
-
-JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
-
-
-def test_a_killed_job_of_a_launcher_costs_nothing(tmp_path: Path) -> None:
-    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs --extra joblib")
-    done = sweep(*GRID, *JOBLIB, cwd=tmp_path, settings='{"seconds": 0.1, "faults": {"7": "die"}}')
-    assert done.returncode == 0, done.stderr
-    assert "interrupted, queued again" in done.stdout
-    assert "Traceback" not in done.stdout + done.stderr
-    assert_whole(tmp_path)
-
-
-def test_a_killed_sweep_with_jobs_elsewhere_is_resumed(tmp_path: Path) -> None:
-    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs --extra joblib")
-    process = start((*GRID, *JOBLIB), tmp_path, '{"seconds": 0.5}')
-    wait_until(progressed(tmp_path, 3))
-    os.kill(process.pid, signal.SIGKILL)  # its jobs live on for a while
-    done = sweep(*GRID, *JOBLIB, cwd=tmp_path, settings='{"seconds": 0.1}')
-    kill(process)  # its idle worker processes
-    assert done.returncode == 0, done.stderr
-    found = trials(tmp_path)
-    assert not [t for t in found if not t.state.is_finished()]
-    assert sorted(t.point["model.width"] for t in found if t.trained) == list(WIDTHS)
-
-
-def test_ctrl_c_ends_the_jobs_of_a_launcher_too(tmp_path: Path) -> None:
-    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs --extra joblib")
-    process = start((*GRID, *JOBLIB), tmp_path, '{"seconds": 0.5}')
-    wait_until(progressed(tmp_path, 3))
-    os.kill(process.pid, signal.SIGTERM)  # to the sweep alone, as kill does
-    out, _ = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "the same command goes on" in out
-    assert not [t for t in trials(tmp_path) if t.state == TrialState.RUNNING]
-    wait_until(lambda: not lives(process.pid), seconds=30)
-
-
-def lives(group: int) -> bool:
-    """Whether a process group has a member."""
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def test_a_trial_that_kills_its_worker_each_time_becomes_a_failure(tmp_path: Path) -> None:

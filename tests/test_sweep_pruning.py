@@ -34,10 +34,8 @@ def test_pruning(tmp_path: Path, pruner: str) -> None:
     assert best.state == TrialState.COMPLETE
 
 
-def test_pruning_with_jobs_in_other_processes(tmp_path: Path) -> None:
-    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs --extra joblib")
-    joblib = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
-    done = sweep("width=range(8,24)", *TYPED, *joblib, cwd=tmp_path, settings='{"seconds": 0.02}')
+def test_pruning_by_two_workers(tmp_path: Path) -> None:
+    done = sweep("width=range(8,24)", *TYPED, "workers=2", cwd=tmp_path, settings='{"seconds": 0.02}')
     assert done.returncode == 0, done.stderr
     states = [t.state for t in trained_trials(tmp_path)]
     assert states.count(TrialState.PRUNED) > 0

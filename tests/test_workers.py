@@ -17,22 +17,30 @@ def test_a_dead_worker_stays_dead(tmp_path: Path) -> None:
         from pathlib import Path
         from cifar_arch.search.workers import Workers
         workers = Workers(Path(sys.argv[1]))
+        workers.join()
         print(workers.me, flush=True)
         os.kill(os.getpid(), 9)
     """
     words = [sys.executable, "-c", code, str(tmp_path)]
     killed = subprocess.run(words, env=environment(), capture_output=True, text=True, check=False)
-    me = Workers(tmp_path)
+    me = joined(tmp_path)
     assert [me.dead(killed.stdout.strip()) for _ in range(3)] == [True, True, True]
     assert (me.dead(me.me), me.dead("elsewhere-1-abc"), me.others()) == (False, None, 1)
 
 
+def joined(folder: Path) -> Workers:
+    workers = Workers(folder)
+    workers.join()
+    return workers
+
+
 def test_the_workers_of_a_host_share_its_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "6")
-    first = Workers(tmp_path)
-    assert (first.threads(), first.threads(at_once=2), first.threads(at_once=99)) == (6, 3, 1)
-    second = Workers(tmp_path)
-    assert (first.threads(), second.threads(), second.threads(at_once=2)) == (3, 3, 1)
+    watching = Workers(tmp_path)  # works on nothing itself
+    first = joined(tmp_path)
+    assert (first.threads(), first.others(), watching.others()) == (6, 0, 1)
+    second = joined(tmp_path)
+    assert (first.threads(), second.threads(), first.others()) == (3, 3, 1)
     second.leave()
     assert first.threads() == 6
     (tmp_path / f"{first.me.partition('-')[0]}-1-killed.lock").touch()  # its process is no more
@@ -41,9 +49,19 @@ def test_the_workers_of_a_host_share_its_cores(tmp_path: Path, monkeypatch: pyte
     first.leave()
 
 
+def test_a_job_of_slurm_shares_its_own_cores_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "6")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    both = [joined(tmp_path), joined(tmp_path)]
+    monkeypatch.setenv("SLURM_JOB_ID", "8")
+    assert [workers.threads() for workers in (*both, joined(tmp_path))] == [3, 3, 6]
+
+
 THREADS: dict[str, tuple[tuple[str, ...], int]] = {
     "one after the other": ((), 6),
-    "two at once": (("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"), 3),
+    "two workers": (("workers=2",), 3),
+    "of joblib": (("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"), 3),
     "as typed": (("training.threads=2",), 2),
 }
 

@@ -12,7 +12,7 @@ MARKS = {str(p) for p in (_RUN.summary, _RUN.architecture, _RUN.metrics, _RUN.lo
     ".hydra",
     "checkpoints",
 }
-OURS = {"report", "artifacts", "experiment"}  # folders beside runs that hold none
+OURS = {"report", "artifacts", "experiment", "workers"}  # folders beside runs that hold none
 SWEEP = OURS | {"rejected.csv"}  # what the folder of a sweep may hold, also before its first run
 
 Stamp = tuple[int, int]  # of summary.json: time in ns and size

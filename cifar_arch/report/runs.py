@@ -110,14 +110,16 @@ def _continued(frame: pd.DataFrame) -> pd.DataFrame:
     """
     began = functools.cache(lambda folder: _decisive(RunFolder(folder)))
     interrupted = (frame["status"] == Status.FAILED) & (frame["reason"] == INTERRUPTED)
-    stopped = (
-        (frame["source"] == "sweeps") & (interrupted | (frame["status"] == RUNNING)) & frame["trial"].notna()
-    )
-    for place, study, trial, folder in frame.loc[stopped, ["study", "trial", "folder"]].itertuples():
-        later = frame[(frame["study"] == study) & (frame["source"] == "sweeps") & (frame["trial"] > trial)]
-        for other, number in later[["folder", "trial"]].itertuples(index=False):
+    # Of trials, in a sweep and in `confirm`.
+    numbers = frame["folder"].map(lambda folder: _number(folder.rpartition("/")[2]))
+    searched = frame["source"].isin(("sweeps", "confirm")) & numbers.notna()
+    stopped = searched & (interrupted | (frame["status"] == RUNNING))
+    for place, source, study, folder in frame.loc[stopped, ["source", "study", "folder"]].itertuples():
+        same = searched & (frame["source"] == source) & (frame["study"] == study)
+        later = same & (numbers > numbers[place])
+        for other, number in zip(frame.loc[later, "folder"], numbers[later], strict=True):
             if began(folder) and began(folder) == began(other):
-                frame.loc[place, ["status", "reason"]] = [CONTINUED, f"trial {number} went on from it"]
+                frame.loc[place, ["status", "reason"]] = [CONTINUED, f"trial {number:.0f} went on from it"]
                 break
     return frame
 

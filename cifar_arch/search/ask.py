@@ -11,7 +11,7 @@ from optuna.trial import Trial, TrialState
 from cifar_arch.schema import ConfigError
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.space import Point, identity, typed
-from cifar_arch.search.study import SharedStudy
+from cifar_arch.search.study import SearchConfig, SharedStudy
 from cifar_arch.search.tell import Teller
 from cifar_arch.search.trial import (
     Role,
@@ -38,6 +38,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     continues: Path | None
 
 
+def total(config: SearchConfig, assess: Assess) -> int | None:
+    """How many trials will have been trained at the end, where that can be told beforehand."""
+    if config.n_trials is not None or not config.space.enumerable():
+        return config.n_trials
+    candidates = (assess(point) for point in config.space.points())
+    return len({c.key for c in candidates if not c.violations})
+
+
 class Asker:
     """The next jobs of a shared study, chosen by a sampler or point by point."""
 
@@ -56,14 +64,6 @@ class Asker:
         self.sampler = make_sampler(len(shared.trials()) + 1009 * shared.workers.others())
         self.random_start = random_start(self.sampler)
         shared.study.sampler = StudySampler(self.sampler, shared.study)
-
-    def total(self) -> int | None:
-        """How many trials will have been trained at the end, where that can be told beforehand."""
-        config = self.shared.config
-        if config.n_trials is not None or not config.space.enumerable():
-            return config.n_trials
-        candidates = (self.assess(point) for point in config.space.points())
-        return len({c.key for c in candidates if not c.violations})
 
     def ask(self) -> Job | None:
         """The next candidate to train; None when the total is reached or nothing new is left.
@@ -115,13 +115,14 @@ class Asker:
         return self.shared.study.ask(config.space.distributions)
 
     def _first_untried(self, feasible: bool) -> Point | None:
+        by_key = self.shared.config.by_key
         trials = [t for t in self.shared.trials() if t.role not in (Role.REQUEUED, Role.ABANDONED)]
-        tried = {identity(t.point) for t in trials}
-        known = {t.key for t in trials}
+        tried = set() if by_key else {identity(t.point) for t in trials}
+        known = {t.key for t in trials if not (by_key and t.state == TrialState.FAIL)}
         for point in self.shared.config.space.points():
             if identity(point) in tried:
                 continue
-            if feasible:
+            if feasible or by_key:
                 candidate = self.assess(point)
                 if candidate.violations or candidate.key in known:
                     continue
@@ -147,6 +148,8 @@ class Asker:
         """Answers a trial from its equal, or drops it where that is not finished or failed."""
         others = (t for t in self.shared.trials() if t.key == candidate.key and t.number != trial.number)
         equal = [t for t in others if t.trained or not t.state.is_finished()]
+        if self.shared.config.by_key:
+            equal = [t for t in equal if t.state != TrialState.FAIL]
         if not equal:
             return None
         done = next((t for t in equal if t.state in (TrialState.COMPLETE, TrialState.PRUNED)), None)

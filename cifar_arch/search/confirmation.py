@@ -1,27 +1,37 @@
-"""The best trials of a finished study, and their configs for a last training on all images."""
+"""The best trials of a study, trained once more on all images: a sweep over (network, seed)."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import optuna
 from omegaconf import DictConfig, OmegaConf
+from optuna.distributions import IntDistribution
+from optuna.samplers import RandomSampler
+from optuna.trial import TrialState
 
 from cifar_arch.compose import plain
 from cifar_arch.provenance import masked
 from cifar_arch.recipe import Recipe
 from cifar_arch.runfolder import RunFolder, atomic
 from cifar_arch.saved_config import saved_config
-from cifar_arch.schema import ConfigError
-from cifar_arch.search.candidate import candidate
+from cifar_arch.schema import ConfigError, SearchStopped
+from cifar_arch.search.ask import Job
+from cifar_arch.search.candidate import Candidate, candidate
 from cifar_arch.search.composer import best_config
 from cifar_arch.search.console import target_lines
+from cifar_arch.search.local import train_here
 from cifar_arch.search.options import target_accuracy
+from cifar_arch.search.processes import WorkerCommand, end_with_parent
 from cifar_arch.search.ranking import Configuration, Ranking, ranked
+from cifar_arch.search.space import Point, Space
 from cifar_arch.search.storage import open_storage, quiet_optuna, sqlite_file
+from cifar_arch.search.study import SearchConfig, SharedStudy
+from cifar_arch.search.supervisor import Supervisor
 from cifar_arch.search.trial import TrialRecord
+from cifar_arch.search.worker import Worker
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +48,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     def config(self, epochs: int | None, seed: int) -> dict[str, Any]:
         """The plain config that trains it on all training images and reads the test set."""
         changed = full_schedule(self.composed, epochs)
-        changed.update(seed=seed, read_test=True)
+        changed.update(seed=seed, read_test=True, trial={"number": self.number})
         return plain(changed)
 
 
@@ -173,6 +183,94 @@ def _choices(settings: Path) -> dict[str, Any]:
         raise ConfigError(f"study: {str(settings)!r} is not what Hydra wrote ({reason})") from error
 
 
+class Seeds(Space):
+    """Every chosen network, by the number of its trial, with every seed.
+
+    The ranges are the widest, so that another choice can join the same study.
+    """
+
+    def __init__(self, numbers: Sequence[int], seeds: int):
+        super().__init__({"network": IntDistribution(0, 2**31), "seed": IntDistribution(0, 2**31)})
+        self.numbers, self.seeds = numbers, seeds
+
+    def size(self) -> int:
+        return len(self.numbers) * self.seeds
+
+    def points(self) -> Iterator[Point]:
+        for number in self.numbers:
+            yield from ({"network": number, "seed": seed} for seed in range(self.seeds))
+
+
+class Confirmation:
+    """The training of chosen networks with `seeds` seeds each, in a study of its own, `<study>-confirm`.
+
+    Raises ConfigError for a network outside its limits.
+    """
+
+    def __init__(self, choices: Sequence[Choice], wanted: Wanted, seeds: int, folder: Path):
+        self.choices = {choice.number: choice for choice in choices}
+        self.epochs = wanted.epochs
+        for choice in choices:
+            if broken := candidate(choice.config(self.epochs, 0)).violations:
+                raise ConfigError(
+                    f"study: trial {choice.number} is outside the limits by now ({broken[0].message}); "
+                    "name others with --trial"
+                )
+        self.search = SearchConfig(
+            name=f"{wanted.study}-confirm",
+            storage=wanted.storage,
+            folder=folder / wanted.study,
+            space=Seeds(list(self.choices), seeds),
+            objectives=("test_accuracy",),
+            n_trials=None,
+            exhaustive=True,
+            fingerprint={"confirms": wanted.study},
+            by_key=True,
+        )
+
+    def work(self, session: str | None = None) -> SharedStudy:
+        """The study once everything is trained, by this process or by others that do the same.
+
+        Raises SearchStopped when a training fails; the same again tries it once more.
+        """
+        if session:
+            end_with_parent()
+        # The sampler is never asked, for the study goes point by point.
+        with Worker(self.search, RandomSampler, self._assess, session=session) as worker:
+            worker.work(lambda job: self._train(job, worker.shared))
+        return worker.shared
+
+    def supervise(self, workers: int) -> SharedStudy:
+        """The same by workers in processes of their own."""
+        shared = SharedStudy(self.search)
+        command = WorkerCommand.typed(self.search.folder / "workers", "--worker=")
+        Supervisor(shared, command, WorkerCommand.run_here, workers).supervise(self.search.space.size())
+        return shared
+
+    def results(self, shared: SharedStudy) -> Iterator[tuple[Choice, list[TrialRecord]]]:
+        """Each network with its trials by seed."""
+        complete = {t.key: t for t in shared.trials(TrialState.COMPLETE) if t.trained}
+        points = list(self.search.space.points())
+        for number, choice in self.choices.items():
+            yield choice, [complete[self._assess(p).key] for p in points if p["network"] == number]
+
+    def _config(self, point: Point) -> dict[str, Any]:
+        return self.choices[point["network"]].config(self.epochs, point["seed"])
+
+    def _assess(self, point: Point) -> Candidate:
+        return candidate(self._config(point))
+
+    def _train(self, job: Job, shared: SharedStudy) -> None:
+        folder, config = RunFolder(job.folder), self._config(job.point)
+        with atomic(folder.config) as temporary:  # what `training.resume` and `evaluate` read
+            OmegaConf.save(OmegaConf.create(config), temporary)
+        try:
+            train_here(config, folder, shared)
+        except Exception as error:
+            text = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise SearchStopped(f"a training failed ({text})") from error
+
+
 def write_winner(choice: Choice, epochs: int | None) -> Path:
     """Writes experiment/winner.yaml beside the sweep's best.yaml and returns its path."""
     path = choice.folder.parent / "experiment" / "winner.yaml"
@@ -180,9 +278,3 @@ def write_winner(choice: Choice, epochs: int | None) -> Path:
         whole = full_schedule(choice.composed, epochs)
         temporary.write_text(best_config(whole, path, pin_seed=not choice.seeded), encoding="utf-8")
     return path
-
-
-def save_config(folder: RunFolder, config: dict[str, Any]) -> None:
-    """What `training.resume` reads."""
-    with atomic(folder.config) as temporary:
-        OmegaConf.save(OmegaConf.create(config), temporary)

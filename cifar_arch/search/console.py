@@ -10,7 +10,6 @@ from optuna.trial import TrialState
 from tqdm import tqdm
 
 from cifar_arch.provenance import masked
-from cifar_arch.search.ask import Job
 from cifar_arch.search.ranking import Ranking
 from cifar_arch.search.space import typed
 from cifar_arch.search.storage import sqlite_url
@@ -42,6 +41,7 @@ class Console:
         self.progress = progress
         self.start = time.monotonic()
         self.before = shared.counts()["trained"]
+        self.told = {t.number for t in shared.trials() if t.state.is_finished()}  # by `follow`
         self.total = total and max(total, self.before)  # n_trials may be less than before
         self.bar = tqdm(
             total=self.total,
@@ -61,10 +61,20 @@ class Console:
             with self.bar.external_write_mode(file=sys.stdout):
                 print(f"{done:3}{of}  {line}  {self._left(done)}".rstrip(), flush=True)
 
-    def refresh(self, jobs: Sequence[Job]) -> None:
-        """Shows what is running now: the last epoch of each job, from its folder."""
+    def follow(self) -> None:
+        """Prints a line about each trial that any worker has finished since, and shows what is running."""
+        trials = self.shared.trials()
+        for trial in trials:
+            if trial.state.is_finished() and trial.number not in self.told:
+                self.told.add(trial.number)
+                if trial.role in (None, Role.REQUEUED):
+                    self.finished(trial)
+        self.refresh([t.number for t in trials if t.state == TrialState.RUNNING])
+
+    def refresh(self, running: Sequence[int]) -> None:
+        """Shows what is running now: the last epoch of each trial, from its folder."""
         if not self.bar.disable:
-            self._update(jobs)
+            self._update(running)
             self.bar.refresh()
 
     def close(self) -> None:
@@ -76,9 +86,9 @@ class Console:
         seconds = (time.monotonic() - self.start) / (done - self.before) * (self.total - done)
         return f"about {seconds / 60:.1f} min left"
 
-    def _update(self, jobs: Sequence[Job]) -> None:
+    def _update(self, trials: Sequence[int]) -> None:
         counts = self.shared.counts()
-        running = [f"trial {job.number} epoch {len(self.shared.history(job.number))}" for job in jobs]
+        running = [f"trial {number} epoch {len(self.shared.history(number))}" for number in trials]
         others = [f"{counts[name]} {name}" for name in ("rejected", "pruned", "failed")]
         # Where the line is too long, the last of these are left out first.
         wanted = [*running[:1], self._left(counts["trained"]), _best_line(self.shared), *running[1:], *others]
@@ -105,7 +115,7 @@ def fitting(parts: Sequence[str], wanted: Sequence[str], room: int) -> list[str]
 
 def _best_line(shared: SharedStudy) -> str:
     values = [t.values[0] for t in shared.trained_trials() if t.values]
-    return f"best {max(values):.2%}" if values and shared.config.objectives[0] == "accuracy" else ""
+    return f"best {max(values):.2%}" if values and shared.config.objectives[0].endswith("accuracy") else ""
 
 
 def _result_line(shared: SharedStudy, trial: TrialRecord) -> str:
@@ -114,7 +124,7 @@ def _result_line(shared: SharedStudy, trial: TrialRecord) -> str:
         text = "interrupted, queued again"
     elif trial.state == TrialState.COMPLETE:
         pairs = zip(shared.config.objectives, trial.values, strict=True)
-        text = "  ".join(f"{n} {v:.2%}" if n == "accuracy" else f"{n} {v:,.0f}" for n, v in pairs)
+        text = "  ".join(f"{n} {v:.2%}" if n.endswith("accuracy") else f"{n} {v:,.0f}" for n, v in pairs)
     elif trial.state == TrialState.PRUNED:
         text = str(trial.reason)
     else:

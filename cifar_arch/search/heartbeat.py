@@ -1,21 +1,26 @@
-"""The heartbeat of running trials, by which other hosts know that their worker is alive."""
+"""The heartbeat of a running trial, by which other hosts know that its worker is alive."""
 
+import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from cifar_arch.search.ask import Job
+from cifar_arch.search.processes import interrupt
+from cifar_arch.search.session import Session
 from cifar_arch.search.storage import HEARTBEAT
 from cifar_arch.search.study import SharedStudy
 
 
 class Heartbeat:
-    """Beats for jobs while it is entered, from a thread of its own: an epoch may outlast any grace period.
+    """Beats for a job while it is entered, from a thread of its own: an epoch may outlast any grace period.
 
-    The same thread calls `refresh` every other second.
+    The same thread calls `refresh` every other second. It interrupts the training when the session ends, or
+    when the trial was given to another worker, for its host had been asleep: then `given_away` is true.
     """
 
-    def __init__(self, shared: SharedStudy, jobs: Sequence[Job], refresh: Callable[[], None]):
-        self.shared, self.jobs, self.refresh = shared, jobs, refresh
+    def __init__(self, shared: SharedStudy, job: Job, session: Session | None, refresh: Callable[[], None]):
+        self.shared, self.job, self.session, self.refresh = shared, job, session, refresh
+        self.given_away = False
         self.done = threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
 
@@ -31,10 +36,21 @@ class Heartbeat:
         while not self.done.wait(1.0):
             ticks += 1
             try:
+                if ticks % 2 == 0 and self._is_over():
+                    return
                 if ticks % HEARTBEAT == 0:
-                    for job in self.jobs:
-                        self.shared.beat(job.trial_id)
+                    self.shared.beat(self.job.trial_id)
                 if ticks % 2 == 0:
                     self.refresh()
             except Exception:  # a storage that is busy now will answer the next beat
                 continue
+
+    def _is_over(self) -> bool:
+        if self.session and self.session.ended():
+            interrupt()
+        elif self.shared.storage.get_trial(self.job.trial_id).state.is_finished():
+            self.given_away = True
+            interrupt(signal.SIGINT)  # which, unlike SIGTERM, does not end the worker
+        else:
+            return False
+        return True

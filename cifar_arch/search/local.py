@@ -4,7 +4,7 @@ import functools
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.pruners import BasePruner, MedianPruner
 from optuna.samplers import BaseSampler, TPESampler
 
-from cifar_arch.experiment import Experiment, run_config
+from cifar_arch.experiment import Experiment, OnEpoch, run_config
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError, SearchStopped, checked
 from cifar_arch.search.ask import Job
@@ -71,7 +71,7 @@ def search(
     wanted = _search_config(points, options, plugins, Path(outputs))
     target = target_accuracy(points.first(), prefer)
     with Worker(wanted, lambda moved_on: sampler(seed=(options.seed + moved_on) % 2**32), points) as worker:
-        worker.work(lambda jobs: _train(points, worker.shared, made_pruner, jobs), progress=progress)
+        worker.work(lambda job: _train(points, worker.shared, made_pruner, job), progress=progress)
     ranking = ranked(worker.shared.trials(), wanted.objectives, prefer, target)
     if ranking is None:
         raise SearchStopped(f"no trial was completed; look at run.log in the folders in {wanted.folder}")
@@ -155,19 +155,26 @@ def _described(sampler: Any) -> str:
     return str(getattr(sampler, "__qualname__", type(sampler).__qualname__))
 
 
-def _train(points: _Points, shared: SharedStudy, pruner: BasePruner, jobs: Sequence[Job]) -> None:
-    for job in jobs:
-        config = points.config_at(job.point)
-        recipe = Experiment.from_dict(config).training
-        if recipe.threads == "auto":
-            config = with_value(config, "training.threads", shared.workers.threads())
-        wanted = shared.config
-        callback = PruningCallback(wanted.storage, wanted.name, job.trial_id, pruner, recipe.epochs)
-        with _logged_to(RunFolder(job.folder).log):
-            try:
-                run_config(config, job.folder, callback, progress=False)
-            except Exception:  # its summary.json has the reason
-                log.debug("the run ended here", exc_info=True)
+def _train(points: _Points, shared: SharedStudy, pruner: BasePruner, job: Job) -> None:
+    config = points.config_at(job.point)
+    epochs = Experiment.from_dict(config).training.epochs
+    callback = PruningCallback(shared.config.storage, shared.config.name, job.trial_id, pruner, epochs)
+    with suppress(Exception):  # its summary.json has the reason, and its log the traceback
+        train_here(config, RunFolder(job.folder), shared, callback)
+
+
+def train_here(
+    config: dict[str, Any], folder: RunFolder, shared: SharedStudy, callback: OnEpoch | None = None
+) -> None:
+    """Runs a trial in this process, on its share of the cores; what it says goes to its log alone."""
+    if config["training"].get("threads", "auto") == "auto":
+        config = with_value(config, "training.threads", shared.workers.threads())
+    with _logged_to(folder.log):
+        try:
+            run_config(config, folder.path, callback, progress=False)
+        except Exception:
+            log.debug("the run ended here", exc_info=True)
+            raise
 
 
 @contextmanager

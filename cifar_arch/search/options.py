@@ -16,6 +16,7 @@ from cifar_arch.search.space import Space
 
 DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
     "accuracy": "maximize",
+    "test_accuracy": "maximize",  # of `confirm` alone
     "params": "minimize",
     "macs": "minimize",
 }
@@ -30,6 +31,8 @@ class Options(Strict, frozen=True, kw_only=True):
     objectives: tuple[Literal["accuracy", "params", "macs"], ...] = ("accuracy",)
     prefer: Literal["accuracy", "smallest"] = "accuracy"
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
+    workers: Annotated[int, Meta(ge=1)] | None = None  # None: as many as the launcher runs at once
+    gpus: tuple[Annotated[int, Meta(ge=0)], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.objectives or len(set(self.objectives)) != len(self.objectives):
@@ -76,7 +79,6 @@ class SweeperOptions(Strict, frozen=True, kw_only=True):
 
     max_failure_rate: Annotated[float, Meta(ge=0, le=1)] = 0.5  # of the trained trials, from the fourth on
     max_rejections: Annotated[int, Meta(ge=1)] = 300  # in a row
-    n_jobs: Annotated[int, Meta(ge=1)] | None = None  # launched at once; None: as the launcher says
 
     @classmethod
     def from_dict(cls, sweeper: Mapping[str, Any]) -> "SweeperOptions":

@@ -39,6 +39,7 @@ class SearchConfig(msgspec.Struct, frozen=True, kw_only=True):
     exhaustive: bool  # point by point instead of by a sampler
     fingerprint: dict[str, Any]
     max_rejections: int = 300  # in a row
+    by_key: bool = False  # whether a point counts as tried by what it means now, and did not fail
 
 
 class SharedStudy:

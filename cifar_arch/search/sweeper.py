@@ -1,14 +1,13 @@
-"""Hydra's sweeper plugin: reads the space and the options, works on the study, launches its jobs."""
+"""Hydra's sweeper plugin: reads the space and the options, works on the study or starts workers that do."""
 
-import contextlib
-import logging
-import os
+import functools
 import sys
-from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
@@ -18,10 +17,10 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler
 
 from cifar_arch.compose import anchored, explaining, plain
+from cifar_arch.device import cores
 from cifar_arch.runfolder import atomic
 from cifar_arch.schema import ConfigError, SearchStopped, checked
-from cifar_arch.search.ask import Job
-from cifar_arch.search.candidate import Candidate
+from cifar_arch.search.ask import Job, total
 from cifar_arch.search.composer import Composer, assessed, best_config, read_space
 from cifar_arch.search.console import done_line, next_steps, target_lines
 from cifar_arch.search.options import (
@@ -32,19 +31,22 @@ from cifar_arch.search.options import (
     takes_every_point,
     target_accuracy,
 )
+from cifar_arch.search.processes import WorkerCommand, end_with_parent
 from cifar_arch.search.ranking import Ranking, ranked
-from cifar_arch.search.space import Point, Space, overrides
+from cifar_arch.search.space import Space, overrides
 from cifar_arch.search.storage import quiet_optuna
 from cifar_arch.search.study import SearchConfig, SharedStudy
+from cifar_arch.search.supervisor import Supervisor
 from cifar_arch.search.worker import Worker
 from cifar_arch.terminal import one_line
-
-log = logging.getLogger(__name__)
 
 SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
 PRUNERS = ("optuna.pruners.*",)
 # As in conf/config.yaml: a trial's folder is derived from the study's name, which the sweeper chooses.
 FOLDERS = {"dir": "${outputs}/sweeps/${study}", "subdir": "${trial.number}"}
+
+# What a launcher runs leaves nothing of its own: the worker has its log, and each trial its folder.
+WORKER_JOB = ("hydra.sweep.subdir=workers", "hydra.output_subdir=null", "hydra/job_logging=none")
 
 
 class ArchitectureSweeper(OptunaSweeperImpl):
@@ -62,6 +64,7 @@ class ArchitectureSweeper(OptunaSweeperImpl):
         self.pruner = pruner  # used by the jobs, see app.py
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.task_function = task_function
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
         quiet_optuna()
 
@@ -82,22 +85,25 @@ class ArchitectureSweeper(OptunaSweeperImpl):
                 "read_test: a sweep chooses by validation images alone, got true; "
                 "type python -m cifar_arch.confirm STUDY after it"
             )
+        fixed = [text for text in fixed if not text.startswith("trial.worker=")]
         composer = self._composer(space, fixed)
-
-        def assess(point: Point) -> Candidate:
-            return assessed(composer, point)
-
         for point in space.each_value():  # a mistake anywhere is told before anything is trained
-            assess(point)
+            assessed(composer, point)
         first = composer(next(space.each_value()))
         target = target_accuracy(first, options.prefer)
         search = self._search_config(
             options, numbers.max_rejections, space, composer, Path(config["outputs"], "sweeps")
         )
         self._check_plugins(options)
-        with Worker(search, lambda moved_on: self._sampler(options.seed + moved_on), assess) as worker:
-            self._work(worker, fixed, numbers)
-        _finish(worker.shared, composer, options.prefer, target)
+        if mark := config["trial"]["worker"]:
+            self._work(search, composer, options, numbers, session=str(mark).partition("-")[0])
+            return
+        try:
+            shared = self._run_workers(search, composer, options, numbers)
+        except KeyboardInterrupt:
+            print(f"\nstopped; the same command goes on with study {search.name}", flush=True)
+            raise
+        _finish(shared, composer, options.prefer, target)
 
     def _config(self) -> dict[str, Any]:
         """The plain config. Raises ConfigError for trial folders that are not ours to place."""
@@ -113,19 +119,51 @@ class ArchitectureSweeper(OptunaSweeperImpl):
         # A trial changes the folder of the whole process, in which this thread goes on.
         return anchored(config, Path.cwd()) if self.config.hydra.job.chdir else config
 
-    def _work(self, worker: Worker, fixed: list[str], numbers: SweeperOptions) -> None:
-        search = worker.shared.config
-        try:
-            with flag_override(self.config.hydra, "readonly", False):
-                self.config.hydra.sweep.dir = str(search.folder)
+    def _run_workers(
+        self, search: SearchConfig, composer: Composer, options: Options, numbers: SweeperOptions
+    ) -> SharedStudy:
+        """The study once its total is reached: by this process, or by workers that it starts."""
+        count = self._count(options)
+        if count == 1 and self._launches_here():
+            return self._work(search, composer, options, numbers)
+        shared = SharedStudy(search)
+        command = WorkerCommand.typed(search.folder / "workers", "trial.worker=", options.gpus)
+        if self._launches_here():
+            start = WorkerCommand.run_here
+        else:
+            start = functools.partial(self._launch_workers, composer.fixed, search.name)
+        Supervisor(shared, command, start, count).supervise(
+            total(search, functools.partial(assessed, composer))
+        )
+        return shared
+
+    def _work(
+        self,
+        search: SearchConfig,
+        composer: Composer,
+        options: Options,
+        numbers: SweeperOptions,
+        session: str | None = None,
+    ) -> SharedStudy:
+        """Works in this process; in a `session` as one of the workers that another process started."""
+        if session:
+            end_with_parent()
+        with flag_override(self.config.hydra, "readonly", False):
+            self.config.hydra.sweep.dir = str(search.folder)
+        launcher = BasicLauncher()
+        launcher.setup(hydra_context=self.hydra_context, task_function=self.task_function, config=self.config)
+        worker = Worker(
+            search,
+            lambda moved_on: self._sampler(options.seed + moved_on),
+            functools.partial(assessed, composer),
+            session=session,
+        )
+        with worker:
             worker.work(
-                lambda jobs: self._launch(worker.shared, fixed, jobs),
-                at_once=self._at_once(numbers.n_jobs),
+                lambda job: self._train(launcher, worker.shared, composer.fixed, job),
                 max_failure_rate=numbers.max_failure_rate,
             )
-        except KeyboardInterrupt:
-            print(f"\nstopped; the same command goes on with study {search.name}", flush=True)
-            raise
+        return worker.shared
 
     def _composer(self, space: Space, fixed: list[str]) -> Composer:
         def load(chosen: list[str]) -> DictConfig:
@@ -180,35 +218,41 @@ class ArchitectureSweeper(OptunaSweeperImpl):
         sampler: BaseSampler = _made("sampler", self.sampler, SAMPLERS, seed=seed % 2**32)
         return sampler
 
-    def _at_once(self, n_jobs: int | None) -> int:
-        launcher = self.config.hydra.launcher.get("n_jobs", 1) or 1
-        return n_jobs or (launcher if launcher > 0 else os.cpu_count() or 1)
+    def _launches_here(self) -> bool:
+        return bool(self.config.hydra.runtime.choices["hydra/launcher"] == "basic")
 
-    def _threads(self, shared: SharedStudy, at_once: int) -> list[str]:
-        """The override that shares the cores of this host, where the jobs run here and none was typed."""
-        elsewhere = self.config.hydra.runtime.choices["hydra/launcher"] not in ("basic", "joblib")
-        if elsewhere or self.config.training.threads != "auto":
-            return []
-        return [f"training.threads={shared.workers.threads(at_once)}"]
+    def _count(self, options: Options) -> int:
+        """The number of workers: as typed, or as many as the launcher runs at once."""
+        jobs = self.config.hydra.launcher.get("n_jobs") or 1
+        return options.workers or (jobs if jobs > 0 else cores())
 
-    def _launch(self, shared: SharedStudy, fixed: list[str], jobs: Sequence[Job]) -> None:
-        threads = self._threads(shared, len(jobs))
-        commands = [_command(shared.config, [*fixed, *threads], job) for job in jobs]
+    def _launch_workers(self, fixed: list[str], study: str, command: WorkerCommand, count: int) -> None:
+        """Starts workers by Hydra's launcher, wherever that starts things, and waits for their end."""
+        context, job = self.hydra_context, functools.partial(_worker_job, command)
+        roomy = self.config.copy()
+        if "n_jobs" in roomy.hydra.launcher:  # joblib would have some of them wait until others have ended
+            with flag_override(roomy.hydra, "readonly", False):
+                roomy.hydra.launcher.n_jobs = count
+        launcher = Plugins.instance().instantiate_launcher(context, job, roomy)
+        # Hydra compares this config with that of each job.
+        launcher.setup(hydra_context=context, task_function=job, config=self.config)
+        launcher.launch([[*fixed, f"study={study}", *WORKER_JOB]] * count, initial_job_idx=0)
+
+    def _train(self, launcher: BasicLauncher, shared: SharedStudy, fixed: list[str], job: Job) -> None:
+        threads = []
+        if self.config.training.threads == "auto":
+            threads = [f"training.threads={shared.workers.threads()}"]
         try:
-            self.launcher.launch(commands, initial_job_idx=jobs[0].number)
-        except Exception as error:
-            told = one_line(str(error))
-            if (
-                self.config.hydra.runtime.choices["hydra/launcher"] == "basic"
-            ):  # here: what a job raises is kept
-                raise ConfigError(f"hydra: no trial can be started with this config ({told})") from error
-            # A killed worker process makes the launcher raise for its whole batch. The result of each
-            # trial is in its own summary.json.
-            log.warning("the launcher failed (%s); each trial is settled by its own files", told)
-            log.debug("the launcher failed", exc_info=True)
-        except KeyboardInterrupt:
-            _stop_children()
-            raise
+            launcher.launch([_command(shared.config, [*fixed, *threads], job)], initial_job_idx=job.number)
+        except Exception as error:  # what a job raises is kept: this came before it
+            raise ConfigError(
+                f"hydra: no trial can be started with this config ({one_line(str(error))})"
+            ) from error
+
+
+def _worker_job(command: WorkerCommand, _: DictConfig) -> int:
+    """What a launcher runs; its exit status says nothing, for the study does."""
+    return command.run(HydraConfig.get().job.num)
 
 
 def _made(kind: str, node: DictConfig, allowed: tuple[str, ...], **more: Any) -> Any:
@@ -257,14 +301,6 @@ def _command(search: SearchConfig, fixed: list[str], job: Job) -> list[str]:
         f"trial.number={job.number}",
         f"trial.id={job.trial_id}",
     ]
-
-
-def _stop_children() -> None:
-    """Leaves no worker process of joblib behind."""
-    with contextlib.suppress(ImportError):
-        from joblib.externals.loky import get_reusable_executor
-
-        get_reusable_executor().shutdown(wait=False, kill_workers=True)
 
 
 def register() -> None:

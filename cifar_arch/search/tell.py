@@ -166,5 +166,10 @@ def _summary(folder: RunFolder) -> Summary | None:
 
 
 def _result(summary: Summary, objective: str) -> float | None:
-    results = {"accuracy": summary.val_accuracy, "params": summary.params, "macs": summary.macs}
+    results = {
+        "accuracy": summary.val_accuracy,
+        "test_accuracy": summary.test_accuracy,
+        "params": summary.params,
+        "macs": summary.macs,
+    }
     return results[objective]

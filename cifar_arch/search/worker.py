@@ -2,26 +2,40 @@
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import nullcontext
 
 from optuna.samplers import BaseSampler
 
 from cifar_arch.runfolder import RunFolder, atomic
-from cifar_arch.search.ask import Asker, Assess, Job
+from cifar_arch.search.ask import Asker, Assess, Job, total
 from cifar_arch.search.console import Console, announce
 from cifar_arch.search.heartbeat import Heartbeat
+from cifar_arch.search.session import Session
 from cifar_arch.search.stopping import stop_if_hopeless
 from cifar_arch.search.study import SearchConfig, SharedStudy
 from cifar_arch.search.tell import Teller
 
 
 class Worker:
-    """This process at work on a shared study; gives back what it did not finish when it is left."""
+    """This process at work on a shared study; gives back what it did not finish when it is left.
 
-    def __init__(self, config: SearchConfig, make_sampler: Callable[[int], BaseSampler], assess: Assess):
+    `session`: the name of the one that started it as one of several; its end is this worker's too.
+    """
+
+    def __init__(
+        self,
+        config: SearchConfig,
+        make_sampler: Callable[[int], BaseSampler],
+        assess: Assess,
+        *,
+        session: str | None = None,
+    ):
         self.shared = SharedStudy(config)
+        self.shared.workers.join()
         self.teller = Teller(self.shared)
         self.asker = Asker(self.shared, self.teller, make_sampler, assess)
+        self.session = Session(self.shared, session) if session else None
 
     def __enter__(self) -> "Worker":
         return self
@@ -30,50 +44,40 @@ class Worker:
         self.teller.leave()
 
     def work(
-        self,
-        train: Callable[[Sequence[Job]], None],
-        *,
-        at_once: int = 1,
-        max_failure_rate: float = 0.5,
-        progress: bool = True,
+        self, train: Callable[[Job], None], *, max_failure_rate: float = 0.5, progress: bool = True
     ) -> None:
-        """Trains to the total; `train` gets up to `at_once` jobs and leaves a summary.json for each.
+        """Trains to the total; `train` leaves a summary.json for its job.
 
         Raises ConfigError and SearchStopped, and what `train` raises.
         """
         if progress:
             announce(self.shared)
-        console = Console(self.shared, self.asker.total(), progress=progress)
-        while True:
-            if jobs := self._next_jobs(at_once):
-                self._train(train, jobs, console)
-                stop_if_hopeless(self.shared, max_failure_rate)
-            elif self.shared.counts()["running"]:
-                time.sleep(1)  # another worker's: should that die, what it leaves is ours
-            else:
-                console.close()
-                return
+        console = Console(self.shared, total(self.shared.config, self.asker.assess), progress=progress)
+        with self.session.of_worker() if self.session else nullcontext():
+            while not (self.session and self.session.ended()):
+                if job := self.asker.ask():
+                    self._train(train, job, console)
+                    stop_if_hopeless(self.shared, max_failure_rate)
+                elif self.shared.counts()["running"]:
+                    time.sleep(1)  # another worker's: should that die, what it leaves is ours
+                else:
+                    break
+        console.close()
 
-    def _next_jobs(self, at_once: int) -> list[Job]:
-        jobs: list[Job] = []
-        while len(jobs) < at_once and (job := self.asker.ask()):
-            jobs.append(job)
-        return jobs
-
-    def _train(self, train: Callable[[Sequence[Job]], None], jobs: Sequence[Job], console: Console) -> None:
-        """Trains jobs and tells their results, also where `train` itself breaks."""
-        for job in jobs:
-            _copy_checkpoint(job)
+    def _train(self, train: Callable[[Job], None], job: Job, console: Console) -> None:
+        """Trains a job and tells its result, also where `train` itself breaks."""
+        _copy_checkpoint(job)
+        heartbeat = Heartbeat(self.shared, job, self.session, lambda: console.refresh([job.number]))
         stopped = False
         try:
-            with Heartbeat(self.shared, jobs, lambda: console.refresh(jobs)):
-                train(jobs)
+            with heartbeat:
+                train(job)
         except KeyboardInterrupt:
             stopped = True
-            raise
+            if not heartbeat.given_away:
+                raise
         finally:
-            for job in jobs:
-                console.finished(self.teller.tell(job.number, stopped=stopped))
+            console.finished(self.teller.tell(job.number, stopped=stopped))
 
 
 def _copy_checkpoint(job: Job) -> None:

@@ -20,19 +20,24 @@ class Workers:
     def __init__(self, folder: Path):
         self.folder = folder
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.me = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+        self.job = os.environ.get("SLURM_JOB_ID", "")
+        self.me = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}+{self.job}".rstrip("+")
         self.lock = FileLock(self._path(self.me))
+
+    def join(self) -> None:
+        """Makes this process one of them."""
         self.lock.acquire()
 
     def others(self) -> int:
         """Workers of this folder that are alive, or were killed."""
-        return len(list(self.folder.glob("*.lock"))) - 1
+        return len(list(self.folder.glob("*.lock"))) - self.lock.is_locked
 
-    def threads(self, at_once: int = 1) -> int:
-        """The threads for each of `at_once` trials here, so that the workers of this host share its cores."""
+    def threads(self) -> int:
+        """The threads for a trial, so that workers share the cores of their host, or of their job on it."""
         here = [path.stem for path in self.folder.glob(f"{socket.gethostname()}-*.lock")]
-        alive = sum(not self.dead(worker) for worker in here)
-        return max(1, cores() // (max(1, alive) * at_once))
+        sharing = [worker for worker in here if worker.partition("+")[2] == self.job]
+        alive = sum(not self.dead(worker) for worker in sharing)
+        return max(1, cores() // max(1, alive))
 
     def dead(self, worker: str) -> bool | None:
         """Whether `worker` has ended; None where this process cannot tell."""

@@ -1,0 +1,120 @@
+"""A command as the supervisor of its workers: starts them, shows what they do, starts lost ones again."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from optuna.trial import TrialState
+
+from cifar_arch.schema import SearchStopped
+from cifar_arch.search.console import Console, announce
+from cifar_arch.search.processes import WorkerCommand
+from cifar_arch.search.session import Session
+from cifar_arch.search.study import SharedStudy
+from cifar_arch.search.tell import Teller
+from cifar_arch.terminal import one_line
+
+log = logging.getLogger(__name__)
+
+RECOVER = 30  # seconds between two looks for trials of dead workers
+LOST = 120  # seconds without a running trial after which workers that had all started count as lost
+ENDING = 60  # seconds that workers get to end
+FRUITLESS = 2  # starts in a row of workers that end before they asked for a trial
+
+
+class Supervisor:
+    """Has `count` workers of a command train to the total of a study, and trains nothing itself.
+
+    `start` starts them and returns, or raises, when they have ended.
+    """
+
+    def __init__(
+        self,
+        shared: SharedStudy,
+        command: WorkerCommand,
+        start: Callable[[WorkerCommand, int], Any],
+        count: int,
+    ):
+        self.shared = shared
+        self.command = command
+        self.start = start
+        self.count = count
+        self.session = Session(shared, command.session)
+        self.teller = Teller(shared)
+
+    def supervise(self, total: int | None) -> None:
+        """Returns when the total is reached.
+
+        Raises ConfigError or SearchStopped with the sentence of a worker that could not go on, and
+        SearchStopped where none gets to work; on KeyboardInterrupt the workers are ended first.
+        """
+        announce(self.shared)
+        logs = self.command.logs / f"{self.command.session}-*.log"
+        print(f"{self.count} worker{'s' if self.count > 1 else ''}, logs in {logs}", flush=True)
+        console = Console(self.shared, total)
+        fruitless = 0
+        try:
+            while not self.session.ended():
+                before = len(self.shared.trials())
+                failure = self._started(console)
+                fruitless = 0 if len(self.shared.trials()) > before else fruitless + 1
+                if fruitless == FRUITLESS and not self.session.ended():
+                    raise SearchStopped(f"no worker gets to a trial; {self._why(failure)}")
+        finally:
+            self.session.end("stopped")
+            console.close()
+        self.session.raise_why()
+
+    def _started(self, console: Console) -> Exception | None:
+        """Starts all workers and shows what they do until they have ended; what starting them raised."""
+        failures: list[Exception] = []
+        ended = threading.Event()
+
+        def start() -> None:
+            try:
+                self.start(self.command, self.count)
+            except Exception as error:  # a launcher raises for one killed job; the study says what is left
+                log.debug("the workers' start ended with this", exc_info=True)
+                failures.append(error)
+            ended.set()
+
+        # A launcher may wait for a job without end, as SLURM's does for a cancelled one where there is no
+        # accounting; and the main thread alone gets Ctrl-C.
+        threading.Thread(target=start, daemon=True).start()
+        try:
+            self._watch(console, ended)
+        except KeyboardInterrupt:
+            self.session.end("stopped")
+            raise
+        finally:
+            if self.session.ended():
+                ended.wait(ENDING)
+            console.follow()
+        return failures[0] if failures else None
+
+    def _watch(self, console: Console, ended: threading.Event) -> None:
+        recovered = busy = time.monotonic()
+        while not (ended.wait(1.0) or self.session.ended()):
+            console.follow()
+            now = time.monotonic()
+            if now - recovered > RECOVER:
+                recovered = now
+                with self.shared.lock():
+                    self.teller.recover()
+            if self.shared.trials(TrialState.RUNNING) or not self._all_started():
+                busy = now
+            elif now - busy > LOST:
+                return
+
+    def _all_started(self) -> bool:
+        return all(self.command.log(index).exists() for index in range(self.count))
+
+    def _why(self, failure: Exception | None) -> str:
+        """What the first worker printed last, or else what starting them raised."""
+        path = self.command.log(0)
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.exists() else []
+        if last := [line for line in lines if line.strip()][-1:]:
+            return f"the last line of {str(path)!r}: {one_line(last[0])}"
+        return f"starting them failed: {one_line(str(failure))}" if failure else "none of them ever started"

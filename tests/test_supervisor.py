@@ -1,0 +1,259 @@
+"""Sweeps of several workers, started by every engine that is installed; and what is done about lost ones."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState
+from sweeping import (
+    WIDTHS,
+    ask,
+    assert_whole,
+    epochs,
+    finish_job,
+    open_worker,
+    progressed,
+    search_config,
+    start,
+    sweep,
+    trials,
+    wait_until,
+)
+
+from cifar_arch.schema import ConfigError, SearchStopped
+from cifar_arch.search import supervisor
+from cifar_arch.search.processes import WorkerCommand
+from cifar_arch.search.session import Session
+from cifar_arch.search.storage import quiet_optuna
+from cifar_arch.search.study import SharedStudy
+from cifar_arch.search.supervisor import Supervisor
+
+GRID = ("width=range(4,16)", "limits=none", "epochs=3", "pruner=none", "study=grid", "workers=2")
+ENGINES = {
+    "here": ((), "cifar_arch"),
+    "joblib": (("hydra/launcher=joblib",), "hydra_plugins.hydra_joblib_launcher"),
+    "joblib, a process each": (
+        ("hydra/launcher=joblib", "hydra.launcher.backend=multiprocessing"),
+        "hydra_plugins.hydra_joblib_launcher",
+    ),
+    "submitit": (("hydra/launcher=submitit_local",), "hydra_plugins.hydra_submitit_launcher"),
+    "ray": (("hydra/launcher=ray",), "hydra_plugins.hydra_ray_launcher"),
+}
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> None:
+    quiet_optuna()
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+    """What is typed to have it start the workers."""
+    words, needed = ENGINES[request.param]
+    if find_spec(needed.partition(".")[0]) is None or find_spec(needed) is None:
+        pytest.skip(f"needs {needed}")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    return words
+
+
+def process_of(worker: str | None) -> int:
+    assert worker
+    return int(worker.rsplit("-", 2)[1])
+
+
+def lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def processes(cwd: Path) -> set[int]:
+    """Those of all workers that a trial was ever given to."""
+    return {process_of(t.worker) for t in trials(cwd) if t.worker}
+
+
+@pytest.mark.slow
+def test_workers_share_the_total_and_a_killed_one_costs_nothing(
+    engine: tuple[str, ...], tmp_path: Path
+) -> None:
+    process = start((*GRID, *engine), tmp_path, '{"seconds": 0.5}')
+    wait_until(progressed(tmp_path, 4))
+    wait_until(lambda: len(processes(tmp_path)) == 2)
+    running = [t for t in trials(tmp_path) if t.state == TrialState.RUNNING]
+    os.kill(process_of(running[0].worker), signal.SIGKILL)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert "Traceback" not in out
+    assert "study grid is done: 12 trained\n" in out
+    assert_whole(tmp_path)
+    logs = sorted((tmp_path / "outputs/sweeps/grid/workers").glob("*.log"))
+    assert f"2 workers, logs in outputs/sweeps/grid/workers/{logs[0].stem.partition('-')[0]}-*.log\n" in out
+    assert not any(map(lives, processes(tmp_path)))
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_all_workers_and_the_command_goes_on(engine: tuple[str, ...], tmp_path: Path) -> None:
+    process = start((*GRID, *engine), tmp_path, '{"seconds": 0.5}')
+    wait_until(progressed(tmp_path, 4))
+    os.kill(process.pid, signal.SIGTERM)  # to the command alone, as kill does
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == "interrupted"
+    assert "the same command goes on with study grid" in out
+    assert not any(map(lives, processes(tmp_path)))
+    assert not [t for t in trials(tmp_path) if t.state == TrialState.RUNNING]
+    before = epochs(tmp_path)
+    done = sweep(*GRID, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert epochs(tmp_path)[: len(before)] == before
+    assert_whole(tmp_path)
+
+
+@pytest.mark.slow
+def test_workers_end_with_the_command_that_started_them(tmp_path: Path) -> None:
+    process = start(GRID, tmp_path, '{"seconds": 0.5}')
+    wait_until(progressed(tmp_path, 4))
+    workers = processes(tmp_path)
+    os.kill(process.pid, signal.SIGKILL)
+    wait_until(lambda: not any(map(lives, workers)), seconds=20)
+    process.communicate()
+    assert not [t for t in trials(tmp_path) if t.state == TrialState.RUNNING]
+    assert sweep(*GRID, cwd=tmp_path).returncode == 0
+    assert_whole(tmp_path)
+
+
+WRONG = {
+    "a mistake in the config": (
+        '{"faults": {"4": "mistake", "5": "mistake"}}',
+        GRID,
+        1,
+        "the sweep was stopped: the first trial failed for a mistake in the config; "
+        "trial {number}: data.root: no pictures there\n",
+    ),
+    "nothing inside the limits": (
+        "{}",
+        ("width=interval(200,300)", "n_trials=3", "workers=2", "hydra.sweeper.max_rejections=5"),
+        2,
+        "model.width: expected an integer, got ",
+    ),
+    "no such scheduler": (
+        "{}",
+        (*GRID, "hydra/launcher=submitit_slurm"),
+        1,
+        'the sweep was stopped: no worker gets to a trial; starting them failed: Could not detect "srun"',
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", WRONG)
+def test_a_worker_that_cannot_go_on_ends_the_sweep_with_its_sentence(case: str, tmp_path: Path) -> None:
+    settings, words, status, sentence = WRONG[case]
+    done = sweep(*words, cwd=tmp_path, settings=settings)
+    assert done.returncode == status, done.stderr
+    assert done.stderr in {sentence.format(number=n) for n in (0, 1)}, done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def supervised(tmp_path: Path, start: Callable[[WorkerCommand, int], object]) -> Supervisor:
+    shared = SharedStudy(search_config(tmp_path, {**WIDTHS}))
+    return Supervisor(shared, WorkerCommand.typed(tmp_path / "workers", "--worker="), start, 1)
+
+
+def test_a_launcher_that_waits_for_a_lost_job_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As submitit waits for a cancelled job where SLURM keeps no accounts."""
+    monkeypatch.setattr(supervisor, "LOST", 1)
+    never, started = threading.Event(), []
+
+    def lose(command: WorkerCommand, _: int) -> None:
+        started.append(command.session)
+        worker = open_worker(search_config(tmp_path, {**WIDTHS}))
+        with worker:
+            if len(started) == 1:  # it does some work, and is lost without a word
+                finish_job(worker, ask(worker))
+                command.log(0).parent.mkdir()
+                command.log(0).touch()
+                never.wait()
+            with Session(worker.shared, command.session).of_worker():
+                while job := worker.asker.ask():
+                    finish_job(worker, job)
+
+    work = supervised(tmp_path, lose)
+    work.supervise(3)
+    assert len(started) == 2
+    assert work.shared.counts()["trained"] == 3
+    never.set()
+
+
+def test_workers_that_never_get_to_a_trial_are_told_by_their_last_line(tmp_path: Path) -> None:
+    def die(command: WorkerCommand, _: int) -> None:
+        command.log(0).parent.mkdir(exist_ok=True)
+        command.log(0).write_text("ImportError: libcuda is missing\n\n", encoding="utf-8")
+
+    with pytest.raises(SearchStopped, match=r"^no worker gets to a trial; the last line of '.*-0\.log': Imp"):
+        supervised(tmp_path, die).supervise(None)
+    with pytest.raises(SearchStopped, match=r"none of them ever started$"):
+        supervised(tmp_path, lambda *_: None).supervise(None)
+
+
+def test_the_first_end_of_a_session_stays(tmp_path: Path) -> None:
+    shared = SharedStudy(search_config(tmp_path, {**WIDTHS}))
+    mine, other = Session(shared, "a"), Session(shared, "b")
+    with pytest.raises(ConfigError), mine.of_worker():
+        raise ConfigError("width: too wide")
+    mine.end("finished")
+    with pytest.raises(ConfigError, match=r"^width: too wide$"):
+        mine.raise_why()
+    assert other.ended() is None
+    other.raise_why()
+    with pytest.raises(KeyboardInterrupt), other.of_worker():  # a cancelled job leaves the rest to others
+        raise KeyboardInterrupt
+    assert other.ended() is None
+
+
+SAY = ("-c", "import os; print(*(os.environ.get(n) for n in ('CUDA_VISIBLE_DEVICES', 'OMP_NUM_THREADS')))")
+
+
+def test_what_a_worker_sees_of_its_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "9")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as joblib sets it in its processes
+    command = WorkerCommand(SAY, tmp_path, Path("logs"), "abc", "--worker=", threads=None)
+    command.run_here(1)
+    for gpus in ((2, 3), (5,)):
+        command._replace(gpus=gpus, threads="7", session=f"on{gpus[0]}").run_here(3)
+    seen = {path.stem: path.read_text(encoding="utf-8").strip() for path in (tmp_path / "logs").iterdir()}
+    assert seen == {
+        "abc-0": "9 None",
+        **{f"on2-{n}": f"{gpu} 7" for n, gpu in enumerate((2, 3, 2))},
+        **{f"on5-{n}": "5 7" for n in range(3)},
+    }
+
+
+def test_a_trial_that_was_given_away_is_trained_no_further(tmp_path: Path) -> None:
+    """As after a laptop's sleep, in which others took it for dead."""
+    worker = open_worker(search_config(tmp_path, {**WIDTHS}))
+    trained = []
+
+    def train(job: object) -> None:
+        trained.append(job)
+        if len(trained) > 1:
+            finish_job(worker, job)  # type: ignore[arg-type]
+            return
+        with worker.shared.lock():
+            worker.teller._settle(worker.shared.trial(0))  # queues it again
+        time.sleep(30)  # is interrupted
+
+    begin = time.monotonic()
+    with worker:
+        worker.work(train, progress=False)
+    assert time.monotonic() - begin < 20
+    assert [t.point["width"] for t in worker.shared.trained_trials()] == [4, 6, 8]
