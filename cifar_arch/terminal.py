@@ -75,6 +75,7 @@ def end_on_signals() -> None:
 def _interrupt(*_: object) -> None:
     for number in ENDING:
         signal.signal(number, signal.SIG_IGN)  # once: what is being put away must not be interrupted again
+    signal.alarm(0)  # Ray came first, and has set one that aborts the process after three seconds
     raise KeyboardInterrupt
 
 

@@ -19,7 +19,8 @@ from cifar_arch.recipe import Recipe
 from cifar_arch.schema import checked
 
 FILES = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml"))
-CHOICES = [path for path in FILES if len(path.parts) == 2 and path.parts[0] != "search"]
+SWEEPS = ("cluster", "search")  # groups of sweeps alone
+CHOICES = [path for path in FILES if len(path.parts) == 2 and path.parts[0] not in SWEEPS]
 MODELS, BLOCK_FILES, DOWNSAMPLE_FILES = (
     [path.stem for path in CHOICES if path.parts[0] == group] for group in ("model", "block", "downsample")
 )
@@ -44,7 +45,7 @@ def test_opens_with_a_comment(path: Path) -> None:
     assert opening(path)
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if p.parts[0] not in ("hydra", "search")], ids=str)
+@pytest.mark.parametrize("path", [p for p in FILES if p.parts[0] not in ("hydra", *SWEEPS)], ids=str)
 def test_opens_with_a_command_that_uses_it(path: Path) -> None:
     command = re.match(r"# python -m cifar_arch\.(run|check)(( \S+)*)", opening(path)[0])
     assert command, opening(path)[0]
@@ -54,6 +55,29 @@ def test_opens_with_a_command_that_uses_it(path: Path) -> None:
         group = re.escape(path.parts[0])
         names = rf"(\+?{group}|{'c' if group == 'block' else 't'}\d)={path.stem}"
         assert any(re.fullmatch(names, override) for override in typed)
+
+
+CLUSTERS = {
+    "gpus": (None, 4),
+    "slurm": ("hydra_plugins.hydra_submitit_launcher", 4),
+    "ray": ("hydra_plugins.hydra_ray_launcher", 2),
+}
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_every_cluster_composes_as_its_first_line_says(name: str) -> None:
+    plugin, workers = CLUSTERS[name]
+    if plugin:
+        pytest.importorskip(plugin)
+    assert compose([f"+cluster={name}"])["workers"] == workers
+    typed = shlex.split(opening(Path("cluster", f"{name}.yaml"))[0].partition("cifar_arch.run -m ")[2])
+    config = compose(typed)
+    assert config["workers"] != workers
+    Experiment.from_dict(config)
+
+
+def test_every_cluster_is_tried() -> None:
+    assert {path.stem for path in FILES if path.parts[0] == "cluster"} == set(CLUSTERS)
 
 
 @pytest.mark.parametrize("name", MODELS)

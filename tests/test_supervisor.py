@@ -1,6 +1,7 @@
 """Sweeps of several workers, started by every engine that is installed; and what is done about lost ones."""
 
 import os
+import re
 import signal
 import threading
 import time
@@ -134,20 +135,14 @@ WRONG = {
         '{"faults": {"4": "mistake", "5": "mistake"}}',
         GRID,
         1,
-        "the sweep was stopped: the first trial failed for a mistake in the config; "
-        "trial {number}: data.root: no pictures there\n",
+        r"the sweep was stopped: the first trial failed for a mistake in the config; "
+        r"trial [01]: data.root: no pictures there\n",
     ),
     "nothing inside the limits": (
         "{}",
-        ("width=interval(200,300)", "n_trials=3", "workers=2", "hydra.sweeper.max_rejections=5"),
+        ("width=range(200,300)", "n_trials=3", "workers=2", "hydra.sweeper.max_rejections=5"),
         2,
-        "model.width: expected an integer, got ",
-    ),
-    "no such scheduler": (
-        "{}",
-        (*GRID, "hydra/launcher=submitit_slurm"),
-        1,
-        'the sweep was stopped: no worker gets to a trial; starting them failed: Could not detect "srun"',
+        r"nothing inside the limits among \d+ candidates; the rules that bind: params .*\n",
     ),
 }
 
@@ -158,7 +153,7 @@ def test_a_worker_that_cannot_go_on_ends_the_sweep_with_its_sentence(case: str, 
     settings, words, status, sentence = WRONG[case]
     done = sweep(*words, cwd=tmp_path, settings=settings)
     assert done.returncode == status, done.stderr
-    assert done.stderr in {sentence.format(number=n) for n in (0, 1)}, done.stdout
+    assert re.fullmatch(sentence, done.stderr)
     assert "Traceback" not in done.stdout
 
 
@@ -201,6 +196,12 @@ def test_workers_that_never_get_to_a_trial_are_told_by_their_last_line(tmp_path:
 
     with pytest.raises(SearchStopped, match=r"^no worker gets to a trial; the last line of '.*-0\.log': Imp"):
         supervised(tmp_path, die).supervise(None)
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("no srun\nhere")
+
+    with pytest.raises(SearchStopped, match=r"gets to a trial; starting them failed: no srun here$"):
+        supervised(tmp_path, refuse).supervise(None)
     with pytest.raises(SearchStopped, match=r"none of them ever started$"):
         supervised(tmp_path, lambda *_: None).supervise(None)
 
