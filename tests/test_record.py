@@ -87,6 +87,8 @@ def other(key: str, value: Any) -> Any:
             return value / 2 + 0.01
         case None:
             return 7
+        case []:
+            return [1]
         case _:
             return OPPOSITES[value]
 
