@@ -69,7 +69,6 @@ def test_after_an_interruption(name: str, monkeypatch: pytest.MonkeyPatch, cli: 
 @pytest.mark.parametrize("name", NAMES)
 def test_in_the_heading_of_a_config(name: str) -> None:
     with composing():
-        text = best_config(
-            hydra_compose("config", return_hydra_config=True), Path(name, "experiment", "best.yaml")
-        )
+        composed = hydra_compose("config", return_hydra_config=True)
+    text = best_config(composed, composed.hydra, Path(name, "experiment", "best.yaml"))
     assert words(r"# python -m cifar_arch\.run --config-dir", text) == [name, "+experiment=best"]

@@ -1,7 +1,7 @@
 """What to train next: proposed, rejected outside the limits, replayed where an equal is known."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -10,6 +10,7 @@ from optuna.trial import Trial, TrialState
 
 from cifar_arch.schema import ConfigError
 from cifar_arch.search.candidate import Candidate
+from cifar_arch.search.ledger import UNTRIED
 from cifar_arch.search.space import Point, identity, typed
 from cifar_arch.search.study import SearchConfig, SharedStudy
 from cifar_arch.search.tell import Teller
@@ -59,6 +60,7 @@ class Asker:
         self.shared = shared
         self.teller = teller
         self.assess = assess
+        self._ahead: Iterator[Point] = iter(())
         # A seed that stood still would propose the same points again after every restart, and in
         # every shell that starts at the same moment.
         self.sampler = make_sampler(len(shared.trials()) + 1009 * shared.workers.others())
@@ -115,19 +117,33 @@ class Asker:
         return self.shared.study.ask(config.space.distributions)
 
     def _first_untried(self, feasible: bool) -> Point | None:
+        """The next point that was not tried; None only once all of them were looked at in a row.
+
+        Looked for from where the last one was found, so that its cost does not grow with what is done.
+        """
+        point = self._untried(self._ahead, feasible)
+        if point is None:  # one before it may be open again: its worker died
+            self._ahead = self.shared.config.space.points()
+            point = self._untried(self._ahead, feasible)
+        return point
+
+    def _untried(self, points: Iterator[Point], feasible: bool) -> Point | None:
         by_key = self.shared.config.by_key
-        trials = [t for t in self.shared.trials() if t.role not in (Role.REQUEUED, Role.ABANDONED)]
-        tried = set() if by_key else {identity(t.point) for t in trials}
-        known = {t.key for t in trials if not (by_key and t.state == TrialState.FAIL)}
-        for point in self.shared.config.space.points():
+        tried = set() if by_key else self.shared.ledger.tried()
+        for point in points:
             if identity(point) in tried:
                 continue
             if feasible or by_key:
                 candidate = self.assess(point)
-                if candidate.violations or candidate.key in known:
+                if candidate.violations or self._has_known(candidate.key):
                     continue
             return point
         return None
+
+    def _has_known(self, key: str) -> bool:
+        retried = self.shared.config.by_key
+        known = [t for t in self.shared.ledger.equal(key) if t.role not in UNTRIED]
+        return any(not (retried and t.state == TrialState.FAIL) for t in known)
 
     # --- deciding -------------------------------------------------------------------------------
 
@@ -146,7 +162,7 @@ class Asker:
 
     def _known(self, trial: TrialRecord, candidate: Candidate) -> Role | None:
         """Answers a trial from its equal, or drops it where that is not finished or failed."""
-        others = (t for t in self.shared.trials() if t.key == candidate.key and t.number != trial.number)
+        others = (t for t in self.shared.ledger.equal(candidate.key) if t.number != trial.number)
         equal = [t for t in others if t.trained or not t.state.is_finished()]
         if self.shared.config.by_key:
             equal = [t for t in equal if t.state != TrialState.FAIL]

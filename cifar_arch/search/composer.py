@@ -176,20 +176,22 @@ def _holds(config: dict[str, Any], path: str) -> bool:
         return False
 
 
-def best_config(composed: DictConfig, path: Path, *, pin_seed: bool = True) -> str:
-    """The text of a config that gives `composed` again with `+experiment=`, saved at `path`.
+def best_config(config: DictConfig, hydra: DictConfig, path: Path, *, pin_seed: bool = True) -> str:
+    """The text of a config that gives `config` again with `+experiment=`, saved at `path`.
+
+    `hydra` is the node `hydra` that was composed with it.
 
     Its groups are chosen again, so that no field of another choice is left over, and every value is
     written out, so that it does not change when the defaults do. `pin_seed`: no for a configuration
     that was chosen by its mean over several.
     """
-    choices = {str(group): choice for group, choice in composed.hydra.runtime.choices.items()}
+    choices = {str(group): choice for group, choice in hydra.runtime.choices.items()}
     defaults: list[Any] = [
         {f"override /{group}": choice}
         for group, choice in choices.items()
         if not group.startswith(("hydra/", "search", "experiment")) and choice is not None
     ]
-    values = _without_execution(plain(composed))
+    values = _without_execution(plain(config))
     heading = (
         "# @package _global_\n"
         f"# python -m cifar_arch.run --config-dir {quote(str(path.parent.parent))} +experiment={path.stem}\n"

@@ -276,5 +276,6 @@ def write_winner(choice: Choice, epochs: int | None) -> Path:
     path = choice.folder.parent / "experiment" / "winner.yaml"
     with atomic(path) as temporary:
         whole = full_schedule(choice.composed, epochs)
-        temporary.write_text(best_config(whole, path, pin_seed=not choice.seeded), encoding="utf-8")
+        text = best_config(whole, whole.hydra, path, pin_seed=not choice.seeded)
+        temporary.write_text(text, encoding="utf-8")
     return path

@@ -114,8 +114,8 @@ def fitting(parts: Sequence[str], wanted: Sequence[str], room: int) -> list[str]
 
 
 def _best_line(shared: SharedStudy) -> str:
-    values = [t.values[0] for t in shared.trained_trials() if t.values]
-    return f"best {max(values):.2%}" if values and shared.config.objectives[0].endswith("accuracy") else ""
+    best = shared.ledger.best()
+    return f"best {best:.2%}" if best is not None and shared.config.objectives[0].endswith("accuracy") else ""
 
 
 def _result_line(shared: SharedStudy, trial: TrialRecord) -> str:

@@ -11,8 +11,7 @@ from optuna.trial import FrozenTrial
 
 from cifar_arch.experiment import Pruned
 from cifar_arch.record import Epoch
-from cifar_arch.search.storage import open_storage
-from cifar_arch.search.trial import TrialRecord
+from cifar_arch.search.storage import cached_storage
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +57,7 @@ class PruningCallback:
 
     def _open(self) -> optuna.Trial:
         url, name, trial_id = self.where
-        study = _TrainedTrials(name, open_storage(url), sampler=RandomSampler(), pruner=self.pruner)
+        study = _TrainedTrials(name, cached_storage(url), sampler=RandomSampler(), pruner=self.pruner)
         return optuna.Trial(study, trial_id)
 
 
@@ -66,4 +65,4 @@ class _TrainedTrials(optuna.Study):
     """The study as pruners should see it: rejected and replayed trials have no curves to compare."""
 
     def get_trials(self, *args: Any, **options: Any) -> list[FrozenTrial]:
-        return [t for t in super().get_trials(*args, **options) if TrialRecord.of(t).role is None]
+        return [t for t in super().get_trials(*args, **options) if "role" not in t.user_attrs]

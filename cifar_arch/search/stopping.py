@@ -12,10 +12,10 @@ RATE_FROM = 4  # trained trials
 def stop_if_hopeless(shared: SharedStudy, max_failure_rate: float) -> None:
     """Raises SearchStopped after three failures in a row, a config mistake in the first trial, or
     when more than `max_failure_rate` of at least four trained trials failed."""
+    if not shared.counts()["failed"]:
+        return
     trials = shared.trained_trials()
     failed = [t for t in trials if t.state == TrialState.FAIL]
-    if not failed:
-        return
     cause = f"trial {failed[-1].number}: {failed[-1].reason or 'no reason on record'}"
     # With several jobs at once the first batch fails as a whole.
     if trials == failed and failed[0].error == "ConfigError":

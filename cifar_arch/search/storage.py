@@ -11,7 +11,7 @@ import optuna
 import sqlalchemy
 from filelock import FileLock
 from optuna.exceptions import ExperimentalWarning
-from optuna.storages import RDBStorage
+from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -23,7 +23,7 @@ GRACE = 180  # seconds without one after which a worker of another host counts a
 BUSY = 60  # seconds that a writer waits for another one on SQLite
 FORMS = "sqlite:///FILE.db or postgresql+psycopg://USER@HOST/DATABASE"
 
-_opened: dict[tuple[str, str, int], RDBStorage] = {}
+_opened: dict[tuple[str, str, int], tuple[RDBStorage, BaseStorage]] = {}
 
 
 def open_storage(url: str) -> RDBStorage:
@@ -31,9 +31,19 @@ def open_storage(url: str) -> RDBStorage:
 
     Raises ConfigError for one that cannot be used.
     """
+    return _of_process(url)[0]
+
+
+def cached_storage(url: str) -> BaseStorage:
+    """The same, with all finished trials that this process has read: reading a large study takes seconds."""
+    return _of_process(url)[1]
+
+
+def _of_process(url: str) -> tuple[RDBStorage, BaseStorage]:
     key = url, str(Path.cwd()), os.getpid()
     if key not in _opened or not _still_there(url):
-        _opened[key] = _open(url)
+        storage = _open(url)
+        _opened[key] = storage, optuna.storages.get_storage(storage)
     return _opened[key]
 
 

@@ -12,15 +12,16 @@ import msgspec
 import optuna
 from optuna.distributions import json_to_distribution
 from optuna.samplers import RandomSampler
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from cifar_arch.limits import Violation
 from cifar_arch.record import Epoch, differences, with_added
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError
+from cifar_arch.search.ledger import Ledger
 from cifar_arch.search.options import DIRECTIONS
 from cifar_arch.search.space import Point, Space, typed
-from cifar_arch.search.storage import open_storage, study_lock
+from cifar_arch.search.storage import cached_storage, open_storage, study_lock
 from cifar_arch.search.trial import TrialRecord, stored_attributes
 from cifar_arch.search.workers import Workers
 
@@ -52,15 +53,15 @@ class SharedStudy:
     def __init__(self, config: SearchConfig):
         self.config = config
         self.storage = open_storage(config.storage)
-        self._finished: dict[int, TrialRecord] = {}  # these never change again
         with self.lock():
             self.study = optuna.create_study(
                 study_name=config.name,
-                storage=self.storage,
+                storage=cached_storage(config.storage),
                 sampler=RandomSampler(),
                 directions=[DIRECTIONS[name] for name in config.objectives],
                 load_if_exists=True,
             )
+            self.ledger = Ledger(self.study)
             self._check_fingerprint()
         self.workers = Workers(config.folder / ".workers")
 
@@ -92,32 +93,17 @@ class SharedStudy:
 
     def trials(self, *states: TrialState) -> list[TrialRecord]:
         """All trials by number, or those in one of `states`."""
-        return [self._record(t) for t in self.study.get_trials(deepcopy=False, states=states or None)]
-
-    def _record(self, trial: FrozenTrial) -> TrialRecord:
-        record = self._finished.get(trial.number) or TrialRecord.of(trial)
-        if record.state.is_finished():
-            self._finished[trial.number] = record
-        return record
+        return self.ledger.trials(states)
 
     def trial(self, number: int) -> TrialRecord:
-        return self.trials()[number]
+        return self.ledger.trial(number)
 
     def trained_trials(self) -> list[TrialRecord]:
         return [t for t in self.trials() if t.trained]
 
     def counts(self) -> Counter[str]:
         """How many trials are trained (completed, pruned and failed ones), running, waiting, or of a role."""
-        counts: Counter[str] = Counter()
-        for trial in self.trials():
-            if trial.role:
-                counts[trial.role] += 1
-            elif not trial.state.is_finished():
-                counts[trial.state.name.lower()] += 1
-            else:
-                counts["trained"] += 1
-                counts[{"COMPLETE": "completed", "FAIL": "failed"}.get(trial.state.name, "pruned")] += 1
-        return counts
+        return self.ledger.counts()
 
     def folder(self, number: int) -> Path:
         """The run folder of a trial."""

@@ -9,6 +9,7 @@ from typing import Any
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
+from hydra.core.utils import JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
@@ -32,11 +33,12 @@ from cifar_arch.search.options import (
     target_accuracy,
 )
 from cifar_arch.search.processes import WorkerCommand, end_with_parent
-from cifar_arch.search.ranking import Ranking, ranked
+from cifar_arch.search.ranking import ranked
 from cifar_arch.search.space import Space, overrides
 from cifar_arch.search.storage import quiet_optuna
 from cifar_arch.search.study import SearchConfig, SharedStudy
 from cifar_arch.search.supervisor import Supervisor
+from cifar_arch.search.trial import TrialRecord
 from cifar_arch.search.worker import Worker
 from cifar_arch.terminal import one_line
 
@@ -242,12 +244,15 @@ class ArchitectureSweeper(OptunaSweeperImpl):
         threads = []
         if self.config.training.threads == "auto":
             threads = [f"training.threads={shared.workers.threads()}"]
+        command = _command(shared.config, [*fixed, *threads], job)
         try:
-            launcher.launch([_command(shared.config, [*fixed, *threads], job)], initial_job_idx=job.number)
+            (done,) = launcher.launch([command], initial_job_idx=job.number)
         except Exception as error:  # what a job raises is kept: this came before it
             raise ConfigError(
                 f"hydra: no trial can be started with this config ({one_line(str(error))})"
             ) from error
+        if done.status == JobStatus.COMPLETED and done.cfg and done.hydra_cfg:
+            _write_config(_experiment(shared.config, f"trial-{job.number}"), done.cfg, done.hydra_cfg.hydra)
 
 
 def _worker_job(command: WorkerCommand, _: DictConfig) -> int:
@@ -274,21 +279,29 @@ def _finish(shared: SharedStudy, composer: Composer, prefer: str, target: float 
     synthetic = composer(ranking.best.point)["data"]["name"] == "shapes"
     for line in target_lines(ranking, target, prefer, synthetic=synthetic):
         print(line)
-    _write_configs(search.folder / "experiment", ranking, composer)
+    best = ranking.configurations[0]
+    _compose_again(search, composer, best.first, "best", pin_seed=not best.seeded)
+    for trial in (t for c in ranking.configurations for t in c.trials):
+        if not _experiment(search, f"trial-{trial.number}").exists():  # its worker died right before
+            _compose_again(search, composer, trial, f"trial-{trial.number}")
     print(next_steps(search, ranking))
 
 
-def _write_configs(folder: Path, ranking: Ranking, composer: Composer) -> None:
-    """Writes best.yaml, and a trial-N.yaml for every completed trial that has none yet."""
-    best = ranking.configurations[0]
-    named = {f"trial-{t.number}": t for c in ranking.configurations for t in c.trials}
-    for name, trial in {"best": best.first, **named}.items():
-        path = folder / f"{name}.yaml"
-        if name == "best" or not path.exists():
-            composed = composer.load([*composer.fixed, *overrides(trial.point)])
-            text = best_config(composed, path, pin_seed=name != "best" or not best.seeded)
-            with atomic(path) as temporary:
-                temporary.write_text(text, encoding="utf-8")
+def _compose_again(
+    search: SearchConfig, composer: Composer, trial: TrialRecord, name: str, *, pin_seed: bool = True
+) -> None:
+    """Writes the config of a trial, which takes Hydra a fifth of a second."""
+    composed = composer.load([*composer.fixed, *overrides(trial.point)])
+    _write_config(_experiment(search, name), composed, composed.hydra, pin_seed=pin_seed)
+
+
+def _experiment(search: SearchConfig, name: str) -> Path:
+    return search.folder / "experiment" / f"{name}.yaml"
+
+
+def _write_config(path: Path, config: DictConfig, hydra: DictConfig, *, pin_seed: bool = True) -> None:
+    with atomic(path) as temporary:
+        temporary.write_text(best_config(config, hydra, path, pin_seed=pin_seed), encoding="utf-8")
 
 
 def _command(search: SearchConfig, fixed: list[str], job: Job) -> list[str]:

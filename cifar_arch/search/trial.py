@@ -1,6 +1,7 @@
 """A trial of a study as one typed record; and every call of Optuna's private interface."""
 
 import copy
+import heapq
 from collections.abc import Container, Mapping
 from enum import StrEnum
 from typing import Any
@@ -8,12 +9,15 @@ from typing import Any
 import msgspec
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, GPSampler, NSGAIIISampler, NSGAIISampler
-from optuna.storages import RDBStorage
+from optuna.samplers import BaseSampler, GPSampler, NSGAIIISampler, NSGAIISampler, TPESampler
+from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from cifar_arch.search.space import Point, exact
+
+EXCERPT = 250  # trials that TPE is shown at most
+BEST = 25  # of them the best, as many as TPE takes for good
 
 
 class Role(StrEnum):
@@ -137,10 +141,15 @@ class StudySampler(BaseSampler):
 
     def __init__(self, sampler: BaseSampler, study: optuna.Study):
         self.sampler = sampler
-        reads_complete = isinstance(sampler, GPSampler | NSGAIISampler | NSGAIIISampler)
-        self.study = _WithRejected(study.study_name, study._storage) if reads_complete else study
+        self.study = study
+        if isinstance(sampler, GPSampler | NSGAIISampler | NSGAIIISampler):
+            self.study = _WithRejected(study.study_name, study._storage)
+        elif isinstance(sampler, TPESampler) and len(study.directions) == 1:
+            self.study = _Excerpt(study.study_name, study._storage)
 
     def infer_relative_search_space(self, study: Any, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        if isinstance(self.study, _Excerpt):
+            self.study.read()
         return self.sampler.infer_relative_search_space(self.study, trial)
 
     def sample_relative(
@@ -180,6 +189,36 @@ class _WithRejected(optuna.Study):
             min(column) if direction == StudyDirection.MAXIMIZE else max(column)
             for column, direction in zip(columns, self.directions, strict=True)
         ]
+
+
+class _Excerpt(optuna.Study):
+    """The study as TPE needs it, however large: its best trials, and a regular sample of all others.
+
+    TPE models the density of the best 25 against that of the others, at a cost that grows with both. From
+    these it finds as much as from all (LOG.md, 2026-11-26).
+    """
+
+    def __init__(self, name: str, storage: BaseStorage):
+        super().__init__(name, storage)
+        self.shown: list[FrozenTrial] = []
+
+    def read(self) -> None:
+        """Chooses anew, once for each proposal: TPE asks several times for one."""
+        trials = super()._get_trials(deepcopy=False)
+        if len(trials) > EXCERPT:
+            sign = 1 if self.direction == StudyDirection.MAXIMIZE else -1
+            complete = (t for t in trials if t.state == TrialState.COMPLETE)
+            best = {t.number for t in heapq.nlargest(BEST, complete, key=lambda t: sign * (t.value or 0.0))}
+            others = [t for t in trials if t.number not in best]
+            room = EXCERPT - len(best)
+            sample = (others[len(others) * place // room] for place in range(room))
+            trials = sorted([*sample, *(trials[number] for number in best)], key=lambda t: t.number)
+        self.shown = trials
+
+    def _get_trials(
+        self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
+    ) -> list[FrozenTrial]:
+        return [t for t in self.shown if states is None or t.state in states]
 
 
 def _role(trial: FrozenTrial) -> str | None:

@@ -1,0 +1,99 @@
+"""The trials of a study, read once and kept up to date: counted, and found by what they are equal to."""
+
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable
+
+import optuna
+from optuna.trial import TrialState
+
+from cifar_arch.search.space import identity
+from cifar_arch.search.trial import Role, TrialRecord
+
+UNTRIED = (Role.REQUEUED, Role.ABANDONED)  # roles of trials whose points are open again
+
+
+class Ledger:
+    """What a process knows of a study. Finished trials never change, so that each is looked at once.
+
+    Every answer is that of the moment; threads may ask at the same time.
+    """
+
+    def __init__(self, study: optuna.Study):
+        self.study = study
+        self._lock = threading.RLock()
+        self._records: list[TrialRecord] = []  # by number
+        self._open: set[int] = set()
+        self._by_key: defaultdict[str | None, list[int]] = defaultdict(list)  # finished ones
+        self._tried: set[Hashable] = set()
+        self._counts: Counter[str] = Counter()
+        self._best: float | None = None
+
+    def trials(self, states: Iterable[TrialState]) -> list[TrialRecord]:
+        """All trials by number, or those in one of `states`."""
+        with self._lock:
+            self._update()
+            if not (wanted := set(states)):
+                return list(self._records)
+            unfinished = not any(state.is_finished() for state in wanted)
+            among = map(self._records.__getitem__, sorted(self._open)) if unfinished else self._records
+            return [t for t in among if t.state in wanted]
+
+    def trial(self, number: int) -> TrialRecord:
+        with self._lock:
+            self._update()
+            return self._records[number]
+
+    def counts(self) -> Counter[str]:
+        """As of `SharedStudy.counts`."""
+        with self._lock:
+            self._update()
+            return self._counts + Counter(_kind(self._records[number]) for number in self._open)
+
+    def equal(self, key: str) -> list[TrialRecord]:
+        """The trials of a key, by number."""
+        with self._lock:
+            self._update()
+            unfinished = [number for number in self._open if self._records[number].key == key]
+            return [self._records[number] for number in sorted([*self._by_key.get(key, ()), *unfinished])]
+
+    def tried(self) -> set[Hashable]:
+        """The identities of all points that need not be asked again."""
+        with self._lock:
+            self._update()
+            return self._tried | {
+                identity(t.point) for t in map(self._records.__getitem__, self._open) if t.role not in UNTRIED
+            }
+
+    def best(self) -> float | None:
+        """The highest first value of the trained trials."""
+        with self._lock:
+            self._update()
+            return self._best
+
+    def _update(self) -> None:
+        frozen = self.study.get_trials(deepcopy=False)  # by number; read where they may have changed
+        for number in sorted({*self._open, *range(len(self._records), len(frozen))}):
+            record = TrialRecord.of(frozen[number])
+            self._records[number : number + 1] = [record]
+            if record.state.is_finished():
+                self._open.discard(number)
+                self._file(record)
+            else:
+                self._open.add(number)
+
+    def _file(self, record: TrialRecord) -> None:
+        self._by_key[record.key].append(record.number)
+        self._counts[_kind(record)] += 1
+        if record.role not in UNTRIED:
+            self._tried.add(identity(record.point))
+        if record.trained:
+            self._counts["trained"] += 1
+            if record.values and (self._best is None or record.values[0] > self._best):
+                self._best = record.values[0]
+
+
+def _kind(record: TrialRecord) -> str:
+    if record.role or not record.state.is_finished():
+        return record.role or record.state.name.lower()
+    return {TrialState.COMPLETE: "completed", TrialState.FAIL: "failed"}.get(record.state, "pruned")

@@ -1,0 +1,98 @@
+"""The ledger against a recount of everything, while two processes' worth of objects write."""
+
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from optuna.distributions import IntDistribution
+from optuna.samplers import RandomSampler, TPESampler
+from optuna.trial import TrialState
+from sweeping import at_most, finish_job, open_worker, search_config
+
+from cifar_arch.record import Status
+from cifar_arch.search.ask import Job
+from cifar_arch.search.ledger import UNTRIED, Ledger
+from cifar_arch.search.space import identity
+from cifar_arch.search.storage import quiet_optuna
+from cifar_arch.search.trial import BEST, EXCERPT, StudySampler
+from cifar_arch.search.worker import Worker
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> None:
+    quiet_optuna()
+
+
+def recounted(ledger: Ledger) -> Counter[str]:
+    names = {TrialState.COMPLETE: "completed", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
+    counts: Counter[str] = Counter()
+    for trial in Ledger(ledger.study).trials(()):
+        counts[trial.role or names.get(trial.state, trial.state.name.lower())] += 1
+        counts["trained"] += trial.trained
+    return +counts
+
+
+def step(worker: Worker, jobs: list[Job], rng: random.Random) -> None:
+    """Something that a worker may do next."""
+    if not jobs or rng.random() < 0.5:
+        if job := worker.asker.ask():
+            jobs.append(job)
+        return
+    job = jobs.pop(rng.randrange(len(jobs)))
+    match rng.randrange(4):
+        case 0:
+            finish_job(worker, job, status=Status.FAILED, reason="broken")
+        case 1:
+            finish_job(worker, job, status=Status.PRUNED, reason="low")
+        case 2:
+            worker.teller.tell(job.number, stopped=True)  # no summary: it is queued again
+        case _:
+            finish_job(worker, job, rng.random())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_it_says_what_a_recount_says(seed: int, tmp_path: Path) -> None:
+    rng = random.Random(seed)
+    wanted = search_config(
+        tmp_path, {"a": IntDistribution(0, 4), "b": IntDistribution(0, 5)}, exhaustive=bool(seed % 2)
+    )
+    workers = [open_worker(wanted, RandomSampler(seed=seed), at_most(6)) for _ in range(2)]
+    jobs: list[list[Job]] = [[], []]
+    for _ in range(60):
+        who = rng.randrange(2)
+        step(workers[who], jobs[who], rng)
+        ledger = workers[1 - who].shared.ledger  # what the other one did is known as well
+        assert ledger.counts() == recounted(ledger)
+    fresh = Ledger(workers[0].shared.study).trials(())
+    values = [t.values[0] for t in fresh if t.trained and t.values]
+    for ledger in (worker.shared.ledger for worker in workers):
+        assert ledger.trials(()) == fresh
+        assert ledger.trials([TrialState.RUNNING]) == [t for t in fresh if t.state == TrialState.RUNNING]
+        assert ledger.best() == max(values, default=None)
+        assert ledger.tried() == {identity(t.point) for t in fresh if t.role not in UNTRIED}
+        for key in {t.key for t in fresh} - {None}:
+            assert key
+            assert ledger.equal(key) == [t for t in fresh if t.key == key]
+
+
+def test_tpe_is_shown_the_best_and_a_regular_sample_of_a_large_study(tmp_path: Path) -> None:
+    worker = open_worker(search_config(tmp_path, {"a": IntDistribution(0, 10**6)}))
+    study = worker.shared.study
+    number = 2 * EXCERPT
+    values = [(37 * n) % number for n in range(number)]  # each once, in no order
+    distribution = IntDistribution(0, 10**6)
+    for value in values:
+        study.enqueue_trial({"a": value})
+    for value in values:
+        study.tell(study.ask({"a": distribution}), value)
+    sampler = StudySampler(TPESampler(seed=0, n_startup_trials=10), study)
+    sampler.infer_relative_search_space(study, study.get_trials()[0])
+    shown = sampler.study._get_trials(states=(TrialState.COMPLETE,))
+    assert len(shown) == EXCERPT
+    assert sorted((t.value for t in shown), reverse=True)[:BEST] == list(
+        range(number - 1, number - 1 - BEST, -1)
+    )
+    assert [t.number for t in shown] == sorted({t.number for t in shown})
+    halves = Counter(t.number < EXCERPT for t in shown)
+    assert abs(halves[True] - halves[False]) <= BEST
