@@ -1,9 +1,11 @@
 """Every file name of a run folder; typed reads, and writes that leave a whole file or none."""
 
 import csv
+import errno
 import json
 import math
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -115,9 +117,15 @@ def _finite(value: Any) -> Any:
     return value
 
 
+FULL = 1 << 16  # bytes; a disk with fewer has no room for what comes next
+
+
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place at the end, or vanishes on an error."""
+    """A temporary path beside `path` that takes its place at the end, or vanishes on an error.
+
+    Raises OSError (ENOSPC) where the disk is full, whatever the library that wrote made of it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -125,5 +133,9 @@ def atomic(path: Path) -> Iterator[Path]:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except Exception as error:
+        if shutil.disk_usage(path.parent).free < FULL:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 import codecs
 import contextlib
 import io
+import logging
 import os
 import re
 import signal
@@ -28,11 +29,13 @@ def one_line(text: str) -> str:
 
 
 def any_terminal() -> None:
-    """Lets neither the encoding of the terminal nor that of the locale stop a command.
+    """Lets neither the encoding of the terminal nor that of the locale, nor a log that has no room, stop
+    a command or print a traceback.
 
     A locale without letters beyond ASCII would not even open a file called größe: there the command
     starts again in Python's UTF-8 mode.
     """
+    logging.raiseExceptions = False
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

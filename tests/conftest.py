@@ -8,8 +8,9 @@ import pty
 import signal
 import subprocess
 import sys
+import tempfile
 import termios
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
+from postgres import Server
 
 from cifar_arch import experiment
 from cifar_arch.data import Pictures, Split
@@ -184,3 +186,14 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     experiment.run_config(tiny_config(), folder)
     assert RunFolder(folder).weights.is_file()
     return folder
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """A PostgreSQL server that runs."""
+    pytest.importorskip("psycopg", reason="needs --extra postgres")
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        made = Server(Path(folder))
+        made.start()
+        yield made
+        made.stop()

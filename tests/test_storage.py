@@ -7,10 +7,19 @@ from pathlib import Path
 import pytest
 from filelock import FileLock, Timeout
 from optuna.storages import RDBStorage
-from sweeping import close
+from sweeping import WIDTHS, close, search_config
 
 from cifar_arch.schema import ConfigError
-from cifar_arch.search.storage import open_storage, quiet_optuna, sqlite_file, sqlite_url, study_lock
+from cifar_arch.search.console import announce
+from cifar_arch.search.storage import (
+    network_file_system,
+    open_storage,
+    quiet_optuna,
+    sqlite_file,
+    sqlite_url,
+    study_lock,
+)
+from cifar_arch.search.study import SharedStudy
 
 FILES = {
     "sqlite:///outputs/studies.db": "outputs/studies.db",
@@ -98,3 +107,37 @@ def test_a_typed_time_to_wait_is_kept(query: str, seconds: float, opened: list[R
     opened.append(open_storage(f"sqlite:///s.db{query}"))
     with opened[0].engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 1000 * seconds
+
+
+MOUNTS = r"""
+overlay / overlay rw 0 0
+tmpfs /home tmpfs rw 0 0
+server:/data /home/me/lab nfs4 rw 0 0
+//other/with\040space /home/me/my\040share cifs rw 0 0
+"""
+PLACES = {
+    "/home/me/lab/outputs/studies.db": "nfs4",
+    "/home/me/my share/s.db": "cifs",
+    "/home/me/labour/s.db": None,
+    "/var/s.db": None,
+}
+
+
+@pytest.mark.parametrize(("file", "kind"), PLACES.items())
+def test_a_network_file_system_is_known(file: str, kind: str | None, tmp_path: Path) -> None:
+    mounts = tmp_path / "mounts"
+    assert network_file_system(Path(file), mounts) is None
+    mounts.write_text(MOUNTS.strip(), encoding="utf-8")
+    assert network_file_system(Path(file), mounts) == kind
+
+
+def test_a_network_file_system_is_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quiet_optuna()
+    monkeypatch.setattr("cifar_arch.search.console.network_file_system", lambda _: "nfs4")
+    announce(SharedStudy(search_config(tmp_path, WIDTHS)))
+    assert (
+        "studies.db lies on nfs4, where SQLite serves one machine alone; "
+        "for several type storage=postgresql+psycopg://USER@HOST/DATABASE\n"
+    ) in capsys.readouterr().out

@@ -12,6 +12,7 @@ from cifar_arch.schema import ConfigError
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.ledger import UNTRIED
 from cifar_arch.search.space import Point, identity, typed
+from cifar_arch.search.storage import patient
 from cifar_arch.search.study import SearchConfig, SharedStudy
 from cifar_arch.search.tell import Teller
 from cifar_arch.search.trial import (
@@ -67,6 +68,7 @@ class Asker:
         self.random_start = random_start(self.sampler)
         shared.study.sampler = StudySampler(self.sampler, shared.study)
 
+    @patient
     def ask(self) -> Job | None:
         """The next candidate to train; None when the total is reached or nothing new is left.
 

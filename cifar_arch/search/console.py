@@ -12,7 +12,7 @@ from tqdm import tqdm
 from cifar_arch.provenance import masked
 from cifar_arch.search.ranking import Ranking
 from cifar_arch.search.space import typed
-from cifar_arch.search.storage import sqlite_url
+from cifar_arch.search.storage import GRACE, network_file_system, sqlite_url
 from cifar_arch.search.study import SearchConfig, SharedStudy
 from cifar_arch.search.trial import Role, TrialRecord
 from cifar_arch.terminal import one_line, percent
@@ -28,6 +28,15 @@ def announce(shared: SharedStudy) -> None:
     print(f"study {config.name}: {points}, folders in {config.folder}", flush=True)
     if done:
         print(f"{done} trained before", flush=True)
+    began = shared.study.user_attrs["folder"]
+    if began != str(config.folder.resolve()):
+        print(f"it began with folders in {began}; what a dead worker left there begins anew here")
+    if shared.file and (kind := network_file_system(shared.file)):
+        print(
+            f"warning: {shared.file} lies on {kind}, where SQLite serves one machine alone; "
+            "for several type storage=postgresql+psycopg://USER@HOST/DATABASE",
+            flush=True,
+        )
 
 
 class Console:
@@ -39,6 +48,7 @@ class Console:
     def __init__(self, shared: SharedStudy, total: int | None, *, progress: bool = True):
         self.shared = shared
         self.progress = progress
+        self.waiting = False
         self.start = time.monotonic()
         self.before = shared.counts()["trained"]
         self.told = {t.number for t in shared.trials() if t.state.is_finished()}  # by `follow`
@@ -60,6 +70,16 @@ class Console:
         if self.progress:
             with self.bar.external_write_mode(file=sys.stdout):
                 print(f"{done:3}{of}  {line}  {self._left(done)}".rstrip(), flush=True)
+
+    def wait_for(self, running: int) -> None:
+        """Says once that nothing is left but what other workers train."""
+        if self.progress and not self.waiting:
+            self.waiting = True
+            print(
+                f"waiting for {running} trial{'s' if running > 1 else ''} of other workers; "
+                f"a dead one is known {GRACE // 60} minutes after its last sign, on this machine at once",
+                flush=True,
+            )
 
     def follow(self) -> None:
         """Prints a line about each trial that any worker has finished since, and shows what is running."""

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from cifar_arch.schema import ConfigError, SearchStopped
+from cifar_arch.search.storage import patient
 from cifar_arch.search.study import SharedStudy
 
 
@@ -24,10 +25,12 @@ class Session:
         self.shared = shared
         self.name = name
 
+    @patient
     def ended(self) -> End | None:
         stored = self.shared.study.user_attrs.get(self._attribute)
         return stored and msgspec.convert(stored, End)
 
+    @patient
     def end(self, how: Literal["finished", "stopped", "wrong", "hopeless"], sentence: str = "") -> None:
         """Has all workers give back what they train, and end."""
         if not self.ended():

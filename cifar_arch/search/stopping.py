@@ -1,12 +1,26 @@
-"""When a search that keeps failing is stopped, and what it says then."""
+"""When a search is stopped that keeps failing, or has no room left, and what it says then."""
+
+import shutil
+from pathlib import Path
 
 from optuna.trial import TrialState
 
+from cifar_arch.runfolder import FULL, RunFolder
 from cifar_arch.schema import SearchStopped
 from cifar_arch.search.study import SharedStudy
+from cifar_arch.search.tell import ran_out, read_summary
 
 IN_A_ROW = 3
 RATE_FROM = 4  # trained trials
+
+
+def stop_if_full(folder: Path) -> None:
+    """Raises SearchStopped where the disk of a trial's folder has no room for another one."""
+    place = folder if folder.exists() else folder.parent
+    if shutil.disk_usage(place).free < FULL or ran_out(read_summary(RunFolder(folder))):
+        raise SearchStopped(
+            f"no space is left on the disk of {str(place)!r}; make room, and the same command goes on"
+        )
 
 
 def stop_if_hopeless(shared: SharedStudy, max_failure_rate: float) -> None:

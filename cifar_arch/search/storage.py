@@ -1,27 +1,48 @@
 """Optuna storages that several processes share: opened safely, locked across workers."""
 
 import contextlib
+import functools
 import os
+import sqlite3
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import optuna
 import sqlalchemy
 from filelock import FileLock
-from optuna.exceptions import ExperimentalWarning
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError, SQLAlchemyError
 
 from cifar_arch.provenance import masked
-from cifar_arch.schema import ConfigError
+from cifar_arch.schema import ConfigError, SearchStopped
 
 HEARTBEAT = 30  # seconds between two beats
 GRACE = 180  # seconds without one after which a worker of another host counts as dead
 BUSY = 60  # seconds that a writer waits for another one on SQLite
 FORMS = "sqlite:///FILE.db or postgresql+psycopg://USER@HOST/DATABASE"
+
+AWAY = 900.0  # seconds that a database server may be away
+TRY_AGAIN = 2.0  # seconds between two tries
+# So that neither a server nor a client that vanished is waited for without end; seconds but for the last.
+PATIENCE = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+    "options": "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3 "
+    "-c lock_timeout=600000",
+}
+# As Linux names file systems that several hosts may share.
+NETWORK = ("nfs", "cifs", "smb", "lustre", "gpfs", "beegfs", "ceph", "glusterfs", "fuse.sshfs", "9p", "afs")
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _opened: dict[tuple[str, str, int], tuple[RDBStorage, BaseStorage]] = {}
 
@@ -35,13 +56,16 @@ def open_storage(url: str) -> RDBStorage:
 
 
 def cached_storage(url: str) -> BaseStorage:
-    """The same, with all finished trials that this process has read: reading a large study takes seconds."""
-    return _of_process(url)[1]
+    """The same, with all finished trials that this process has read: reading a large study takes seconds.
+
+    A database that vanished is not made again.
+    """
+    return _of_process(url, again=False)[1]
 
 
-def _of_process(url: str) -> tuple[RDBStorage, BaseStorage]:
+def _of_process(url: str, *, again: bool = True) -> tuple[RDBStorage, BaseStorage]:
     key = url, str(Path.cwd()), os.getpid()
-    if key not in _opened or not _still_there(url):
+    if key not in _opened or (again and not _still_there(url)):
         storage = _open(url)
         _opened[key] = storage, optuna.storages.get_storage(storage)
     return _opened[key]
@@ -49,7 +73,7 @@ def _of_process(url: str) -> tuple[RDBStorage, BaseStorage]:
 
 def _open(url: str) -> RDBStorage:
     file = sqlite_file(url)
-    options: dict[str, Any] = {} if file else {"pool_pre_ping": True}
+    options: dict[str, Any] = {} if file else {"pool_pre_ping": True, "connect_args": PATIENCE}
     if file and "timeout" not in make_url(url).query:
         options = {"connect_args": {"timeout": BUSY}}
     try:
@@ -84,7 +108,7 @@ def _creation_lock(url: str, file: Path | None) -> Iterator[None]:
         with _file_lock(file):
             yield
         return
-    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.pool.NullPool)
+    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.pool.NullPool, connect_args=PATIENCE)
     with _advisory_lock(engine, "the tables"):
         yield
 
@@ -100,6 +124,63 @@ def _advisory_lock(engine: sqlalchemy.Engine, name: str) -> Iterator[None]:
     with engine.begin() as connection:
         connection.execute(key, {"name": f"cifar_arch:{name}"})
         yield
+
+
+def patient(method: Callable[P, T]) -> Callable[P, T]:
+    """The method, tried again as a whole while the database server is away.
+
+    For what may be done twice: whatever a worker does in the study, another one may have to do again after
+    a crash. Raises SearchStopped where the server stays away, or where a database file cannot be written.
+    """
+
+    @functools.wraps(method)
+    def tried(*args: P.args, **options: P.kwargs) -> T:
+        end = time.monotonic() + AWAY
+        told = False
+        while True:
+            try:
+                return method(*args, **options)
+            except (StorageInternalError, SQLAlchemyError) as error:
+                cause = _unreachable(error)
+                if cause is None:
+                    raise
+                if _is_file(cause) or time.monotonic() > end:
+                    raise SearchStopped(
+                        f"the study cannot be reached ({_first_line(cause)}); what was trained is kept in "
+                        "its folder, and the same command goes on"
+                    ) from error
+                if not told:
+                    print(f"waiting for the database ({_first_line(cause)})", flush=True)
+                    told = True
+                time.sleep(TRY_AGAIN)
+
+    return tried
+
+
+def _unreachable(error: BaseException | None) -> BaseException | None:
+    """The driver's error that says so; None for another fault."""
+    while error is not None:
+        if isinstance(error, OperationalError | InterfaceError):
+            return error.orig or error
+        error = error.__cause__
+    return None
+
+
+def _is_file(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.Error)
+
+
+def network_file_system(file: Path, mounts: Path = Path("/proc/mounts")) -> str | None:
+    """The kind of the network file system that a file lies on; None where it is none, or unknown."""
+    try:
+        lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    place = file.resolve()
+    mounted = ((Path(where.replace("\\040", " ")), kind) for _, where, kind, *_ in map(str.split, lines))
+    above = [(len(where.parts), kind) for where, kind in mounted if place.is_relative_to(where)]
+    kind = max(above, default=(0, ""))[1]
+    return kind if kind.startswith(NETWORK) else None
 
 
 def sqlite_url(file: Path) -> str:
@@ -138,13 +219,13 @@ def _fast_sqlite(connection: Any, _: Any) -> None:
     cursor.close()
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def quiet_optuna() -> None:
     """Silences Optuna's own lines and warnings: the sweep says the same in its own words."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=ExperimentalWarning)
     warnings.filterwarnings("ignore", "Heartbeat of storage")  # beaten by our own thread
     warnings.filterwarnings("ignore", "Constraints have been set")  # rejected ones are not trained anyway

@@ -4,7 +4,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,11 @@ from optuna.trial import TrialState
 from cifar_arch.limits import Violation
 from cifar_arch.record import Epoch, differences, with_added
 from cifar_arch.runfolder import RunFolder
-from cifar_arch.schema import ConfigError
+from cifar_arch.schema import ConfigError, SearchStopped
 from cifar_arch.search.ledger import Ledger
 from cifar_arch.search.options import DIRECTIONS
 from cifar_arch.search.space import Point, Space, typed
-from cifar_arch.search.storage import cached_storage, open_storage, study_lock
+from cifar_arch.search.storage import cached_storage, open_storage, patient, sqlite_file, study_lock
 from cifar_arch.search.trial import TrialRecord, stored_attributes
 from cifar_arch.search.workers import Workers
 
@@ -53,6 +53,8 @@ class SharedStudy:
     def __init__(self, config: SearchConfig):
         self.config = config
         self.storage = open_storage(config.storage)
+        self.file = sqlite_file(config.storage)
+        self.made = self._file_id()
         with self.lock():
             self.study = optuna.create_study(
                 study_name=config.name,
@@ -63,12 +65,28 @@ class SharedStudy:
             )
             self.ledger = Ledger(self.study)
             self._check_fingerprint()
+            if "folder" not in self.study.user_attrs:
+                self.study.set_user_attr("folder", str(config.folder.resolve()))
         self.workers = Workers(config.folder / ".workers")
 
     @contextmanager
     def lock(self) -> Iterator[None]:
+        """For whoever decides or tells. Raises SearchStopped where the database is not the one it was."""
+        if self.made != self._file_id():
+            raise SearchStopped(
+                f"the study was removed while it ran: {str(self.file)!r} is no longer what it was; the same "
+                "command begins anew, after the folder of its trials is removed"
+            )
         with study_lock(self.storage, self.config.storage, self.config.name):
             yield
+
+    def _file_id(self) -> tuple[int, int] | None:
+        """What tells a database file from another at its place; None for a server, or where it is gone."""
+        with suppress(OSError):
+            if self.file:
+                found = self.file.stat()
+                return found.st_dev, found.st_ino
+        return None
 
     def _check_fingerprint(self) -> None:
         stored = self.study.user_attrs.get("fingerprint")
@@ -101,6 +119,7 @@ class SharedStudy:
     def trained_trials(self) -> list[TrialRecord]:
         return [t for t in self.trials() if t.trained]
 
+    @patient
     def counts(self) -> Counter[str]:
         """How many trials are trained (completed, pruned and failed ones), running, waiting, or of a role."""
         return self.ledger.counts()

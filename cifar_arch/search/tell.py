@@ -1,5 +1,6 @@
 """Results told to the study, each read from its run's own files; what dead workers left, queued again."""
 
+import errno
 import logging
 import math
 
@@ -10,6 +11,7 @@ from cifar_arch.experiment import INTERRUPTED
 from cifar_arch.record import Status, Summary
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError
+from cifar_arch.search.storage import patient
 from cifar_arch.search.study import SharedStudy
 from cifar_arch.search.trial import Role, TrialRecord, stale_ids
 
@@ -26,6 +28,7 @@ class Teller:
     def __init__(self, shared: SharedStudy):
         self.shared = shared
 
+    @patient
     def tell(self, number: int, *, stopped: bool = False) -> TrialRecord:
         """The trial as it is once its result is told, or once it is queued again.
 
@@ -35,6 +38,7 @@ class Teller:
             self._settle(self.shared.trial(number), stopped=stopped)
             return self.shared.trial(number)
 
+    @patient
     def leave(self) -> None:
         """Gives back what this worker did not finish; another one goes on from its checkpoint."""
         with self.shared.lock():
@@ -66,10 +70,10 @@ class Teller:
         if trial.state.is_finished():  # another worker did it
             return
         folder = RunFolder(self.shared.folder(trial.number))
-        summary = _summary(folder)
+        summary = read_summary(folder)
         state, values, reason = self._outcome(summary)
         if summary is None or state is None:
-            self._requeue(trial, blame=not stopped and reason != INTERRUPTED)
+            self._requeue(trial, blame=not stopped and reason is None)
             return
         self.shared.note(trial, folder=str(folder.path))
         self._complete_curve(trial)
@@ -99,7 +103,7 @@ class Teller:
                 return TrialState.FAIL, None, f"its {', '.join(bad)} is not a finite number"
             case Status.PRUNED:
                 return TrialState.PRUNED, None, summary.reason
-            case Status.FAILED | Status.REJECTED if summary.reason != INTERRUPTED:
+            case Status.FAILED | Status.REJECTED if not (summary.reason == INTERRUPTED or ran_out(summary)):
                 return TrialState.FAIL, None, summary.reason
         return None, None, summary.reason
 
@@ -157,12 +161,17 @@ class Teller:
             log.exception("the figures of trial %d could not be copied for the dashboard", trial.number)
 
 
-def _summary(folder: RunFolder) -> Summary | None:
+def read_summary(folder: RunFolder) -> Summary | None:
     """A run's summary; None for an unreadable one as well, so that the run counts as not ended."""
     try:
         return folder.read_summary()
     except (ConfigError, OSError):
         return None
+
+
+def ran_out(summary: Summary | None) -> bool:
+    """Whether a run ended for want of room on the disk, which is not held against it."""
+    return bool(summary and summary.reason and summary.reason.startswith(f"[Errno {errno.ENOSPC}]"))
 
 
 def _result(summary: Summary, objective: str) -> float | None:
