@@ -1,8 +1,9 @@
-"""python benchmarks/sweep_overhead.py: what a sweep costs beside training, on SQLite.
+"""python -m benchmarks.sweep_overhead: what a sweep costs beside training, and what several workers get done.
 
 Training is a fixed sleep in a small Hydra application that uses our sweeper and configs. Printed are
 the seconds that a trained trial costs beside that sleep, those of a rejected candidate, and how much
-more two shells get done than one. The time from start to first trial is not part of any of them.
+more `workers=N` gets done than one. The time from start to first trial is not part of any of them.
+On SQLite, or with --storage in an empty database.
 """
 
 import argparse
@@ -50,17 +51,16 @@ def job(config: DictConfig) -> float | None:
     return app.run_trial(plain(config), folder, hydra_config.sweeper.get("pruner"), slept)
 
 
-def sweep(folder: Path, shells: int, trials: int, sleep: float, *more: str) -> list[FrozenTrial]:
-    """All trials of a search by so many shells."""
-    command = [sys.executable, __file__, "--job", "-m", "+search=blocks", f"n_trials={trials}", "study=timed"]
-    command += ["pruner=none", f"training.epochs={EPOCHS}", *more]
-    environment = {**os.environ, "SLEEP": str(sleep)}
-    started = [
-        subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
-        for _ in range(shells)
-    ]
-    assert [process.wait() for process in started] == [0] * shells
-    return optuna.load_study(study_name="timed", storage=f"sqlite:///{folder}/outputs/studies.db").trials
+def sweep(folder: Path, workers: int, trials: int, arguments: argparse.Namespace) -> list[FrozenTrial]:
+    """All trials of a search by so many workers."""
+    storage = arguments.storage or f"sqlite:///{folder}/studies.db"
+    name = f"timed-{workers}"
+    words = [f"n_trials={trials}", f"study={name}", f"storage={storage}", f"workers={workers}"]
+    command = [sys.executable, __file__, "--job", "-m", "+search=blocks", "training.lr=interval(0.01,0.1)"]
+    command += ["pruner=none", f"training.epochs={EPOCHS}", f"outputs={folder}", *words]
+    environment = {**os.environ, "SLEEP": str(arguments.sleep)}
+    subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
+    return optuna.load_study(study_name=name, storage=storage).trials
 
 
 def seconds(trials: list[FrozenTrial], workers: int = 1) -> tuple[float, int]:
@@ -79,25 +79,34 @@ def seconds(trials: list[FrozenTrial], workers: int = 1) -> tuple[float, int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--trials", type=int, default=30)
     parser.add_argument("--sleep", type=float, default=3.0, help="seconds of the stubbed training")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--many", type=int, help="trials of those workers (default: as many as of one)")
+    parser.add_argument("--storage", help="default: SQLite in a temporary folder")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        folders = [Path(place) / name for name in ("one", "two")]
-        for folder in folders:
-            folder.mkdir()
-        one = sweep(folders[0], 1, arguments.trials, arguments.sleep)
+        one = sweep(Path(place, "one"), 1, arguments.trials, arguments)
         whole, count = seconds(one)
         rejected = [t for t in one if TrialRecord.of(t).role is Role.REJECTED]
         cost = [t.duration.total_seconds() for t in rejected if t.duration]
-        print(f"one shell: {whole / count:.2f} s a trained trial, of which {arguments.sleep:.2f} s sleep")
+        print(f"one worker: {whole / count:.2f} s a trained trial, of which {arguments.sleep:.2f} s sleep")
         print(f"overhead: {whole / count - arguments.sleep:.2f} s a trained trial, rejections included")
-        print(f"rejections: {len(cost)}, {sum(cost) / max(1, len(cost)):.3f} s each from ask to tell")
-        two = sweep(folders[1], 2, arguments.trials, arguments.sleep)
-        both, count_two = seconds(two, 2)
-        rate = count_two / both / (count / whole)
-        print(f"two shells: {rate:.2f} times the throughput of one")
+        print(
+            f"rejections: {len(cost)}, {sum(cost) / max(1, len(cost)):.3f} s each from ask to tell",
+            flush=True,
+        )
+        wanted = arguments.many or arguments.trials
+        several = sweep(Path(place, "several"), arguments.workers, wanted, arguments)
+        both, count_all = seconds(several, arguments.workers)
+        trained = [r for r in map(TrialRecord.of, several) if r.trained]
+        different = len({record.key for record in trained})
+        rate = count_all / both / (count / whole)
+        print(
+            f"{arguments.workers} workers: {rate:.2f} times the throughput of one; "
+            f"of {wanted} trials {len(trained)} trained, {different} different ones"
+        )
 
 
 if __name__ == "__main__":

@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cifar_arch.report.effects import main_part, swept
+from cifar_arch.report.effects import main_part, settings, swept
 from cifar_arch.report.report import Report
 from cifar_arch.report.tables import label
 
 BLUE, ORANGE, GREY = "#2563a8", "#d9822b", "#8a8f98"
 SIZE = (5.8, 4.0)  # inches
+WIDE = (11.8, 4.0)  # across the page
 MARKERS = {"cifar10": "o", "shapes": "s"}
 NAMES = {"cifar10": "CIFAR-10", "shapes": "synthetic data set (never counts)"}
 X_LABELS = {
@@ -23,6 +24,7 @@ X_LABELS = {
 SCALES = {"params": 1e3, "macs": 1e6, "receptive_field": 1}
 LIMITS = {"params": "limits.params_below", "receptive_field": "limits.receptive_field_above"}
 BEST_CURVES = 5
+FRONT_FROM = 3  # points; a line through fewer says nothing
 
 
 def report_figures(report: Report) -> dict[str, Figure]:
@@ -38,11 +40,11 @@ def _figures(report: Report) -> Iterator[tuple[str, Figure]]:
             yield f"accuracy_{column}", accuracy_against(shown, column)
     if report.curves["val_accuracy"].notna().any():
         yield "learning_curves", learning_curves(report.runs, report.curves)
-    if len(report.importances):
+    if report.importances["share"].any():  # else the page says why there is none
         yield "importances", importance_bars(report.importances)
     main = main_part(report.completed)
-    if len(settings := swept(main)) > 1:
-        yield "parallel_coordinates", parallel_coordinates(main, settings)
+    if len(columns := swept(main)) > 1:
+        yield "parallel_coordinates", parallel_coordinates(main, columns)
     if len(report.effects):
         yield "paired_effects", effect_bars(report.effects)
     if len(report.rejections):
@@ -61,8 +63,9 @@ def _axes(**labels: Any) -> tuple[Figure, Any]:
 def accuracy_against(done: pd.DataFrame, column: str) -> Figure:
     """A point for each completed run, the limit as a line, and for costs the Pareto front.
 
-    Test accuracies are hollow and have a front of their own: they are of other images, and mostly of
-    longer training. A point links to #run-N of the page, N being its rank.
+    Where there are seeds, the front is that of the means, whose standard deviations are shown. Test
+    accuracies are hollow and have a front of their own: they are of other images, and mostly of longer
+    training. A point links to #run-N of the page, N being its rank.
     """
     figure, axes = _axes(xlabel=X_LABELS[column], ylabel="accuracy (%)")
     scale = SCALES[column]
@@ -82,19 +85,47 @@ def accuracy_against(done: pd.DataFrame, column: str) -> Figure:
             zorder=3,
         )
         points.set_urls([f"#run-{rank}" for rank in group["rank"]])
-        if column != "receptive_field":
-            front = pareto(group, column)
+        colour = ORANGE if tested else BLUE
+        means = over_seeds(group, column)
+        if (means["n"] > 1).any():
+            bars = (
+                means[column].astype(float) / scale,
+                100 * means["accuracy"],
+                100 * means["std"].fillna(0),
+            )
+            axes.errorbar(
+                *bars,
+                fmt="_",
+                color=colour,
+                capsize=3,
+                linewidth=1,
+                zorder=4,
+                label="mean and std over seeds",
+            )
+        front = pareto(means, column)
+        if column != "receptive_field" and len(front) >= FRONT_FROM:
             axes.step(
                 front[column].astype(float) / scale,
                 100 * front["accuracy"],
                 where="post",
-                color=ORANGE if tested else BLUE,
+                color=colour,
                 linewidth=1.2,
-                label=f"Pareto front, {len(front)} run{'s' * (len(front) > 1)}",
+                label=f"Pareto front, {len(front)} of {len(means)}",
             )
     _limit_lines(axes, done, column)
-    axes.legend(fontsize=8, framealpha=0.8)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     return figure
+
+
+def over_seeds(runs: pd.DataFrame, cost: str) -> pd.DataFrame:
+    """A row for each configuration: its cost, the mean, std and n of its accuracies over seeds."""
+    columns = [name for name in settings(runs) if name != "seed"]
+    groups = (
+        runs.groupby(columns, dropna=False, sort=False) if columns else runs.groupby("folder", sort=False)
+    )
+    accuracy = groups["accuracy"]
+    found = {"accuracy": accuracy.mean(), "std": accuracy.std(), "n": accuracy.size()}
+    return pd.DataFrame({cost: groups[cost].first(), **found}).reset_index(drop=True)
 
 
 def _limit_lines(axes: Any, done: pd.DataFrame, column: str) -> None:
@@ -161,7 +192,7 @@ def importance_bars(table: pd.DataFrame) -> Figure:
 def effect_bars(table: pd.DataFrame) -> Figure:
     """Mean differences with their intervals, around the line of no effect."""
     shown = table.head(24).iloc[::-1]
-    figure = Figure(figsize=(SIZE[0], max(2.2, 0.32 * len(shown) + 1)), layout="constrained")
+    figure = Figure(figsize=(SIZE[0], max(SIZE[1], 0.32 * len(shown) + 1)), layout="constrained")
     axes = figure.subplots()
     places = np.arange(len(shown))
     effect = 100 * shown["effect"].to_numpy(float)
@@ -186,7 +217,7 @@ def effect_bars(table: pd.DataFrame) -> Figure:
 def parallel_coordinates(done: pd.DataFrame, columns: list[str]) -> Figure:
     """A line for each completed run over its settings, coloured by accuracy, the best on top."""
     columns = columns[:8]
-    figure = Figure(figsize=(max(SIZE[0], 1.05 * len(columns) + 2), SIZE[1]), layout="constrained")
+    figure = Figure(figsize=WIDE, layout="constrained")
     axes = figure.subplots()
     order = done.sort_values("accuracy").tail(300)
     heights = np.empty((len(order), len(columns)))

@@ -42,6 +42,7 @@ def html(report: Report, drawn: Mapping[str, Figure]) -> str:
         "grouped": sortable(groups, list(groups.columns)) if report.group_by else None,
         "repeats": sortable(repeats, list(repeats.columns)) if len(repeats) else None,
         "effects": effect_rows(report.effects),
+        "no_shares": len(report.importances) and not report.importances["share"].any(),
         "problems": problems(report),
         "figures": {name: svg(figure, report.completed) for name, figure in drawn.items()},
     }
