@@ -1,7 +1,7 @@
 """`python -m stub_sweep -m ...`: our sweeper with a job that sleeps instead of training.
 
 The environment variable STUB says how, such as {"seconds": 0.1, "faults": {"6": "raise"}}: the time of an
-epoch, and what happens at width 6: raise, memory, nan, mistake, die (once), die_always.
+epoch, and what happens at width 6: raise, memory, nan, mistake, cuda (once), die (once), die_always.
 Every epoch leaves a line in epochs.log: trial, width, epoch.
 """
 
@@ -80,6 +80,9 @@ def _live(config: dict[str, Any], path: Path, epoch: int, value: float) -> float
         raise RuntimeError("something went wrong")
     if fault == "memory":
         raise MemoryError("out of memory: tried to allocate 40 GiB")
+    if fault == "cuda" and not Path("died.log").exists():
+        Path("died.log").touch()
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
     if fault == "mistake":
         raise ConfigError("data.root: no pictures there")
     died = Path("died.log")

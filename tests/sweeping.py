@@ -173,9 +173,11 @@ def progressed(cwd: Path, count: int) -> Callable[[], bool]:
     return lambda: (cwd / "epochs.log").exists() and len(epochs(cwd)) >= count
 
 
-def assert_whole(cwd: Path, widths: "range | list[int]" = range(4, 16), url: str = "") -> None:
+def assert_whole(
+    cwd: Path, widths: "range | list[int]" = range(4, 16), url: str = "", name: str = ""
+) -> None:
     """Every width trained to its end once, nothing lost, nothing left, results as if never stopped."""
-    found = trials(cwd, url)
+    found = trials(cwd, url, name)
     assert [t.number for t in found] == list(range(len(found)))
     assert not [t.number for t in found if not t.state.is_finished()]
     done = [t for t in found if t.trained]

@@ -129,6 +129,12 @@ def test_the_dashboard_is_served_all_that_a_trial_is_known_by(study: Study) -> N
 PAGES = {
     "": ["looked-at"],
     "/studies/1": ["History", "Best Trial", "number=1", "model.width"],
+    "/studies/1/note": [
+        "python -m cifar_arch.run -m c4=separable,plain width=4,6",
+        "limits: ",
+        "separable_at_least 1",
+        "best so far: trial ",
+    ],
     "/studies/1/trials?numbers=0": [
         "Complete",
         "params",
@@ -143,6 +149,8 @@ PAGES = {
         "rejected",
         "infeasible",
         "at least 1 depthwise-separable layer is required, got 0",
+        "outside the limits, and never trained",
+        "shows the smallest change that keeps them",
     ],
 }
 

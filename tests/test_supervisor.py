@@ -75,9 +75,9 @@ def lives(pid: int) -> bool:
     return True
 
 
-def processes(cwd: Path) -> set[int]:
+def processes(cwd: Path, name: str = "") -> set[int]:
     """Those of all workers that a trial was ever given to."""
-    return {process_of(t.worker) for t in trials(cwd) if t.worker}
+    return {process_of(t.worker) for t in trials(cwd, name=name) if t.worker}
 
 
 @pytest.mark.slow
@@ -128,6 +128,24 @@ def test_workers_end_with_the_command_that_started_them(tmp_path: Path) -> None:
     assert not [t for t in trials(tmp_path) if t.state == TrialState.RUNNING]
     assert sweep(*GRID, cwd=tmp_path).returncode == 0
     assert_whole(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_worker_whose_gpu_is_broken_ends_and_the_others_go_on(tmp_path: Path) -> None:
+    settings = '{"seconds": 0.2, "faults": {"6": "cuda"}}'
+    alone = sweep(*GRID[:-1], "study=alone", cwd=tmp_path, settings=settings)
+    assert alone.returncode == 1
+    assert alone.stderr == (
+        "the sweep was stopped: the GPU refuses further work in this process; "
+        "the same command goes on in a new one\n"
+    )
+    for name in ("died.log", "epochs.log"):
+        (tmp_path / name).unlink()
+    done = sweep(*GRID, "workers=1", "hydra/launcher=submitit_local", cwd=tmp_path, settings=settings)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "interrupted, queued again" in done.stdout
+    assert_whole(tmp_path, name="grid")
+    assert len(processes(tmp_path, "grid")) == 2  # it was started again
 
 
 WRONG = {

@@ -11,6 +11,7 @@ from optuna.trial import Trial, TrialState
 from cifar_arch.schema import ConfigError
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.ledger import UNTRIED
+from cifar_arch.search.notes import note_rejection
 from cifar_arch.search.space import Point, identity, typed
 from cifar_arch.search.storage import patient
 from cifar_arch.search.study import SearchConfig, SharedStudy
@@ -159,6 +160,7 @@ class Asker:
             raise
         set_constraint(asked, self.shared.storage, candidate.excess)
         if candidate.violations:
+            note_rejection(asked, trial.point, candidate.violations)
             return self._reject(trial, candidate)
         return self._known(trial, candidate) or self._job(trial, candidate)
 

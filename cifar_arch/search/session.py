@@ -11,6 +11,10 @@ from cifar_arch.search.storage import patient
 from cifar_arch.search.study import SharedStudy
 
 
+class WorkerBroken(SearchStopped):
+    """A worker whose process can train no more, though others can."""
+
+
 class End(msgspec.Struct, frozen=True, kw_only=True):
     """How a session ended: what there is to do is done, a person stopped it, or a worker could not go on."""
 
@@ -42,12 +46,14 @@ class Session:
     def of_worker(self) -> Iterator[None]:
         """Ends the session with the worker that finds everything done, or that cannot go on.
 
-        One that is interrupted, as by a job that is cancelled, leaves the rest to the others.
+        One that is interrupted, as by a job that is cancelled, or broken leaves the rest to the others.
         """
         try:
             yield
         except ConfigError as error:
             self.end("wrong", str(error))
+            raise
+        except WorkerBroken:
             raise
         except SearchStopped as error:
             self.end("hopeless", str(error))

@@ -7,17 +7,23 @@ from optuna.trial import TrialState
 
 from cifar_arch.runfolder import FULL, RunFolder
 from cifar_arch.schema import SearchStopped
+from cifar_arch.search.session import WorkerBroken
 from cifar_arch.search.study import SharedStudy
-from cifar_arch.search.tell import ran_out, read_summary
+from cifar_arch.search.tell import broke_the_gpu, ran_out, read_summary
 
 IN_A_ROW = 3
 RATE_FROM = 4  # trained trials
 
 
-def stop_if_full(folder: Path) -> None:
-    """Raises SearchStopped where the disk of a trial's folder has no room for another one."""
+def stop_if_unfit(folder: Path) -> None:
+    """Raises WorkerBroken where a trial has broken this process, and SearchStopped where its disk is full."""
+    summary = read_summary(RunFolder(folder))
+    if broke_the_gpu(summary):
+        raise WorkerBroken(
+            "the GPU refuses further work in this process; the same command goes on in a new one"
+        )
     place = folder if folder.exists() else folder.parent
-    if shutil.disk_usage(place).free < FULL or ran_out(read_summary(RunFolder(folder))):
+    if shutil.disk_usage(place).free < FULL or ran_out(summary):
         raise SearchStopped(
             f"no space is left on the disk of {str(place)!r}; make room, and the same command goes on"
         )

@@ -19,6 +19,7 @@ from cifar_arch.record import Epoch, differences, with_added
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError, SearchStopped
 from cifar_arch.search.ledger import Ledger
+from cifar_arch.search.notes import note_study
 from cifar_arch.search.options import DIRECTIONS
 from cifar_arch.search.space import Point, Space, typed
 from cifar_arch.search.storage import cached_storage, open_storage, patient, sqlite_file, study_lock
@@ -39,6 +40,7 @@ class SearchConfig(msgspec.Struct, frozen=True, kw_only=True):
     n_trials: int | None  # trained trials in all; None: every point of the space once
     exhaustive: bool  # point by point instead of by a sampler
     fingerprint: dict[str, Any]
+    about: str = ""  # its command and limits, in Markdown
     max_rejections: int = 300  # in a row
     by_key: bool = False  # whether a point counts as tried by what it means now, and did not fail
 
@@ -97,6 +99,7 @@ class SharedStudy:
                 )
             self.study.set_user_attr("fingerprint", self.config.fingerprint)
             self.study.set_metric_names(list(self.config.objectives))
+            note_study(self.study, self.config.about, None)
         elif different := self._differences(stored):
             raise ConfigError(
                 f"study: {self.config.name!r} was made with {different}; "

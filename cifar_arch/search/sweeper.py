@@ -4,6 +4,7 @@ import functools
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
@@ -19,6 +20,7 @@ from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler
 
 from cifar_arch.compose import anchored, explaining, plain
 from cifar_arch.device import cores
+from cifar_arch.provenance import masked
 from cifar_arch.runfolder import atomic
 from cifar_arch.schema import ConfigError, SearchStopped, checked
 from cifar_arch.search.ask import Job, total
@@ -196,6 +198,7 @@ class ArchitectureSweeper(OptunaSweeperImpl):
             n_trials=None if every_point else options.n_trials,
             exhaustive=every_point or self._by_grid(),
             fingerprint=mark,
+            about=_about(composer({})["limits"]),
             max_rejections=max_rejections,
         )
 
@@ -253,6 +256,13 @@ class ArchitectureSweeper(OptunaSweeperImpl):
             ) from error
         if done.status == JobStatus.COMPLETED and done.cfg and done.hydra_cfg:
             _write_config(_experiment(shared.config, f"trial-{job.number}"), done.cfg, done.hydra_cfg.hydra)
+
+
+def _about(limits: dict[str, Any]) -> str:
+    """The command as it was typed, and its limits, for the note of the study."""
+    words = " ".join(map(quote, sys.argv[1:]))
+    kept = ", ".join(f"{name} {value}" for name, value in limits.items() if value not in (None, [], False))
+    return f"`python -m cifar_arch.run {masked(words)}`\n\nlimits: {kept or 'none'}"
 
 
 def _worker_job(command: WorkerCommand, _: DictConfig) -> int:

@@ -11,6 +11,7 @@ from cifar_arch.experiment import INTERRUPTED
 from cifar_arch.record import Status, Summary
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError
+from cifar_arch.search.notes import note_study
 from cifar_arch.search.storage import patient
 from cifar_arch.search.study import SharedStudy
 from cifar_arch.search.trial import Role, TrialRecord, stale_ids
@@ -35,8 +36,13 @@ class Teller:
         `stopped`: its worker was stopped on purpose, which is not held against the trial.
         """
         with self.shared.lock():
+            before = self.shared.ledger.best()
             self._settle(self.shared.trial(number), stopped=stopped)
-            return self.shared.trial(number)
+            trial = self.shared.trial(number)
+            by_accuracy = len(self.shared.config.objectives) == 1 and trial.trained and trial.values
+            if by_accuracy and self.shared.ledger.best() != before:
+                note_study(self.shared.study, self.shared.config.about, trial)
+            return trial
 
     @patient
     def leave(self) -> None:
@@ -73,7 +79,8 @@ class Teller:
         summary = read_summary(folder)
         state, values, reason = self._outcome(summary)
         if summary is None or state is None:
-            self._requeue(trial, blame=not stopped and reason is None)
+            blame = not stopped and (reason is None or broke_the_gpu(summary))
+            self._requeue(trial, blame=blame)
             return
         self.shared.note(trial, folder=str(folder.path))
         self._complete_curve(trial)
@@ -103,7 +110,7 @@ class Teller:
                 return TrialState.FAIL, None, f"its {', '.join(bad)} is not a finite number"
             case Status.PRUNED:
                 return TrialState.PRUNED, None, summary.reason
-            case Status.FAILED | Status.REJECTED if not (summary.reason == INTERRUPTED or ran_out(summary)):
+            case Status.FAILED | Status.REJECTED if not _ended_from_outside(summary):
                 return TrialState.FAIL, None, summary.reason
         return None, None, summary.reason
 
@@ -172,6 +179,18 @@ def read_summary(folder: RunFolder) -> Summary | None:
 def ran_out(summary: Summary | None) -> bool:
     """Whether a run ended for want of room on the disk, which is not held against it."""
     return bool(summary and summary.reason and summary.reason.startswith(f"[Errno {errno.ENOSPC}]"))
+
+
+def broke_the_gpu(summary: Summary | None) -> bool:
+    """Whether a run left its process without a GPU: CUDA refuses all further work after such an error.
+
+    Being out of memory is none: that leaves the process as it was.
+    """
+    return bool(summary and summary.reason and summary.reason.startswith("CUDA error"))
+
+
+def _ended_from_outside(summary: Summary) -> bool:
+    return summary.reason == INTERRUPTED or ran_out(summary) or broke_the_gpu(summary)
 
 
 def _result(summary: Summary, objective: str) -> float | None:

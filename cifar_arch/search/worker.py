@@ -12,7 +12,7 @@ from cifar_arch.search.ask import Asker, Assess, Job, total
 from cifar_arch.search.console import Console, announce
 from cifar_arch.search.heartbeat import Heartbeat
 from cifar_arch.search.session import Session
-from cifar_arch.search.stopping import stop_if_full, stop_if_hopeless
+from cifar_arch.search.stopping import stop_if_hopeless, stop_if_unfit
 from cifar_arch.search.study import SearchConfig, SharedStudy
 from cifar_arch.search.tell import Teller
 
@@ -57,7 +57,7 @@ class Worker:
             while not (self.session and self.session.ended()):
                 if job := self.asker.ask():
                     self._train(train, job, console)
-                    stop_if_full(self.shared.folder(job.number))
+                    stop_if_unfit(self.shared.folder(job.number))
                     stop_if_hopeless(self.shared, max_failure_rate)
                 elif running := self.shared.counts()["running"]:
                     console.wait_for(running)

@@ -1,0 +1,42 @@
+"""Notes for optuna-dashboard: what a study is about, its best so far, why a candidate was not trained."""
+
+from collections.abc import Iterable
+
+import optuna
+from optuna.trial import Trial
+
+from cifar_arch.limits import Violation
+from cifar_arch.search.space import Point, typed
+from cifar_arch.search.trial import TrialRecord
+
+# Rejected candidates that get a note. The dashboard keeps all notes of a study in one place and each note
+# reads it, so that they would cost more and more; the others have the same in their attribute `infeasible`.
+NOTED = 100
+
+
+def note_study(study: optuna.Study, about: str, best: TrialRecord | None) -> None:
+    """Writes what a study is about, which is Markdown, and its best trial so far."""
+    lines = [about]
+    if best:
+        values = ", ".join(f"{n} {v:g}" for n, v in zip(study.metric_names or (), best.values, strict=True))
+        of = f"{best.params or 0:,} parameters, `{typed(best.point)}`"
+        lines.append(f"best so far: trial {best.number}, {values}, {of}")
+    _save(study, "\n\n".join(lines))
+
+
+def note_rejection(trial: Trial, point: Point, violations: Iterable[Violation]) -> None:
+    """Says which rules a candidate breaks, and how to see what keeps them."""
+    if trial.number < NOTED:
+        broken = "\n".join(f"- {violation.rule}: {violation.message}" for violation in violations)
+        words = typed(point)
+        _save(
+            trial,
+            f"**infeasible**: outside the limits, and never trained\n\n{broken}\n\n"
+            f"`python -m cifar_arch.check {words}` shows the smallest change that keeps them",
+        )
+
+
+def _save(place: optuna.Study | Trial, text: str) -> None:
+    from optuna_dashboard import save_note  # takes a quarter of a second
+
+    save_note(place, text)
