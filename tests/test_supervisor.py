@@ -118,6 +118,14 @@ def test_ctrl_c_ends_all_workers_and_the_command_goes_on(engine: tuple[str, ...]
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("typed", "workers"), [("gpus=[0,1]", "2 workers"), ("gpus=[3]", "1 worker")])
+def test_each_gpu_has_a_worker(typed: str, workers: str, tmp_path: Path) -> None:
+    done = sweep("width=4,5,6", "limits=none", "epochs=1", "study=s", typed, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"\n{workers}, logs in outputs/sweeps/s/workers/" in done.stdout
+
+
+@pytest.mark.slow
 def test_workers_end_with_the_command_that_started_them(tmp_path: Path) -> None:
     process = start(GRID, tmp_path, '{"seconds": 0.5}')
     wait_until(progressed(tmp_path, 4))

@@ -128,7 +128,7 @@ class ArchitectureSweeper(OptunaSweeperImpl):
     ) -> SharedStudy:
         """The study once its total is reached: by this process, or by workers that it starts."""
         count = self._count(options)
-        if count == 1 and self._launches_here():
+        if count == 1 and self._launches_here() and not options.gpus:
             return self._work(search, composer, options, numbers)
         shared = SharedStudy(search)
         command = WorkerCommand.typed(search.folder / "workers", "trial.worker=", options.gpus)
@@ -227,9 +227,9 @@ class ArchitectureSweeper(OptunaSweeperImpl):
         return bool(self.config.hydra.runtime.choices["hydra/launcher"] == "basic")
 
     def _count(self, options: Options) -> int:
-        """The number of workers: as typed, or as many as the launcher runs at once."""
+        """The number of workers: as typed, one for each GPU, or as many as the launcher runs at once."""
         jobs = self.config.hydra.launcher.get("n_jobs") or 1
-        return options.workers or (jobs if jobs > 0 else cores())
+        return options.workers or len(options.gpus) or (jobs if jobs > 0 else cores())
 
     def _launch_workers(self, fixed: list[str], study: str, command: WorkerCommand, count: int) -> None:
         """Starts workers by Hydra's launcher, wherever that starts things, and waits for their end."""
