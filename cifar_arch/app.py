@@ -216,8 +216,8 @@ def _print_results(summary: Summary, shown: str) -> None:
     print(
         f"validation accuracy {_percent(summary.val_accuracy)}, "
         f"test accuracy {_percent(summary.test_accuracy)}{held}\n"
-        f"{summary.params:,} parameters, receptive field {summary.receptive_field} px, "
-        f"{summary.seconds:.0f} s on {one_line(str(summary.device))}"
+        f"{summary.params or 0:,} parameters, receptive field {summary.receptive_field} px, "
+        f"{summary.seconds or 0:.0f} s on {one_line(str(summary.device))}"
     )
     if summary.note:
         print(one_line(summary.note))

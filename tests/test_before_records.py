@@ -82,4 +82,4 @@ def test_the_same_command_finds_its_study_finished(before: Path) -> None:
 def test_a_finished_study_is_confirmed(before: Path) -> None:
     done = type_command("confirm", "old", "--top", "1", "--seeds", "1", "--epochs", "1", cwd=before)
     assert done.returncode == 0, done.stderr
-    assert "trial 1 seed 0: test accuracy " in done.stdout
+    assert "  trial 0  test_accuracy " in done.stdout

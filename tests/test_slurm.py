@@ -13,7 +13,7 @@ from sweeping import assert_whole, epochs, progressed, start, sweep, trials, wai
 
 pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="needs --extra slurm")
 
-pytestmark = [pytest.mark.slow, pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
+pytestmark = [pytest.mark.slow, pytest.mark.slurm]
 
 GRID = ("width=range(4,16)", "limits=none", "epochs=3", "pruner=none", "study=grid")
 JOBS = (*GRID, "+cluster=slurm", "workers=2", "hydra.launcher.cpus_per_task=1")

@@ -48,8 +48,9 @@ ENGINES = {
 
 
 @pytest.fixture(autouse=True)
-def _quiet() -> None:
+def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     quiet_optuna()
+    monkeypatch.setattr(supervisor, "SETTLE", 1)
 
 
 @pytest.fixture(params=ENGINES)
@@ -104,7 +105,7 @@ def test_ctrl_c_ends_all_workers_and_the_command_goes_on(engine: tuple[str, ...]
     process = start((*GRID, *engine), tmp_path, '{"seconds": 0.5}')
     wait_until(progressed(tmp_path, 4))
     os.kill(process.pid, signal.SIGTERM)  # to the command alone, as kill does
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert err.splitlines()[-1] == "interrupted"
     assert "the same command goes on with study grid" in out

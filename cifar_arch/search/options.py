@@ -31,9 +31,7 @@ class Options(Strict, frozen=True, kw_only=True):
     objectives: tuple[Literal["accuracy", "params", "macs"], ...] = ("accuracy",)
     prefer: Literal["accuracy", "smallest"] = "accuracy"
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
-    workers: Annotated[int, Meta(ge=1)] | None = (
-        None  # None: see conf/config.yaml
-    )
+    workers: Annotated[int, Meta(ge=1)] | None = None  # None: see conf/config.yaml
     gpus: tuple[Annotated[int, Meta(ge=0)], ...] = ()
 
     def __post_init__(self) -> None:

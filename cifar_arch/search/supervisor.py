@@ -20,7 +20,8 @@ log = logging.getLogger(__name__)
 
 RECOVER = 30  # seconds between two looks for trials of dead workers
 LOST = 120  # seconds without a running trial after which workers that had all started count as lost
-ENDING = 60  # seconds that workers get to end
+SETTLE = 10  # the same once the launcher has ended
+ENDING = 30  # seconds that workers get to end
 FRUITLESS = 2  # starts in a row of workers that end before they asked for a trial
 
 
@@ -95,18 +96,25 @@ class Supervisor:
         return failures[0] if failures else None
 
     def _watch(self, console: Console, ended: threading.Event) -> None:
+        """Shows what happens until the session ends, or until no worker is left.
+
+        A launcher that ended says little: it raises for one job while others train on.
+        """
         recovered = busy = time.monotonic()
-        while not (ended.wait(1.0) or self.session.ended()):
+        while not self.session.ended():
+            over = ended.wait(1.0)
             console.follow()
             now = time.monotonic()
-            if now - recovered > RECOVER:
+            if over or now - recovered > RECOVER:
                 recovered = now
                 with self.shared.lock():
                     self.teller.recover()
-            if self.shared.trials(TrialState.RUNNING) or not self._all_started():
+            if self.shared.trials(TrialState.RUNNING) or not (over or self._all_started()):
                 busy = now
-            elif now - busy > LOST:
+            elif now - busy > (SETTLE if over else LOST):
                 return
+            if over:
+                time.sleep(1.0)
 
     def _all_started(self) -> bool:
         return all(self.command.log(index).exists() for index in range(self.count))
