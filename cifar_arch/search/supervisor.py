@@ -1,6 +1,7 @@
 """A command as the supervisor of its workers: starts them, shows what they do, starts lost ones again."""
 
 import logging
+import multiprocessing
 import threading
 import time
 from collections.abc import Callable
@@ -90,8 +91,9 @@ class Supervisor:
             self.session.end("stopped")
             raise
         finally:
-            if self.session.ended():
-                ended.wait(ENDING)
+            if self.session.ended() and not ended.wait(ENDING):
+                for child in multiprocessing.active_children():  # of joblib: this process would wait for it
+                    child.kill()
             console.follow()
         return failures[0] if failures else None
 
