@@ -38,7 +38,7 @@ WRONG = {
     "width=4,6 seed=-1": "seed: expected an integer at least 0 and below 4294967296, got -1",
     "width=4,6 hydra.sweeper.max_failure_rate=2": "hydra.sweeper.max_failure_rate: expected a number",
     "width=4,6 hydra.sweeper.max_rejections=0": "hydra.sweeper.max_rejections: expected an integer",
-    "width=4,6 hydra.sweeper.n_jobs=0": "hydra.sweeper.n_jobs: expected an integer at least 1",
+    "width=4,6 workers=0": "workers: expected an integer at least 1",
     "width=4,6 hydra.sweeper.trials=3": "hydra.sweeper.trials: unknown key",
     "width=4,6 hydra.sweeper.pruner.n_warmup_steps=-1": "hydra.sweeper.pruner: ",
     "width=4,6 ++hydra.job_logging.version=-6": "hydra: no trial can be started with this config (Un",

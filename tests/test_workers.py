@@ -58,23 +58,24 @@ def test_a_job_of_slurm_shares_its_own_cores_alone(tmp_path: Path, monkeypatch: 
     assert [workers.threads() for workers in (*both, joined(tmp_path))] == [3, 3, 6]
 
 
-THREADS: dict[str, tuple[tuple[str, ...], int]] = {
-    "one after the other": ((), 6),
-    "two workers": (("workers=2",), 3),
-    "of joblib": (("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"), 3),
-    "as typed": (("training.threads=2",), 2),
+THREADS: dict[str, tuple[tuple[str, ...], set[int]]] = {
+    "one after the other": ((), {6}),
+    "two workers": (("workers=2",), {3}),
+    "of joblib": (("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"), {3}),
+    "as typed": (("training.threads=2",), {2}),
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("words", "threads"), THREADS.values(), ids=THREADS)
 def test_a_trial_gets_its_share_and_has_it_on_record(
-    words: tuple[str, ...], threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    words: tuple[str, ...], threads: set[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "6")
-    done = type_command("run", "-m", *TINY, "seed=0,1", "epochs=1", "study=s", *words, cwd=tmp_path)
+    done = type_command("run", "-m", *TINY, "seed=0,1,2,3,4,5", "epochs=1", "study=s", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    for number in "01":
-        summary = summary_of(tmp_path / "outputs" / "sweeps" / "s" / number)
-        assert summary["threads"] == threads
-        assert summary["precision"] in ("float32", "bf16")
+    summaries = [summary_of(tmp_path / "outputs" / "sweeps" / "s" / str(number)) for number in range(6)]
+    alone = {6} if threads == {3} else set()  # the worker that starts first, until the other does
+    found = {summary["threads"] for summary in summaries}
+    assert threads <= found <= threads | alone
+    assert {summary["precision"] for summary in summaries} <= {"float32", "bf16"}
