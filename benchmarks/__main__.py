@@ -28,10 +28,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", choices=[[], *ALL], metavar="NAME", help=f"of {', '.join(ALL)}")
     parser.add_argument("--data", help="the folder of CIFAR-10")
+    parser.add_argument("--storage", help="of an empty PostgreSQL database, for study_cost there too")
     arguments = parser.parse_args()
     sections = [HEADING.format(machine=machine(), date=datetime.date.today().isoformat())]
-    for name in arguments.names or ALL:
-        words = [*ALL[name], *(["--data", arguments.data] if arguments.data and name in ON_CIFAR10 else [])]
+    runs = [(name, ALL[name]) for name in arguments.names or ALL]
+    if arguments.storage:
+        runs.append(("study_cost", ["--storage", arguments.storage]))
+    for name, given in runs:
+        words = [*given, *(["--data", arguments.data] if arguments.data and name in ON_CIFAR10 else [])]
         command = ["-m", f"benchmarks.{name}", *words]
         print(f"python {' '.join(command)}", flush=True)
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_"))}
@@ -41,7 +45,7 @@ def main() -> None:
         print(done.stdout, flush=True)
         if done.returncode:
             sys.exit(f"it failed:\n{done.stderr}")
-        shown = " ".join(command).replace(str(arguments.data), "DATA")
+        shown = " ".join(command).replace(str(arguments.data), "DATA").replace(str(arguments.storage), "URL")
         sections.append(f"## {name}\n\n`python {shown}`\n\n```text\n{done.stdout.rstrip()}\n```\n")
         (HERE / "RESULTS.md").write_text("\n".join(sections), encoding="utf-8")
 

@@ -2,6 +2,12 @@
 
 Receptive fields follow Araujo, Norris and Sim (2019, "Computing receptive fields of convolutional
 neural networks"): r_out = r_in + (k - 1) * d * j_in and j_out = j_in * s, over both ways of a sum.
+The means that a squeeze-and-excitation takes of whole maps widen no field, as those of the global
+pooling do not: with them any network would meet a rule that asks for a field.
+
+A depthwise-separable layer is a depthwise convolution and, as the next one, a 1x1 over all channels
+(Chollet 2017): the pair of the rules. Turned round (1x1, then depthwise) a pair is none by itself; two
+of them in a row hold one, and so does one before a 1x1.
 """
 
 import functools
@@ -21,6 +27,8 @@ from cifar_arch.layers import (
     Norm,
     Plan,
     Section,
+    Shuffle,
+    SqueezeExcite,
     Sum,
     named,
 )
@@ -145,7 +153,7 @@ def table_rows(layers: Iterable[Row]) -> list[tuple[Row, int]]:
         if row.kind == "norm" and shown:
             above, params = shown.pop()
             shown.append((above, params + row.params))
-        elif row.kind not in ("activation", "dropout"):
+        elif row.kind not in ("activation", "dropout", "shuffle"):
             shown.append((row, row.params))
     return shown
 
@@ -185,8 +193,12 @@ class _Walk:
                 self._conv(layer, name)
             case Norm():
                 self._row(name, layer.kind, self.shape, self.shape, params=2 * layer.channels)
-            case Activation() | Dropout():  # they count nothing
+            case Activation() | Dropout() | Shuffle():  # they count nothing
                 self._row(name, layer.kind, self.shape, self.shape)
+            case SqueezeExcite():
+                weights = 2 * layer.channels * layer.squeezed
+                counts = {"params": weights + layer.squeezed + layer.channels, "macs": weights}
+                self._row(name, layer.kind, self.shape, self.shape, **counts)
             case Sum():
                 before, field = self.shape, self.field
                 self.read(layer.body, name)

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from cifar_arch.layers import IMAGE_SIZE
-from cifar_arch.schema import Strict
+from cifar_arch.schema import ConfigError, Strict
 
 Probability = Annotated[float, Meta(ge=0, le=1)]
 Strength = Annotated[float, Meta(ge=0, lt=1)]
@@ -63,6 +63,25 @@ class CoarseDropout(Transform, frozen=True, kw_only=True):
     size: Annotated[int, Meta(ge=1, le=IMAGE_SIZE)] = 16  # pixels
 
 
+class Mix(Strict, frozen=True, kw_only=True):
+    """Images of a share `p` of the batches mixed with others, their labels too; 0 is off."""
+
+    p: Probability = 0.0
+    alpha: Annotated[float, Meta(gt=0)] = (
+        1.0  # the share that is kept has the distribution Beta(alpha, alpha)
+    )
+
+
+class MixUp(Mix, frozen=True, kw_only=True):
+    """The weighted mean of two images (Zhang and others 2018, "mixup")."""
+
+    alpha: Annotated[float, Meta(gt=0)] = 0.2
+
+
+class CutMix(Mix, frozen=True, kw_only=True):
+    """A square of another image put in (Yun and others 2019, "CutMix")."""
+
+
 class Augment(Strict, frozen=True, kw_only=True):
     """The transforms in the order in which they are applied, and what applies them."""
 
@@ -72,13 +91,26 @@ class Augment(Strict, frozen=True, kw_only=True):
     colour_jitter: ColourJitter = ColourJitter()
     grayscale: Grayscale = Grayscale()
     coarse_dropout: CoarseDropout = CoarseDropout()
+    mixup: MixUp = MixUp()
+    cutmix: CutMix = CutMix()
     # Image by image with albumentations, or whole batches with torch, which is faster, and what auto means.
     backend: Literal["auto", "albumentations", "batch"] = "auto"
 
-    def active(self) -> dict[str, Transform]:
-        """The transforms that are on, by name."""
+    def __post_init__(self) -> None:
+        if self.mixup.p + self.cutmix.p > 1:
+            raise ConfigError(
+                "augment.cutmix.p: a batch is mixed in one way, at most 1 with augment.mixup.p, "
+                f"got {self.cutmix.p:g} and {self.mixup.p:g}"
+            )
+
+    def of_images(self) -> dict[str, Transform]:
+        """The transforms of single images that are on, by name."""
+        return {name: t for name, t in self.active().items() if isinstance(t, Transform)}
+
+    def active(self) -> dict[str, Transform | Mix]:
+        """All that is on, by name."""
         fields = {name: getattr(self, name) for name in self.__struct_fields__}
-        return {name: t for name, t in fields.items() if isinstance(t, Transform) and t.p > 0}
+        return {name: t for name, t in fields.items() if isinstance(t, Transform | Mix) and t.p > 0}
 
 
 def phase(seed: int, index: Any) -> Any:

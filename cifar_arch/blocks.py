@@ -1,6 +1,9 @@
-"""Block variants: typed fields -> primitive layers, each written once; BLOCKS lists them."""
+"""Block variants: typed fields -> primitive layers, each written once; BLOCKS lists them.
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+A block of one's own is a class more and an entry more in that table, here or in a file of `plugins`.
+"""
+
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -11,6 +14,8 @@ from cifar_arch.layers import (
     Dropout,
     Layer,
     Norm,
+    Shuffle,
+    SqueezeExcite,
     Sum,
 )
 from cifar_arch.schema import ConfigError, Strict
@@ -18,6 +23,7 @@ from cifar_arch.schema import ConfigError, Strict
 MOST_LAYERS = 32  # units in a block
 Positive = Annotated[int, Meta(ge=1)]
 NonNegative = Annotated[int, Meta(ge=0)]
+DepthwiseKernel = Literal[3, 5, 7]
 
 
 class Block(Strict, frozen=True, kw_only=True, tag_field="kind", tag=str.lower):
@@ -29,32 +35,43 @@ class Block(Strict, frozen=True, kw_only=True, tag_field="kind", tag=str.lower):
 
 
 class Unit(Block, frozen=True, kw_only=True):
-    """A chain of `layers` equal 3x3 units; with `residual`, the sum of chain and input.
+    """A chain of `layers` equal units: convolutions, norm, activation; with `residual`, chain plus input.
 
     As in MobileNetV2 there is a sum only where input and output have the same channels, so that
-    `residual` never changes the number of parameters.
+    `residual` never changes the number of parameters. With `preactivation` norm and activation come before
+    the convolutions (He and others 2016, "Identity mappings in deep residual networks"). `squeeze` ends the
+    chain with a squeeze-and-excitation through so many times fewer channels.
     """
 
     layers: Annotated[int, Meta(ge=1, le=MOST_LAYERS)] = 1
     residual: bool = False
+    preactivation: bool = False
+    squeeze: Positive | None = None
+
+    def convs(self, in_channels: int, out_channels: int) -> tuple[Layer, ...]:
+        """The convolutions of one unit of the chain."""
+        raise NotImplementedError
 
     def unit(self, in_channels: int, out_channels: int, act: ActivationName) -> tuple[Layer, ...]:
         """One unit of the chain."""
-        raise NotImplementedError
+        convs = self.convs(in_channels, out_channels)
+        if self.preactivation:
+            return (*norm_act(in_channels, act), *convs)
+        return (*convs, *norm_act(out_channels, act))
 
     def expand(self, in_channels: int, out_channels: int, act: ActivationName) -> tuple[Layer, ...]:
         chain: tuple[Layer, ...] = ()
         for index in range(self.layers):
             chain += self.unit(in_channels if index == 0 else out_channels, out_channels, act)
+        chain += squeeze_excite(out_channels, self.squeeze)
         return (Sum(body=chain),) if self.residual and in_channels == out_channels else chain
 
 
 class Plain(Unit, frozen=True, kw_only=True):
     """3x3 convolution, norm, activation."""
 
-    def unit(self, in_channels: int, out_channels: int, act: ActivationName) -> tuple[Layer, ...]:
-        conv = Conv(in_channels=in_channels, out_channels=out_channels, padding=1)
-        return (conv, *norm_act(out_channels, act))
+    def convs(self, in_channels: int, out_channels: int) -> tuple[Layer, ...]:
+        return (Conv(in_channels=in_channels, out_channels=out_channels, padding=1),)
 
 
 class Dilated(Unit, frozen=True, kw_only=True):
@@ -62,25 +79,80 @@ class Dilated(Unit, frozen=True, kw_only=True):
 
     dilation: Annotated[int, Meta(ge=2)] = 2
 
-    def unit(self, in_channels: int, out_channels: int, act: ActivationName) -> tuple[Layer, ...]:
+    def convs(self, in_channels: int, out_channels: int) -> tuple[Layer, ...]:
         d = self.dilation
-        conv = Conv(in_channels=in_channels, out_channels=out_channels, padding=d, dilation=d)
-        return (conv, *norm_act(out_channels, act))
+        return (Conv(in_channels=in_channels, out_channels=out_channels, padding=d, dilation=d),)
+
+
+class Grouped(Unit, frozen=True, kw_only=True):
+    """3x3 convolution in groups of channels, channel shuffle, norm, activation."""
+
+    groups: Annotated[int, Meta(ge=2)] = 4
+
+    def convs(self, in_channels: int, out_channels: int) -> tuple[Layer, ...]:
+        _require_multiples(in_channels, out_channels, self.groups, f"a convolution with groups={self.groups}")
+        conv = Conv(in_channels=in_channels, out_channels=out_channels, padding=1, groups=self.groups)
+        return (conv, Shuffle(groups=self.groups))
 
 
 class Separable(Unit, frozen=True, kw_only=True):
-    """Depthwise 3x3, then 1x1 across channels, norm, activation.
+    """Depthwise convolution, then 1x1 across channels, norm, activation.
 
     Nothing stands between the two convolutions (Chollet 2017, "Xception", section 4.7).
     """
 
     dilation: Positive = 1
+    kernel: DepthwiseKernel = 3
+    multiplier: Positive = 1  # channels that the depthwise one makes of each
+
+    def convs(self, in_channels: int, out_channels: int) -> tuple[Layer, ...]:
+        spatial = depthwise(in_channels, self.kernel, self.dilation, self.multiplier)
+        return (spatial, pointwise(spatial.out_channels, out_channels))
+
+
+class Blueprint(Unit, frozen=True, kw_only=True):
+    """1x1 across channels, then a depthwise convolution, norm, activation.
+
+    A separable convolution turned round (Haase and Amthor 2020, "Rethinking depthwise separable
+    convolutions", BSConv-U); to the rules it is none by itself, see `analysis`.
+    """
+
+    dilation: Positive = 1
+    kernel: DepthwiseKernel = 3
+
+    def convs(self, in_channels: int, out_channels: int) -> tuple[Layer, ...]:
+        return (pointwise(in_channels, out_channels), depthwise(out_channels, self.kernel, self.dilation))
+
+
+class Inverted(Unit, frozen=True, kw_only=True):
+    """1x1 to more channels, depthwise convolution, 1x1 back, each with its norm, no activation at the end.
+
+    With `residual` each of the `layers` is a sum of its own, and `squeeze` follows each depthwise one:
+    MobileNetV2 (Sandler and others 2018) and V3.
+    """
+
+    expansion: Annotated[float, Meta(ge=1)] = 4.0  # channels within, in those that come in
+    dilation: Positive = 1
+    kernel: DepthwiseKernel = 3
 
     def unit(self, in_channels: int, out_channels: int, act: ActivationName) -> tuple[Layer, ...]:
-        c, d = in_channels, self.dilation
-        depthwise = Conv(in_channels=c, out_channels=c, padding=d, dilation=d, groups=c)
-        pointwise = Conv(in_channels=c, out_channels=out_channels, kernel=1)
-        return (depthwise, pointwise, *norm_act(out_channels, act))
+        within = max(1, round(in_channels * self.expansion))
+        return (
+            *(norm_act(in_channels, act) if self.preactivation else ()),
+            *(pointwise(in_channels, within), *norm_act(within, act)),
+            *(depthwise(within, self.kernel, self.dilation), *norm_act(within, act)),
+            *squeeze_excite(within, self.squeeze),
+            pointwise(within, out_channels),
+            *(() if self.preactivation else (Norm(channels=out_channels),)),
+        )
+
+    def expand(self, in_channels: int, out_channels: int, act: ActivationName) -> tuple[Layer, ...]:
+        chain: list[Layer] = []
+        for index in range(self.layers):
+            given = in_channels if index == 0 else out_channels
+            unit = self.unit(given, out_channels, act)
+            chain += (Sum(body=unit),) if self.residual and given == out_channels else unit
+        return tuple(chain)
 
 
 class CustomConv(Strict, frozen=True, kw_only=True):
@@ -105,12 +177,8 @@ class CustomConv(Strict, frozen=True, kw_only=True):
                 f"a depthwise convolution has its {in_channels} channels as groups, "
                 f"got groups={self.groups}; leave groups or depthwise out"
             )
-        if in_channels % groups or out % groups:
-            what = "a depthwise convolution" if self.depthwise else f"a convolution with groups={groups}"
-            raise ConfigError(
-                f"{what} needs channels that are multiples of {groups}, got {in_channels} in and {out} out; "
-                "change out or groups"
-            )
+        what = "a depthwise convolution" if self.depthwise else f"a convolution with groups={groups}"
+        _require_multiples(in_channels, out, groups, what)
         padding = self.dilation * (self.kernel - 1) // 2 if self.padding is None else self.padding
         return Conv(
             in_channels=in_channels,
@@ -153,14 +221,44 @@ def norm_act(channels: int, act: ActivationName) -> tuple[Layer, ...]:
     return Norm(channels=channels), Activation(function=act)
 
 
+def depthwise(channels: int, kernel: int = 3, dilation: int = 1, multiplier: int = 1) -> Conv:
+    """A convolution of each channel by itself that keeps the map's size; odd kernels only."""
+    return Conv(
+        in_channels=channels,
+        out_channels=channels * multiplier,
+        kernel=kernel,
+        padding=dilation * (kernel - 1) // 2,
+        dilation=dilation,
+        groups=channels,
+    )
+
+
+def pointwise(in_channels: int, out_channels: int) -> Conv:
+    """A 1x1 convolution across channels."""
+    return Conv(in_channels=in_channels, out_channels=out_channels, kernel=1)
+
+
+def squeeze_excite(channels: int, squeeze: int | None) -> tuple[Layer, ...]:
+    """Nothing where `squeeze` is None."""
+    if squeeze is None:
+        return ()
+    return (SqueezeExcite(channels=channels, squeezed=max(1, round(channels / squeeze))),)
+
+
+def _require_multiples(in_channels: int, out_channels: int, groups: int, what: str) -> None:
+    if in_channels % groups or out_channels % groups:
+        raise ConfigError(
+            f"{what} needs channels that are multiples of {groups}, got {in_channels} in and "
+            f"{out_channels} out; change the channels or the groups"
+        )
+
+
 BLOCKS: dict[str, type[Block]] = {
     "plain": Plain,
     "dilated": Dilated,
+    "grouped": Grouped,
     "separable": Separable,
+    "blueprint": Blueprint,
+    "inverted": Inverted,
     "custom": Custom,
 }
-
-if TYPE_CHECKING:
-    AnyBlock = Block
-else:  # the union that msgspec tells apart by `kind`
-    AnyBlock: Any = Union[tuple(BLOCKS.values())]  # noqa: UP007

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from cifar_arch.device import wait_briefly
 from cifar_arch.experiment import SYNTHETIC, Experiment
+from cifar_arch.plugins import add_plugin_option, load_plugins
 from cifar_arch.schema import ConfigError, SearchStopped
 from cifar_arch.terminal import end_on_signals, one_line, percent, sentences, table
 
@@ -40,6 +41,7 @@ def main() -> None:
     end_on_signals()
     with sentences("interrupted; the same command goes on"):
         try:
+            load_plugins(arguments.plugin)
             _confirm(arguments)
         except SearchStopped as error:
             print(f"{one_line(str(error))}; the same command goes on", file=sys.stderr)
@@ -80,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--workers", type=_count, default=1, metavar="N", help="processes that share the work (default: 1)"
     )
+    add_plugin_option(parser)
     parser.add_argument("--worker", help=argparse.SUPPRESS)  # the mark of one of them
     return parser
 

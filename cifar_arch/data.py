@@ -203,7 +203,10 @@ class Loader:
         import torch
         from torch.utils.data import DataLoader
 
+        from cifar_arch.mixing import Mixing
+
         self.order = _EpochOrder(len(split.labels), batch_size, seed)
+        self.mixing = Mixing(augment, seed)
         self.loader: DataLoader[tuple[torch.Tensor, torch.Tensor]] = DataLoader(
             _Augmented(split, augment, mean, seed),  # type: ignore[arg-type]
             sampler=self.order,
@@ -219,9 +222,12 @@ class Loader:
         return len(self.order)
 
     def epoch(self, number: int) -> Iterator[tuple["torch.Tensor", "torch.Tensor"]]:
-        """Batches of images (N, 3, 32, 32) uint8, channels last in memory, and labels (N,) int64."""
+        """Batches of images (N, 3, 32, 32) uint8, channels last in memory, and labels (N,) int64.
+
+        Or float32 and shares of the labels (N, 10), where they are mixed.
+        """
         self.order.number = number
-        return iter(self.loader)
+        return self.mixing(self.loader, number)
 
 
 class BatchLoader:
@@ -240,7 +246,9 @@ class BatchLoader:
         import torch
 
         from cifar_arch.batches import BatchAugment
+        from cifar_arch.mixing import Mixing
 
+        self.mixing = Mixing(augment, seed)
         self.order = _EpochOrder(len(split.labels), batch_size, seed)
         self.augment = BatchAugment(augment, mean, seed, len(split.labels), device)
         images = torch.from_numpy(split.images).permute(0, 3, 1, 2)  # channels last in memory
@@ -251,6 +259,9 @@ class BatchLoader:
 
     def epoch(self, number: int) -> Iterator[tuple["torch.Tensor", "torch.Tensor"]]:
         """As of `Loader`, but on the device."""
+        return self.mixing(self._augmented(number), number)
+
+    def _augmented(self, number: int) -> Iterator[tuple["torch.Tensor", "torch.Tensor"]]:
         import torch
 
         self.order.number = number

@@ -1,7 +1,5 @@
 """Downsamplers: how a transition halves the map, each written once; DOWNSAMPLERS lists them."""
 
-from typing import TYPE_CHECKING, Any, Union
-
 from cifar_arch.blocks import Block, Custom, norm_act
 from cifar_arch.layers import ActivationName, Conv, Layer
 from cifar_arch.schema import ConfigError, Strict
@@ -44,8 +42,3 @@ DOWNSAMPLERS: dict[str, type[Downsampler] | type[Block]] = {
     "dilated": Dilated,
     "custom": Custom,
 }
-
-if TYPE_CHECKING:
-    AnyDownsampler = Downsampler | Custom
-else:
-    AnyDownsampler: Any = Union[tuple(DOWNSAMPLERS.values())]  # noqa: UP007

@@ -53,6 +53,7 @@ def parts(verdict: Verdict) -> list[Part]:
     """The parts of the network in the order of computation."""
     spec = verdict.architecture.to_dict()
     groups = itertools.groupby(verdict.analysis.layers, lambda row: row.name.partition(".")[0])
+    spec["stem"] = {"kind": "stem"}
     found = [_part(name, list(rows), spec.get(name)) for name, rows in groups]
     before_pooling = found[-1]._replace(receptive_field=verdict.analysis.receptive_field)
     return [*found[:-1], before_pooling]

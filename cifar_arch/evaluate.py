@@ -14,6 +14,7 @@ import numpy as np
 from cifar_arch import shapes
 from cifar_arch.data import CIFAR10_CLASSES, Pictures
 from cifar_arch.layers import IMAGE_SIZE
+from cifar_arch.plugins import add_plugin_option, load_plugins
 from cifar_arch.saved import SavedRun
 from cifar_arch.schema import ConfigError
 from cifar_arch.terminal import printable, sentences
@@ -40,8 +41,10 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="a run folder: outputs/runs/<date>/<time>")
     parser.add_argument("--data", help="folder that holds cifar-10-batches-py (default: the run's)")
     parser.add_argument("--images", type=Path, help="a folder of pictures to classify instead")
+    add_plugin_option(parser)
     arguments = parser.parse_args()
     with sentences():
+        load_plugins(arguments.plugin)
         if arguments.images:
             print(printable(classify(arguments.run, arguments.images)))
             return

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from cifar_arch.plugins import add_plugin_option, load_plugins
 from cifar_arch.runfolder import atomic
 from cifar_arch.saved import SavedRun
 from cifar_arch.schema import ConfigError
@@ -31,8 +32,10 @@ def main() -> None:
     parser.add_argument(
         "--to", type=Path, help="file or folder to write to (default: network.onnx in the run folder)"
     )
+    add_plugin_option(parser)
     arguments = parser.parse_args()
     with sentences():
+        load_plugins(arguments.plugin)
         path, difference = export(arguments.run, arguments.to, arguments.data)
         size = path.stat().st_size / 1024
         print(

@@ -1,5 +1,6 @@
 """Architecture + limits -> verdict: solves `width=auto`, finds the smallest fix of a violation."""
 
+import contextlib
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -7,12 +8,14 @@ from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
 from cifar_arch.analysis import Analysis, analyse
-from cifar_arch.blocks import BLOCKS, Custom, Unit
+from cifar_arch.blocks import BLOCKS, Custom, Grouped, Unit
 from cifar_arch.downsample import DOWNSAMPLERS
 from cifar_arch.layers import Plan, content_key
 from cifar_arch.limits import Limits, Violation, violations
 from cifar_arch.schema import ConfigError
 from cifar_arch.spec import DEEPEST, WIDEST, Architecture
+
+CLOSE = 64  # widths within which groups divide the channels of one, or of none
 
 # What conf/block offers, by name.
 FORMS: dict[str, Unit] = {
@@ -81,7 +84,10 @@ def judge(
 
 
 def _widest(architecture: Architecture, limits: Limits) -> int:
-    """The largest width whose parameters meet the limit, or 1 where none does."""
+    """The largest width whose parameters meet the limit, or the smallest where none does.
+
+    Of those that groups of channels divide.
+    """
     if limits.params_below is None:
         raise ConfigError(
             "model.width: auto needs a limit on parameters; set limits.params_below or give a number"
@@ -93,11 +99,24 @@ def _widest(architecture: Architecture, limits: Limits) -> int:
         middle = (low + high) // 2
         fits = _params(architecture, middle) < limits.params_below
         low, high = (middle, high) if fits else (low, middle)
-    return low
+    return _divided(architecture, low) or high
 
 
 def _params(architecture: Architecture, width: int) -> int:
-    return analyse(replace(architecture, width=width).plan()).params
+    """Of the widest network of at most `width` whose channels its groups divide; 0 where there is none."""
+    width = _divided(architecture, width)
+    return analyse(replace(architecture, width=width).plan()).params if width else 0
+
+
+def _divided(architecture: Architecture, width: int) -> int:
+    """The largest of the widths up to `width` whose channels its groups divide; 0 where there is none."""
+    if not any(isinstance(block, Grouped) for block in architecture.blocks()):
+        return width
+    for narrower in range(width, max(0, width - CLOSE), -1):
+        with contextlib.suppress(ConfigError):
+            replace(architecture, width=narrower).plan()
+            return narrower
+    return 0
 
 
 def _repair(

@@ -59,6 +59,22 @@ class Dropout(Layer, frozen=True, kw_only=True):
     p: float
 
 
+class Shuffle(Layer, frozen=True, kw_only=True):
+    """Channels dealt out anew, so that each of `groups` groups gets some of every other (Zhang 2018)."""
+
+    groups: int
+
+
+class SqueezeExcite(Layer, frozen=True, kw_only=True):
+    """Each channel times a factor from 0 to 1, which two 1x1 convolutions make of all channels' means.
+
+    After Hu, Shen and Sun, "Squeeze-and-excitation networks" (2018).
+    """
+
+    channels: int
+    squeezed: int  # channels between the two convolutions
+
+
 class Sum(Layer, frozen=True, kw_only=True):
     """A residual sum: the input plus what `body` makes of it."""
 

@@ -12,14 +12,21 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from cifar_arch.network import SqueezeExcite
+
 # Of the quintic iteration: five rounds bring singular values from 0.01 to 1 to between 0.7 and 1.2.
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 ROUNDS = 5
 
 
 def orthogonalised(model: nn.Module) -> list[torch.Tensor]:
-    """The filters that Muon takes: of every convolution but the depthwise, the first and the classifier's."""
-    layers = [layer for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    """The filters that Muon takes: of every convolution but the depthwise, the first and the classifier's.
+
+    Nor those of a squeeze-and-excitation, which no batch norm follows.
+    """
+    gates = {part for m in model.modules() if isinstance(m, SqueezeExcite) for part in m.modules()}
+    known = (layer for layer in model.modules() if layer not in gates)
+    layers = [layer for layer in known if isinstance(layer, nn.Conv2d | nn.Linear)]
     inner = [layer for layer in layers[1:-1] if isinstance(layer, nn.Conv2d)]
     return [layer.weight for layer in inner if layer.groups == 1]
 

@@ -29,6 +29,23 @@ class Sum(nn.Module):
         return x + self.body(x)
 
 
+class SqueezeExcite(nn.Module):
+    """Each channel of (N, C, H, W) times a factor from 0 to 1, made of all channels' means."""
+
+    def __init__(self, channels: int, squeezed: int):
+        super().__init__()
+        self.gate = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            nn.Conv2d(channels, squeezed, 1),
+            nn.ReLU(),
+            nn.Conv2d(squeezed, channels, 1),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.gate(x)
+
+
 class GlobalPool(nn.Module):
     """(N, C, H, W) -> (N, C)."""
 
@@ -89,6 +106,10 @@ def _module(layer: Layer) -> nn.Module:
             return ACTIVATIONS[layer.function]()
         case layers.Dropout():
             return nn.Dropout(layer.p)
+        case layers.Shuffle():
+            return nn.ChannelShuffle(layer.groups)
+        case layers.SqueezeExcite():
+            return SqueezeExcite(layer.channels, layer.squeezed)
         case layers.Sum():
             return Sum(_chain(layer.body))
         case layers.GlobalPool():

@@ -76,6 +76,7 @@ EXECUTION = frozenset(
         "gpus",
         "n_trials",
         "outputs",
+        "plugins",
         "prefer",
         "read_test",
         "storage",
@@ -100,10 +101,21 @@ SELECTION = frozenset({"downsample", "limits", "objectives"})
 # know a key had this value of it.
 ADDED: Mapping[str, Any] = {
     "augment.backend": "albumentations",
+    "augment.cutmix.alpha": 1.0,
+    "augment.cutmix.p": 0.0,
     "augment.horizontal_flip.alternate": False,
+    "augment.mixup.alpha": 0.2,
+    "augment.mixup.p": 0.0,
+    "model.stem": None,
     "training.precision": "float32",
     "training.sgd_lr": 0.02,
     "training.whiten": False,
+}
+# The same for what a block may have or not: these are taken away alone, and blocks fill in their own.
+ADDED_TO_BLOCKS: Mapping[str, Any] = {
+    f"model.c{stage}.{field}": value
+    for stage in (1, 2, 3, 4)
+    for field, value in {"kernel": 3, "multiplier": 1, "preactivation": False, "squeeze": None}.items()
 }
 
 
@@ -114,7 +126,8 @@ def with_added(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def without_added(config: Mapping[str, Any]) -> dict[str, Any]:
     """A flattened config as an earlier version had it, where the values of later keys are those of then."""
-    return {key: value for key, value in config.items() if key not in ADDED or ADDED[key] != value}
+    added = {**ADDED, **ADDED_TO_BLOCKS}
+    return {key: value for key, value in config.items() if key not in added or added[key] != value}
 
 
 def decides_search(key: str) -> bool:

@@ -1,8 +1,8 @@
 """Plain dicts -> checked structs, with errors that say field, value got and what is allowed."""
 
 import re
-from collections.abc import Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar, Union
 
 import msgspec
 from msgspec import inspect
@@ -34,6 +34,24 @@ def checked(kind: type[T], data: object, where: str) -> T:
         if isinstance(error.__cause__, ConfigError):  # of a __post_init__: a whole sentence already
             raise error.__cause__ from None
         raise ConfigError(_sentence(str(error), kind, data, where)) from None
+
+
+def variant(table: Mapping[str, type[T]], value: object, where: str) -> T:
+    """`value` as one of the structs of a `table` by kind, which may have grown since the start.
+
+    Raises ConfigError as `checked`.
+    """
+    kinds = tuple(table.values())
+    if isinstance(value, kinds):
+        return value
+    kind = table.get(str(value.get("kind"))) if isinstance(value, dict) else None
+    try:
+        return checked(kind or Union[kinds], value, where)  # type: ignore[arg-type]  # noqa: UP007
+    except ConfigError as error:
+        if str(error).startswith(f"{where}.kind: unknown"):
+            own = "one of your own needs its file, plugins=[FILE.py] or --plugin FILE.py"
+            raise ConfigError(f"{error}; {own}") from None
+        raise
 
 
 def _sentence(message: str, kind: type, data: object, where: str) -> str:
@@ -139,6 +157,8 @@ def _allowed(info: inspect.Type) -> Iterator[str]:
                 yield "true or false"
             case inspect.NoneType():
                 yield "null"
+            case inspect.AnyType():  # of a table that may grow
+                yield "fields with a kind"
             case _:
                 yield "text"
 

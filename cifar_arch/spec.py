@@ -2,13 +2,13 @@
 
 import functools
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-from cifar_arch.blocks import AnyBlock, Block, Custom
-from cifar_arch.downsample import AnyDownsampler
+from cifar_arch.blocks import BLOCKS, Block, Custom, norm_act
+from cifar_arch.downsample import DOWNSAMPLERS, Downsampler
 from cifar_arch.layers import (
     CLASSES,
     IMAGE_CHANNELS,
@@ -23,7 +23,7 @@ from cifar_arch.layers import (
     Sum,
     content_key,
 )
-from cifar_arch.schema import ConfigError, Strict, checked
+from cifar_arch.schema import ConfigError, Strict, checked, variant
 
 WIDEST = 4096  # channels; no search for a width goes beyond
 Width = Annotated[int, Meta(ge=1, le=WIDEST)]
@@ -33,12 +33,20 @@ Multiplier = Annotated[float, Meta(gt=0, le=64)]
 # A fixed-length tuple would say it better, but msgspec 0.22 crashes on int | tuple[int, int, int, int].
 FourDepths = Annotated[tuple[Depth, ...], Meta(min_length=4, max_length=4)]
 
+if TYPE_CHECKING:
+    AnyBlock = Block
+    AnyDownsampler = Downsampler | Block
+else:  # one of a table that may grow, looked up when an architecture is made
+    AnyBlock = AnyDownsampler = Any
+STAGES, TRANSITIONS = ("c1", "c2", "c3", "c4"), ("t1", "t2", "t3")
+
 
 class Architecture(Strict, frozen=True, kw_only=True):
     """Stages C1 to C4 with a transition T1 to T3 between two of them, then the output O.
 
     Stage n has `width * multipliers[n]` channels, rounded, and repeats its block `depth[n]` times.
-    A custom block has channels of its own and ignores both.
+    A custom block has channels of its own and ignores both. A `stem` is a convolution before C1, with
+    norm and activation, that brings the image to the channels of C1.
     """
 
     c1: AnyBlock
@@ -52,6 +60,7 @@ class Architecture(Strict, frozen=True, kw_only=True):
     multipliers: tuple[Multiplier, Multiplier, Multiplier, Multiplier] = (1.0, 1.0, 1.0, 1.0)
     depth: Depth | FourDepths = 1
     activation: ActivationName = "relu"
+    stem: Literal[1, 3] | None = None  # its kernel
     # linear: pool, then a fully connected layer; conv: 1x1 onto the classes, then pool;
     # none: pool alone, for a C4 that ends in the classes
     head: Literal["linear", "conv", "none"] = "linear"
@@ -62,11 +71,22 @@ class Architecture(Strict, frozen=True, kw_only=True):
         return checked(cls, data, where)
 
     def __post_init__(self) -> None:
+        for names, table in ((STAGES, BLOCKS), (TRANSITIONS, DOWNSAMPLERS)):
+            for name in names:
+                given = getattr(self, name)
+                if isinstance(given, dict) or not isinstance(given, Block | Downsampler):
+                    found = variant(table, given, f"model.{name}")
+                    msgspec.structs.force_setattr(self, name, found)
         written_out = all(isinstance(block, Custom) for block in self.blocks())
         if written_out and self.width is not None:
             raise ConfigError(
                 "model.width: has no effect on a network written out layer by layer, "
                 f"got {self.width!r}; leave it null"
+            )
+        if written_out and self.stem is not None:
+            raise ConfigError(
+                "model.stem: has no effect on a network written out layer by layer, "
+                f"got {self.stem}; leave it null"
             )
         if written_out and (self.depth, self.multipliers) != (1, (1.0,) * 4):
             name = "depth" if self.depth != 1 else "multipliers"
@@ -90,7 +110,7 @@ class Architecture(Strict, frozen=True, kw_only=True):
         return content_key(self.plan())
 
     def plan(self) -> Plan:
-        """The primitive layers in sections c1.1, c1.2, ..., t1, ..., c4.1, ..., o.
+        """The primitive layers in sections (stem,) c1.1, c1.2, ..., t1, ..., c4.1, ..., o.
 
         Raises ConfigError where a map collapses or a variant cannot work on what it is given.
         """
@@ -99,12 +119,25 @@ class Architecture(Strict, frozen=True, kw_only=True):
         depths = (self.depth,) * 4 if isinstance(self.depth, int) else self.depth
         wanted = [max(1, round((self.width or 1) * m)) for m in self.multipliers]
         plan = _Planner(self.activation)
+        if self.stem is not None:
+            plan.add("stem", Stem(kernel=self.stem), wanted[0])
         for index, (stage, depth) in enumerate(zip(self.blocks()[::2], depths, strict=True)):
             if index:
                 plan.add(f"t{index}", self.blocks()[2 * index - 1], wanted[index])
             for repeat in range(1 if isinstance(stage, Custom) else depth):
                 plan.add(f"c{index + 1}.{repeat + 1}", stage, wanted[index])
         return plan.finish(self.head)
+
+
+class Stem(Block, frozen=True, kw_only=True):
+    """A convolution, norm, activation; the map keeps its size."""
+
+    kernel: Literal[1, 3]
+
+    def expand(self, in_channels: int, out_channels: int, act: ActivationName) -> tuple[Layer, ...]:
+        pad = self.kernel // 2
+        conv = Conv(in_channels=in_channels, out_channels=out_channels, kernel=self.kernel, padding=pad)
+        return conv, *norm_act(out_channels, act)
 
 
 class _Planner:

@@ -158,6 +158,8 @@ def forward_pass(
     with torch.autocast(images.device.type, torch.bfloat16, enabled=state.how.precision == "bf16"):
         logits = state.forward(images).float()
         loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+    if labels.ndim > 1:  # mixed
+        labels = labels.argmax(1)
     return loss, (logits.argmax(1) == labels).sum()
 
 

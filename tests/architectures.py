@@ -6,7 +6,17 @@ from typing import Any, Literal, get_args
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from cifar_arch.blocks import Block, Custom, CustomConv, Dilated, Plain, Separable
+from cifar_arch.blocks import (
+    Block,
+    Blueprint,
+    Custom,
+    CustomConv,
+    Dilated,
+    Grouped,
+    Inverted,
+    Plain,
+    Separable,
+)
 from cifar_arch.downsample import Dilated as DilatedDownsampler
 from cifar_arch.downsample import Strided
 from cifar_arch.layers import CLASSES, Plan
@@ -15,7 +25,7 @@ from cifar_arch.spec import Architecture
 
 Head = Literal["linear", "conv", "none"]
 CHANNELS = st.integers(1, 6)  # few: no number that is tested depends on there being many
-LAYERS, RESIDUAL = st.integers(1, 2), st.booleans()
+LAYERS = st.integers(1, 2)
 AFTER = st.lists(st.sampled_from(["norm", "activation", "dropout"]), max_size=3).map(tuple)
 
 
@@ -36,10 +46,23 @@ def customs(stride: st.SearchStrategy[int]) -> st.SearchStrategy[Custom]:
     return st.builds(Custom, convs=convs, dropout=st.sampled_from([0.0, 0.3]))
 
 
+UNIT: dict[str, st.SearchStrategy[Any]] = {
+    "layers": LAYERS,
+    "residual": st.booleans(),
+    "preactivation": st.booleans(),
+    "squeeze": st.none() | st.integers(1, 4),
+}
+DEPTHWISE: dict[str, st.SearchStrategy[Any]] = {
+    "dilation": st.integers(1, 2),
+    "kernel": st.sampled_from([3, 5, 7]),
+}
 BLOCK_DRAWS: st.SearchStrategy[Block] = st.one_of(
-    st.builds(Plain, layers=LAYERS, residual=RESIDUAL),
-    st.builds(Dilated, layers=LAYERS, residual=RESIDUAL, dilation=st.integers(2, 3)),
-    st.builds(Separable, layers=LAYERS, residual=RESIDUAL, dilation=st.integers(1, 2)),
+    st.builds(Plain, **UNIT),
+    st.builds(Dilated, dilation=st.integers(2, 3), **UNIT),
+    st.builds(Grouped, groups=st.just(2), **UNIT),
+    st.builds(Separable, multiplier=st.integers(1, 2), **DEPTHWISE, **UNIT),
+    st.builds(Blueprint, **DEPTHWISE, **UNIT),
+    st.builds(Inverted, expansion=st.sampled_from([1.0, 1.5, 4.0]), **DEPTHWISE, **UNIT),
     customs(st.just(1)),
 )
 DOWNSAMPLER_DRAWS = st.one_of(st.builds(Strided), st.builds(DilatedDownsampler), customs(st.integers(1, 2)))
@@ -68,6 +91,7 @@ def drawn(draw: st.DrawFn) -> Drawn:
         depth=draw(st.integers(1, 2) | st.tuples(*[st.integers(1, 2)] * 4)),
         activation=draw(st.sampled_from(["relu", "leaky_relu", "silu", "gelu", "hardswish"])),
         head=head,
+        stem=None if written_out else draw(st.sampled_from([None, 1, 3])),
     )
     try:
         return Drawn(architecture, architecture.plan())

@@ -25,7 +25,7 @@ from cifar_arch.search.ask import Assess, Job
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.space import Point, Space
 from cifar_arch.search.study import SearchConfig
-from cifar_arch.search.trial import TrialRecord
+from cifar_arch.search.trial import TrialRecord, full_keys
 from cifar_arch.search.worker import Worker
 
 TESTS = Path(__file__).parent
@@ -116,10 +116,12 @@ def stub_environment(settings: str = "{}") -> dict[str, str]:
     return {**ours, "PYTHONPATH": f"{ours['PYTHONPATH']}{os.pathsep}{TESTS}", "STUB": settings}
 
 
-def start(arguments: Sequence[str], cwd: Path, settings: str = "{}") -> "subprocess.Popen[str]":
-    """A stub sweep in a session of its own."""
+def start(
+    arguments: Sequence[str], cwd: Path, settings: str = "{}", prefix: Sequence[str] = ()
+) -> "subprocess.Popen[str]":
+    """A stub sweep in a session of its own; `prefix` is a command that runs it."""
     return subprocess.Popen(
-        stub(*arguments),
+        [*prefix, *stub(*arguments)],
         cwd=cwd,
         env=stub_environment(settings),
         stdout=subprocess.PIPE,
@@ -141,8 +143,8 @@ def trials(cwd: Path, url: str = "", name: str = "") -> list[TrialRecord]:
     try:
         if not name:
             (name,) = optuna.get_all_study_names(storage)
-        found = optuna.load_study(study_name=name, storage=storage).get_trials()
-        return [TrialRecord.of(trial) for trial in found]
+        study = optuna.load_study(study_name=name, storage=storage)
+        return [TrialRecord.of(trial, full_keys(study)) for trial in study.get_trials()]
     finally:
         close(storage)
 

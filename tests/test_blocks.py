@@ -3,8 +3,30 @@ from typing import Any
 import pytest
 from architectures import convs
 
-from cifar_arch.blocks import BLOCKS, Block, Custom, CustomConv, Dilated, Plain, Separable
-from cifar_arch.layers import Activation, Conv, Dropout, Layer, Norm, Sum, convolutions, named
+from cifar_arch.blocks import (
+    BLOCKS,
+    Block,
+    Blueprint,
+    Custom,
+    CustomConv,
+    Dilated,
+    Grouped,
+    Inverted,
+    Plain,
+    Separable,
+)
+from cifar_arch.layers import (
+    Activation,
+    Conv,
+    Dropout,
+    Layer,
+    Norm,
+    Shuffle,
+    SqueezeExcite,
+    Sum,
+    convolutions,
+    named,
+)
 from cifar_arch.schema import ConfigError, checked
 
 
@@ -14,6 +36,15 @@ def conv(in_channels: int, out_channels: int, **fields: Any) -> Conv:
 
 def after(channels: int) -> tuple[Layer, ...]:
     return Norm(channels=channels), Activation(function="silu")
+
+
+def inverted(given: int, within: int) -> tuple[Layer, ...]:
+    return (
+        *(conv(given, within, kernel=1), *after(within)),
+        *(conv(within, within, padding=1, groups=within), *after(within)),
+        SqueezeExcite(channels=within, squeezed=max(1, round(within / 8))),
+        *(conv(within, 6, kernel=1), Norm(channels=6)),
+    )
 
 
 CASES: list[tuple[Block, int, tuple[Layer, ...]]] = [
@@ -26,6 +57,41 @@ CASES: list[tuple[Block, int, tuple[Layer, ...]]] = [
         Separable(dilation=2),
         4,
         (conv(4, 4, padding=2, dilation=2, groups=4), conv(4, 6, kernel=1), *after(6)),
+    ),
+    (
+        Separable(kernel=5, multiplier=2),
+        4,
+        (conv(4, 8, kernel=5, padding=2, groups=4), conv(8, 6, kernel=1), *after(6)),
+    ),
+    (
+        Blueprint(kernel=7, dilation=2),
+        4,
+        (conv(4, 6, kernel=1), conv(6, 6, kernel=7, padding=6, dilation=2, groups=6), *after(6)),
+    ),
+    (Grouped(groups=2), 4, (conv(4, 6, padding=1, groups=2), Shuffle(groups=2), *after(6))),
+    (
+        Plain(preactivation=True, residual=True, layers=2),
+        6,
+        (Sum(body=(*after(6), conv(6, 6, padding=1)) * 2),),
+    ),
+    (
+        Plain(squeeze=4, residual=True),
+        6,
+        (Sum(body=(conv(6, 6, padding=1), *after(6), SqueezeExcite(channels=6, squeezed=2))),),
+    ),
+    (
+        Inverted(expansion=2, squeeze=8, residual=True, layers=2),
+        4,
+        (*inverted(4, 8), Sum(body=inverted(6, 12))),
+    ),
+    (
+        Inverted(expansion=1, preactivation=True, kernel=5),
+        4,
+        (
+            *(*after(4), conv(4, 4, kernel=1)),
+            *(*after(4), conv(4, 4, kernel=5, padding=2, groups=4)),
+            *(*after(4), conv(4, 6, kernel=1)),
+        ),
     ),
     (
         Custom(convs=(CustomConv(out=5, bias=True, after=("dropout",)),), dropout=0.2),
@@ -49,9 +115,7 @@ def test_expansion(block: Block, channels: int, layers: tuple[Layer, ...]) -> No
 @pytest.mark.parametrize("residual", [False, True])
 def test_blocks_keep_the_map(kind: str, residual: bool) -> None:
     block = checked(BLOCKS[kind], {"kind": kind, "residual": residual, "layers": 2}, "b")
-    assert [c.out_size(16) for c in convolutions(block.expand(4, 4, "relu"))] == [16] * (
-        4 if kind == "separable" else 2
-    )
+    assert {c.out_size(16) for c in convolutions(block.expand(4, 4, "relu"))} == {16}
 
 
 @pytest.mark.parametrize("kernel", [1, 2, 3, 4, 5, 7])
@@ -98,6 +162,11 @@ def test_groups_that_do_not_divide_the_channels(fields: dict[str, Any], message:
     with pytest.raises(ConfigError) as error:
         convs(fields).expand(4, 4, "relu")
     assert str(error.value).startswith(message)
+
+
+def test_groups_that_do_not_divide_the_channels_of_a_block() -> None:
+    with pytest.raises(ConfigError, match=r"^a convolution with groups=4 needs channels"):
+        Grouped().expand(3, 8, "relu")
 
 
 def test_a_residual_custom_block_is_a_sum() -> None:

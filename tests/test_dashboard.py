@@ -128,7 +128,7 @@ def test_the_dashboard_is_served_all_that_a_trial_is_known_by(study: Study) -> N
 # What a person sees on each page.
 PAGES = {
     "": ["looked-at"],
-    "/studies/1": ["History", "Best Trial", "number=1", "model.width"],
+    "/studies/1": ["History", "Best Trial", "number=1", "width"],
     "/studies/1/note": [
         "python -m cifar_arch.run -m c4=separable,plain width=4,6",
         "limits: ",

@@ -11,11 +11,11 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from cifar_arch.analysis import analyse
-from cifar_arch.blocks import BLOCKS, Custom, Dilated, Plain, Separable
+from cifar_arch.blocks import BLOCKS, Blueprint, Custom, Dilated, Inverted, Plain, Separable
 from cifar_arch.compose import CONF, compose
 from cifar_arch.downsample import DOWNSAMPLERS
-from cifar_arch.layers import IMAGE_SIZE, Activation, GlobalPool, Linear, Plan, Section
-from cifar_arch.network import ACTIVATIONS, Normalised, build
+from cifar_arch.layers import IMAGE_SIZE, Activation, GlobalPool, Linear, Plan, Section, Shuffle
+from cifar_arch.network import ACTIVATIONS, Normalised, SqueezeExcite, build
 from cifar_arch.spec import Architecture
 
 EVERY_CUSTOM = convs({"out": 4, "bias": True}, {"depthwise": True, "after": ["norm", "dropout"]})
@@ -27,6 +27,10 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "sums": {"c2": Plain(layers=2, residual=True), "c3": Dilated(layers=2, residual=True)},
     "even kernels": {"c2": convs({"out": 3, "kernel": 4, "dilation": 2}, {"kernel": 2})},
     "head=conv": {"head": "conv"},
+    "squeeze": {"c2": Inverted(squeeze=4, residual=True), "c3": Plain(squeeze=2, preactivation=True)},
+    "kernels": {"c2": Separable(kernel=7, multiplier=2), "c4": Blueprint(kernel=5, dilation=2)},
+    "stem=1": {"stem": 1},
+    "stem=3": {"stem": 3, "c1": Plain(residual=True)},
     "depths": {"depth": (2, 1, 3, 1), "c4": Separable(layers=2, dilation=2)},
 }
 MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
@@ -83,6 +87,9 @@ def gradient_extent(plan: Plan, expected: int, *, square: bool) -> int:
     network = build((Section(name="trunk", layers=tuple(trunk)),)).double().eval()
     for p in network.parameters():
         p.requires_grad_(False).fill_(1 / p[0].numel() if p.ndim > 1 else 1)
+    for module in network.modules():
+        if isinstance(module, SqueezeExcite):  # its means of whole maps are not counted, see analysis.py
+            module.gate.register_forward_hook(lambda _module, _input, factors: factors.detach())
     width = max(IMAGE_SIZE, expected) + 4 * 32  # so that the field stays clear of the border
     height = width if square else IMAGE_SIZE
     image = torch.ones(1, 3, height, width, dtype=torch.float64, requires_grad=True)
@@ -163,6 +170,23 @@ def test_a_sum_adds_its_input() -> None:
     block = build(plan).get_submodule("c2_1.sum1").eval()
     x = torch.rand(1, 8, 4, 4)
     assert torch.equal(block(x), x + block.get_submodule("body")(x))
+
+
+def test_a_squeeze_and_excitation_multiplies_each_channel_by_a_factor() -> None:
+    module = SqueezeExcite(4, 2)
+    x = torch.rand(3, 4, 5, 5)
+    factors = module(x) / x
+    assert torch.allclose(factors, factors[:, :, :1, :1].expand_as(factors))
+    means = x.mean((2, 3))
+    first, second = (part for part in module.gate if isinstance(part, nn.Conv2d))
+    hidden = nn.functional.linear(means, first.weight.flatten(1), first.bias).relu()
+    wanted = nn.functional.linear(hidden, second.weight.flatten(1), second.bias).sigmoid()
+    assert torch.allclose(factors[:, :, 0, 0], wanted, atol=1e-6)
+
+
+def test_a_shuffle_brings_channels_of_every_group_together() -> None:
+    network = build((Section(name="c1", layers=(Shuffle(groups=2),)),))
+    assert network(torch.arange(6.0).view(1, 6, 1, 1)).flatten().tolist() == [0, 3, 1, 4, 2, 5]
 
 
 def test_normalised_takes_pixels_of_any_type() -> None:

@@ -210,32 +210,31 @@ def test_the_python_example_runs(tmp_path: Path) -> None:
 
 @pytest.fixture
 def extended(tmp_path: Path) -> Path:
-    """A copy of the package to which the block of README was added as README says."""
-    for part in ("cifar_arch", "conf"):
-        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
-    block, entry = section("Add a block", "python")
-    code = [line for line in block.splitlines() if line.strip() and not line.lstrip().startswith('"""')]
-    assert len(code) == 5  # with its docstring the six that are promised
-    blocks = tmp_path / "cifar_arch" / "blocks.py"
-    head, table, rest = blocks.read_text(encoding="utf-8").partition("BLOCKS: dict[str, type[Block]] = {\n")
-    assert table
-    blocks.write_text(head + block + "\n\n" + table + entry + rest, encoding="utf-8")
+    """A folder with the files of README's own block."""
+    (block,) = section("Add a block", "python")
+    assert len([line for line in block.splitlines() if line.strip()]) == 6
+    (tmp_path / "my_blocks.py").write_text(block, encoding="utf-8")
     (options,) = section("Add a block", "yaml")
-    (tmp_path / "conf" / "block" / "bottleneck.yaml").write_text(options, encoding="utf-8")
+    (tmp_path / "own" / "block").mkdir(parents=True)
+    (tmp_path / "own" / "block" / "bottleneck.yaml").write_text(options, encoding="utf-8")
     return tmp_path
 
 
+def block_command(start: str) -> str:
+    (command,) = [line for part, line in COMMANDS if part == "Add a block" and line.startswith(start)]
+    return command
+
+
 def test_a_block_in_six_lines_is_checked(extended: Path) -> None:
-    (command,) = [line for part, line in COMMANDS if part == "Add a block" and line.startswith(CHECK)]
-    done = typed(command, extended)
+    done = typed(block_command(CHECK), extended)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^c2\.1\.sum1\.conv4 +32x16x16 +3x3 ", done.stdout, re.M)
 
 
 @pytest.mark.slow
-def test_a_block_in_six_lines_trains(extended: Path) -> None:
-    (command,) = [line for part, line in COMMANDS if part == "Add a block" and line.startswith(RUN)]
-    done = typed(command, extended, *SHORT)
+@pytest.mark.parametrize("start", [f"{RUN} --config-dir", f"{RUN} -m"])
+def test_a_block_in_six_lines_trains(start: str, extended: Path) -> None:
+    done = typed(block_command(start), extended, *SHORT)
     assert done.returncode == 0, done.stderr
 
 

@@ -91,6 +91,32 @@ def test_outputs_removed_under_a_sweep_end_it_with_a_sentence(tmp_path: Path) ->
     assert "removed while it ran" in err or "cannot read or write" in err
 
 
+# Root may write whatever a mode says; without these rights it has to obey like everybody.
+OBEYING = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override")
+
+
+def test_outputs_made_read_only_under_a_sweep_end_it_with_a_sentence(tmp_path: Path) -> None:
+    prefix = OBEYING if os.geteuid() == 0 else ()
+    if prefix and (shutil.which("setpriv") is None or subprocess.run([*OBEYING, "true"]).returncode):
+        pytest.skip("needs a user without root's rights, or the right to give them up")
+    process = start(GRID, tmp_path, '{"seconds": 0.3}', prefix)
+    wait_until(progressed(tmp_path, 5))
+    kept = [*(tmp_path / "outputs").rglob("*"), tmp_path / "outputs"]
+    modes = {path: path.stat().st_mode for path in kept}
+    for path in kept:
+        path.chmod(modes[path] & 0o555)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "Traceback" not in out + err
+    (sentence,) = err.splitlines()
+    assert "readonly database" in sentence or "Permission denied" in sentence
+    for path, mode in modes.items():
+        path.chmod(mode)
+    done = sweep(*GRID, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert_whole(tmp_path)
+
+
 def test_a_study_with_folders_elsewhere_says_so(server: Server, tmp_path: Path) -> None:
     words = (*GRID, f"storage={server.database('folders')}")
     one, other = (tmp_path / name for name in ("one", "other"))

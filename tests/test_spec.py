@@ -67,7 +67,7 @@ NO_PLAN: list[tuple[dict[str, Any], str]] = [
     (
         {"c2": convs({"depthwise": True, "out": 9})},
         "model.c2: a depthwise convolution needs channels that are multiples of 8, got 8 in and 9 out; "
-        "change out or groups",
+        "change the channels or the groups",
     ),
 ]
 

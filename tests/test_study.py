@@ -70,3 +70,20 @@ def test_the_history_of_a_damaged_table_is_empty(tmp_path: Path) -> None:
     shared.folder(0).mkdir()
     (shared.folder(0) / "metrics.csv").write_text("epoch,lr\n1,much\n", encoding="utf-8")
     assert shared.history(0) == []
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_parameters_have_the_names_that_people_type(older: bool, tmp_path: Path) -> None:
+    """Those of a study of an earlier version keep their full keys, in which alone records speak."""
+    config = search_config(tmp_path, {"model.width": WIDTHS["width"], "training.lr": WIDTHS["width"]})
+    worker = open_worker(config)
+    if older:
+        worker.shared.study.set_user_attr("keys", {})
+        worker = open_worker(config)
+    worker.shared.queue({"model.width": 6, "training.lr": 8})
+    first, second = ask(worker), ask(worker)
+    assert first.point == {"model.width": 6, "training.lr": 8}
+    assert second.point.keys() == first.point.keys()
+    stored = [set(t.params) for t in worker.shared.study.get_trials()]
+    assert stored == [{"model.width" if older else "width", "training.lr"}] * 2
+    assert worker.shared.trial(0).point == first.point

@@ -117,7 +117,7 @@ class Asker:
             return None
         if self.random_start is not None:  # rejected trials do not use it up
             set_random_start(self.sampler, self.random_start + counts[Role.REJECTED])
-        return self.shared.study.ask(config.space.distributions)
+        return self.shared.ask()
 
     def _first_untried(self, feasible: bool) -> Point | None:
         """The next point that was not tried; None only once all of them were looked at in a row.

@@ -30,7 +30,7 @@ from cifar_arch.search.space import Point, Space
 from cifar_arch.search.storage import open_storage, quiet_optuna, sqlite_file
 from cifar_arch.search.study import SearchConfig, SharedStudy
 from cifar_arch.search.supervisor import Supervisor
-from cifar_arch.search.trial import TrialRecord
+from cifar_arch.search.trial import TrialRecord, full_keys
 from cifar_arch.search.worker import Worker
 
 
@@ -80,7 +80,7 @@ def chosen(wanted: Wanted) -> tuple[list[Choice], list[str]]:
     """
     quiet_optuna()
     study = _load(wanted.study, wanted.storage)
-    records = [TrialRecord.of(t) for t in study.get_trials(deepcopy=False)]
+    records = [TrialRecord.of(t, full_keys(study)) for t in study.get_trials(deepcopy=False)]
     objectives = study.metric_names or ["accuracy"]
     if objectives[0] != "accuracy":
         raise ConfigError(

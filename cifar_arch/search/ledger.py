@@ -8,7 +8,7 @@ import optuna
 from optuna.trial import TrialState
 
 from cifar_arch.search.space import identity
-from cifar_arch.search.trial import Role, TrialRecord
+from cifar_arch.search.trial import Role, TrialRecord, full_keys
 
 UNTRIED = (Role.REQUEUED, Role.ABANDONED)  # roles of trials whose points are open again
 
@@ -21,6 +21,7 @@ class Ledger:
 
     def __init__(self, study: optuna.Study):
         self.study = study
+        self.keys = full_keys(study)
         self._lock = threading.RLock()
         self._records: list[TrialRecord] = []  # by number
         self._open: set[int] = set()
@@ -74,7 +75,7 @@ class Ledger:
     def _update(self) -> None:
         frozen = self.study.get_trials(deepcopy=False)  # by number; read where they may have changed
         for number in sorted({*self._open, *range(len(self._records), len(frozen))}):
-            record = TrialRecord.of(frozen[number])
+            record = TrialRecord.of(frozen[number], self.keys)
             self._records[number : number + 1] = [record]
             if record.state.is_finished():
                 self._open.discard(number)

@@ -64,5 +64,17 @@ class PruningCallback:
 class _TrainedTrials(optuna.Study):
     """The study as pruners should see it: rejected and replayed trials have no curves to compare."""
 
+    def __init__(self, *args: Any, **options: Any):
+        super().__init__(*args, **options)
+        self.finished: dict[int, bool] = {}  # by number, whether it was trained: that never changes
+
     def get_trials(self, *args: Any, **options: Any) -> list[FrozenTrial]:
-        return [t for t in super().get_trials(*args, **options) if "role" not in t.user_attrs]
+        return [t for t in super().get_trials(*args, **options) if self._trained(t)]
+
+    def _trained(self, trial: FrozenTrial) -> bool:
+        known = self.finished.get(trial.number)
+        if known is None:
+            known = "role" not in trial.user_attrs
+            if trial.state.is_finished():
+                self.finished[trial.number] = known
+        return known

@@ -62,6 +62,10 @@ class Space:
         size = self.size()
         return size is not None and size <= ENUMERABLE
 
+    def aliases(self) -> dict[str, str]:
+        """Its keys by alias, of those that have one: what a study calls its parameters."""
+        return {ALIASES[key]: key for key in self.distributions if key in ALIASES}
+
     def describe(self) -> dict[str, str]:
         """Plain text of each distribution, for fingerprints."""
         return {key: distribution_to_json(d) for key, d in self.distributions.items()}

@@ -20,6 +20,7 @@ from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError, SQLA
 
 from cifar_arch.provenance import masked
 from cifar_arch.schema import ConfigError, SearchStopped
+from cifar_arch.search.trial import CachedStorage
 
 HEARTBEAT = 30  # seconds between two beats
 GRACE = 180  # seconds without one after which a worker of another host counts as dead
@@ -67,7 +68,7 @@ def _of_process(url: str, *, again: bool = True) -> tuple[RDBStorage, BaseStorag
     key = url, str(Path.cwd()), os.getpid()
     if key not in _opened or (again and not _still_there(url)):
         storage = _open(url)
-        _opened[key] = storage, optuna.storages.get_storage(storage)
+        _opened[key] = storage, CachedStorage(storage)
     return _opened[key]
 
 

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
 from cifar_arch.limits import Violation
-from cifar_arch.record import Epoch, differences, with_added
+from cifar_arch.record import Epoch, differences, with_added, without_added
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError, SearchStopped
 from cifar_arch.search.ledger import Ledger
@@ -65,8 +65,8 @@ class SharedStudy:
                 directions=[DIRECTIONS[name] for name in config.objectives],
                 load_if_exists=True,
             )
-            self.ledger = Ledger(self.study)
             self._check_fingerprint()
+            self.ledger = Ledger(self.study)
             if "folder" not in self.study.user_attrs:
                 self.study.set_user_attr("folder", str(config.folder.resolve()))
         self.workers = Workers(config.folder / ".workers")
@@ -93,11 +93,12 @@ class SharedStudy:
     def _check_fingerprint(self) -> None:
         stored = self.study.user_attrs.get("fingerprint")
         if stored is None:
-            if self.trials():
+            if self.study.get_trials(deepcopy=False):
                 raise ConfigError(
                     f"study: {self.config.name!r} was not made by this tool; choose another study=NAME"
                 )
             self.study.set_user_attr("fingerprint", self.config.fingerprint)
+            self.study.set_user_attr("keys", self.config.space.aliases())
             self.study.set_metric_names(list(self.config.objectives))
             note_study(self.study, self.config.about, None)
         elif different := self._differences(stored):
@@ -107,7 +108,9 @@ class SharedStudy:
             )
 
     def _differences(self, stored: dict[str, Any]) -> str:
-        then, now = (_spelt_out(with_added(mark)) for mark in (stored, self.config.fingerprint))
+        then, now = (
+            _spelt_out(with_added(without_added(mark))) for mark in (stored, self.config.fingerprint)
+        )
         return differences(then, now, most=4)
 
     # --- reading --------------------------------------------------------------------------------
@@ -154,7 +157,16 @@ class SharedStudy:
 
     def queue(self, point: Point, **attributes: Any) -> None:
         """Has `point` asked next."""
-        self.study.enqueue_trial(point, user_attrs=stored_attributes(**attributes))
+        self.study.enqueue_trial(self._named(point), user_attrs=stored_attributes(**attributes))
+
+    def ask(self) -> optuna.Trial:
+        """A queued point, or one that the study's sampler chooses."""
+        return self.study.ask(self._named(self.config.space.distributions))
+
+    def _named(self, by_key: Mapping[str, Any]) -> dict[str, Any]:
+        """By the names of the study's parameters."""
+        names = {key: name for name, key in self.ledger.keys.items()}
+        return {names.get(key, key): value for key, value in by_key.items()}
 
     def report(self, trial: TrialRecord, curve: dict[int, float]) -> None:
         """Writes validation accuracies by epoch."""

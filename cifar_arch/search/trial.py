@@ -2,6 +2,7 @@
 
 import copy
 import heapq
+import itertools
 from collections.abc import Container, Mapping
 from enum import StrEnum
 from typing import Any
@@ -11,6 +12,7 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, GPSampler, NSGAIIISampler, NSGAIISampler, TPESampler
 from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages._cached_storage import _CachedStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -64,8 +66,11 @@ class TrialRecord(Attributes, frozen=True, kw_only=True):
     curve: dict[int, float] = {}  # reported validation accuracy by epoch
 
     @classmethod
-    def of(cls, trial: FrozenTrial) -> "TrialRecord":
-        """The record of an Optuna trial; user attributes of other names are left out."""
+    def of(cls, trial: FrozenTrial, keys: Mapping[str, str] | None = None) -> "TrialRecord":
+        """The record of an Optuna trial; user attributes of other names are left out.
+
+        `keys`: as of `full_keys`.
+        """
         stored: Mapping[str, Any] = trial.user_attrs
         attributes = {name: stored[name] for name in Attributes.__struct_fields__ if name in stored}
         if "role" in attributes:
@@ -75,7 +80,7 @@ class TrialRecord(Attributes, frozen=True, kw_only=True):
             id=trial_id(trial),
             state=trial.state,
             values=tuple(trial.values or ()),
-            point=_point(trial),
+            point={(keys or {}).get(name, name): value for name, value in _point(trial).items()},
             curve=trial.intermediate_values,
             **attributes,
         )
@@ -90,7 +95,12 @@ def _point(trial: FrozenTrial) -> Point:
     """The values of a trial; a queued one has no parameters yet."""
     if not trial.params:
         return trial.system_attrs.get("fixed_params", {})
-    return {key: exact(value, trial.distributions[key]) for key, value in trial.params.items()}
+    return {name: exact(value, trial.distributions[name]) for name, value in trial.params.items()}
+
+
+def full_keys(study: optuna.Study) -> dict[str, str]:
+    """The keys of a study's parameters, by the shorter names that they have there."""
+    return study.user_attrs.get("keys", {})
 
 
 def stored_attributes(**attributes: Any) -> dict[str, Any]:
@@ -171,6 +181,21 @@ class StudySampler(BaseSampler):
         self.sampler.after_trial(self.study, trial, state, values)
 
 
+class CachedStorage(_CachedStorage):
+    """Optuna's cache, whose list of all trials costs little in a large study: it is asked for often."""
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        self._read_trials_from_remote_storage(study_id)
+        with self._lock:
+            known = self._studies[study_id].trials
+            trials = [known[number] for number in sorted(known)]
+        if states is not None:
+            trials = [trial for trial in trials if trial.state in states]
+        return copy.deepcopy(trials) if deepcopy else trials
+
+
 class _WithRejected(optuna.Study):
     """The study with its rejected trials as complete ones."""
 
@@ -201,19 +226,32 @@ class _Excerpt(optuna.Study):
     def __init__(self, name: str, storage: BaseStorage):
         super().__init__(name, storage)
         self.shown: list[FrozenTrial] = []
+        self._settled = 0  # so many trials from the first on are finished, and
+        self._best: list[
+            tuple[float, int]
+        ] = []  # the best of them: value, and number below 0, the first first
 
     def read(self) -> None:
         """Chooses anew, once for each proposal: TPE asks several times for one."""
         trials = super()._get_trials(deepcopy=False)
         if len(trials) > EXCERPT:
-            sign = 1 if self.direction == StudyDirection.MAXIMIZE else -1
-            complete = (t for t in trials if t.state == TrialState.COMPLETE)
-            best = {t.number for t in heapq.nlargest(BEST, complete, key=lambda t: sign * (t.value or 0.0))}
-            others = [t for t in trials if t.number not in best]
+            best = self._best_numbers(trials)
+            others = [number for number in range(len(trials)) if number not in best]
             room = EXCERPT - len(best)
             sample = (others[len(others) * place // room] for place in range(room))
-            trials = sorted([*sample, *(trials[number] for number in best)], key=lambda t: t.number)
+            trials = [trials[number] for number in sorted([*sample, *best])]
         self.shown = trials
+
+    def _best_numbers(self, trials: list[FrozenTrial]) -> set[int]:
+        """Of the best complete ones. Finished trials never change, so that each is looked at once."""
+        sign = 1 if self.direction == StudyDirection.MAXIMIZE else -1
+        recent = trials[self._settled :]
+        complete = [(sign * (t.value or 0.0), -t.number) for t in recent if t.state == TrialState.COMPLETE]
+        best = heapq.nlargest(BEST, [*self._best, *complete])
+        for settled in itertools.takewhile(lambda t: t.state.is_finished(), recent):
+            self._settled = settled.number + 1
+        self._best = [pair for pair in best if -pair[1] < self._settled]
+        return {-number for _, number in best}
 
     def _get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False

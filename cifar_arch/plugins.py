@@ -1,0 +1,87 @@
+"""Python files with blocks of a user's own -> entries of BLOCKS and DOWNSAMPLERS.
+
+Only what the user names is imported: nothing that a study or a run folder names ever is.
+"""
+
+import argparse
+import hashlib
+import importlib.util
+import logging
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from cifar_arch.blocks import BLOCKS, Block
+from cifar_arch.downsample import DOWNSAMPLERS, Downsampler
+from cifar_arch.schema import ConfigError
+
+log = logging.getLogger(__name__)
+
+_TABLES: tuple[dict[str, Any], ...] = (BLOCKS, DOWNSAMPLERS)
+_imported: set[Path] = set()
+
+
+def add_plugin_option(parser: argparse.ArgumentParser) -> None:
+    """`--plugin FILE` of the commands that read a folder or a study; its files are `plugin`."""
+    parser.add_argument(
+        "--plugin", action="append", default=[], metavar="FILE", help="a Python file with blocks of your own"
+    )
+
+
+def load_plugins(files: Any, folders: Iterable[str | Path] = (".",)) -> None:
+    """Imports each of `files` once; a relative one is looked for in `folders`, in turn.
+
+    Raises ConfigError for what is no file, cannot be imported, or enters nothing usable in a table.
+    """
+    if not isinstance(files, list | tuple) or not all(isinstance(file, str) for file in files):
+        raise ConfigError(f"plugins: expected a list of Python files, got {files!r}; type plugins=[FILE.py]")
+    places = [Path(folder) for folder in folders]
+    for file in files:
+        found = next((place / file for place in places if (place / file).is_file()), None)
+        if found is None:
+            looked = ", ".join(str(place) for place in places)
+            raise ConfigError(f"plugins: no file {file!r} in {looked}; name one with a block of yours")
+        if found.resolve() not in _imported:
+            _import(found.resolve(), file)
+            _imported.add(found.resolve())
+
+
+def _import(path: Path, typed: str) -> None:
+    before = [dict(table) for table in _TABLES]
+    name = f"{path.stem}_{hashlib.sha256(bytes(path)).hexdigest()[:6]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"plugins: {typed!r} is no Python file; its name ends in .py")
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)  # where fields look up their types
+    try:
+        spec.loader.exec_module(module)
+        _require_entries(before, typed)
+    except Exception as error:
+        for table, entries in zip(_TABLES, before, strict=True):
+            table.clear()
+            table.update(entries)
+        if isinstance(error, ConfigError):
+            raise
+        log.debug(f"{typed} cannot be imported", exc_info=True)
+        raise ConfigError(
+            f"plugins: {typed!r} cannot be imported ({type(error).__name__}: {error})"
+        ) from error
+
+
+def _require_entries(before: list[dict[str, Any]], typed: str) -> None:
+    """Raises ConfigError unless the tables have got new entries, and lost none."""
+    added = 0
+    for table, entries, base in zip(_TABLES, before, (Block, Downsampler | Block), strict=True):
+        if lost := [kind for kind in entries if table.get(kind) is not entries[kind]]:
+            raise ConfigError(f"plugins: {typed!r} replaces the kind {lost[0]!r}; give yours another name")
+        for kind in table.keys() - entries.keys():
+            entry, added = table[kind], added + 1
+            tag = getattr(getattr(entry, "__struct_config__", None), "tag", None)
+            if not (isinstance(entry, type) and issubclass(entry, base) and tag == kind):
+                raise ConfigError(
+                    f"plugins: {typed!r} has the kind {kind!r}, which is no block of that name; "
+                    "its class is a Block or a Downsampler, whose lower-case name is the kind"
+                )
+    if not added:
+        raise ConfigError(f"plugins: {typed!r} adds no block; let it end in BLOCKS['name'] = Name")

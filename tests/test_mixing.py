@@ -1,0 +1,96 @@
+"""Mixup and cutmix against what their definitions say of any batch."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cifar_arch.augment import Augment, CutMix, MixUp
+from cifar_arch.data import BatchLoader, Loader, Split
+from cifar_arch.mixing import Mixing
+from cifar_arch.schema import ConfigError
+
+LABELS = torch.arange(10)
+# Each image is of one colour, that of its label, so that what is left of it can be counted.
+IMAGES = (LABELS * 20).to(torch.uint8).view(10, 1, 1, 1).expand(10, 3, 32, 32)
+BOTH = st.sampled_from([Augment(mixup=MixUp(p=1.0)), Augment(cutmix=CutMix(p=1.0))])
+
+
+def mixed(augment: Augment, seed: int = 0, count: int = 1) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    return list(Mixing(augment, seed)([(IMAGES, LABELS)] * count, epoch=3))
+
+
+def colours_of(image: torch.Tensor) -> set[float]:
+    return set(image.flatten().tolist())
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@given(BOTH, st.integers(0, 10_000))
+def test_labels_hold_the_shares_of_the_images(augment: Augment, seed: int) -> None:
+    ((images, labels),) = mixed(augment, seed)
+    assert (images.dtype, labels.dtype, labels.shape) == (torch.float32, torch.float32, (10, 10))
+    assert torch.allclose(labels.sum(1), torch.ones(10))
+    kept = labels[LABELS, LABELS]
+    assert torch.allclose(kept, kept[:1].expand(10))
+    assert torch.allclose(labels[LABELS, LABELS.roll(1)], 1 - kept, atol=1e-6)
+    colours = 20 * LABELS.float()
+    means = kept * colours + (1 - kept) * colours.roll(1)
+    assert torch.allclose(images.mean((1, 2, 3)), means, atol=1e-3)
+
+
+def test_cutmix_puts_in_one_square() -> None:
+    for seed in range(30):
+        ((images, _),) = mixed(Augment(cutmix=CutMix(p=1.0)), seed)
+        foreign = images[1, 0] == 0  # the colour of its partner
+        rows, columns = foreign.any(1).sum(), foreign.any(0).sum()
+        assert foreign.sum() == rows * columns
+        assert colours_of(images[1]) <= {0.0, 20.0}
+
+
+def test_mixup_is_one_weight_for_the_whole_image() -> None:
+    ((images, _),) = mixed(Augment(mixup=MixUp(p=1.0, alpha=1.0)))
+    assert [len(colours_of(image)) for image in images] == [1] * 10
+
+
+@pytest.mark.parametrize(("alpha", "variance"), [(0.2, 0.25 / 1.4), (1.0, 1 / 12)])
+def test_the_share_that_is_kept_has_the_distribution(alpha: float, variance: float) -> None:
+    batches = mixed(Augment(mixup=MixUp(p=1.0, alpha=alpha)), count=3000)
+    kept = np.array([labels[0, 0].item() for _, labels in batches])
+    assert abs(kept.mean() - 0.5) < 0.03
+    assert abs(kept.var() - variance) < 0.01
+
+
+def test_a_share_of_the_batches_is_mixed_in_either_way() -> None:
+    batches = mixed(Augment(mixup=MixUp(p=0.2, alpha=1.0), cutmix=CutMix(p=0.3)), count=3000)
+    smooth = np.mean([len(colours_of(i[1])) == 1 and bool(labels[1, 1] < 1) for i, labels in batches])
+    cut = np.mean([len(colours_of(images[1])) == 2 for images, _ in batches])
+    assert abs(smooth - 0.2) < 0.03
+    assert 0.25 < cut < 0.33  # a square may be cut away whole
+
+
+def test_none_leaves_the_batches_alone() -> None:
+    ((images, labels),) = mixed(Augment())
+    assert images is IMAGES
+    assert labels is LABELS
+
+
+def test_an_epoch_repeats_itself_and_another_does_not() -> None:
+    augment = Augment(mixup=MixUp(p=1.0, alpha=1.0))
+    first, again, other = ([m[1] for m in mixed(augment, seed, 4)] for seed in (1, 1, 2))
+    assert all(map(torch.equal, first, again))
+    assert not any(map(torch.equal, first, other))
+
+
+@pytest.mark.parametrize("kind", [Loader, BatchLoader])
+def test_both_loaders_mix(kind: type[Loader] | type[BatchLoader]) -> None:
+    generator = np.random.default_rng(0)
+    split = Split(generator.integers(256, size=(40, 32, 32, 3)).astype(np.uint8), np.arange(40) % 10)
+    loader = kind(split, Augment(cutmix=CutMix(p=1.0)), (1, 2, 3), batch_size=20, seed=0)
+    batches = [(images, labels) for images, labels in loader.epoch(1)]
+    assert [(images.dtype, labels.shape) for images, labels in batches] == [(torch.float32, (20, 10))] * 2
+
+
+def test_more_than_every_batch_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^augment.cutmix.p: .*, got 0.6 and 0.5$"):
+        Augment(mixup=MixUp(p=0.5), cutmix=CutMix(p=0.6))

@@ -1,0 +1,161 @@
+"""Blocks of a user's own, from a file beside the command, without a change to the package."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from architectures import architecture
+from conftest import TINY, type_command
+
+from cifar_arch import plugins
+from cifar_arch.blocks import BLOCKS
+from cifar_arch.downsample import DOWNSAMPLERS
+from cifar_arch.plugins import load_plugins
+from cifar_arch.schema import ConfigError
+from cifar_arch.spec import Architecture
+
+GHOST = '''
+from cifar_arch.blocks import BLOCKS, Conv, Unit
+
+class Ghost(Unit, frozen=True, kw_only=True):
+    """Two 3x3 convolutions, the second depthwise."""
+
+    def convs(self, in_channels, out_channels):
+        depthwise = Conv(in_channels=out_channels, out_channels=out_channels, padding=1, groups=out_channels)
+        return Conv(in_channels=in_channels, out_channels=out_channels, padding=1), depthwise
+
+BLOCKS["ghost"] = Ghost
+'''
+YAML = "kind: ghost\nlayers: 1\nresidual: false\n"
+
+
+@pytest.fixture(autouse=True)
+def tables_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    tables: tuple[dict[str, Any], ...] = (BLOCKS, DOWNSAMPLERS)
+    before = [set(table) for table in tables]
+    monkeypatch.setattr(plugins, "_imported", set())
+    yield
+    for table, kinds in zip(tables, before, strict=True):
+        for kind in table.keys() - kinds:
+            del table[kind]
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A folder with a file of one's own and the config of its block."""
+    (tmp_path / "my_blocks.py").write_text(GHOST, encoding="utf-8")
+    (tmp_path / "own" / "block").mkdir(parents=True)
+    (tmp_path / "own" / "block" / "ghost.yaml").write_text(YAML, encoding="utf-8")
+    return tmp_path
+
+
+NAMED = ("--config-dir", "own", "plugins=[my_blocks.py]", "c2=ghost")
+
+
+def test_from_python_an_entry_is_enough(own: Path) -> None:
+    load_plugins([str(own / "my_blocks.py")])
+    ghost = BLOCKS["ghost"]()
+    network = architecture(c2=ghost)
+    assert Architecture.from_dict(network.to_dict()) == network
+    load_plugins([str(own / "my_blocks.py")])  # once is enough
+    assert BLOCKS["ghost"] is type(ghost)
+
+
+def test_check_takes_it(own: Path) -> None:
+    done = type_command("check", *NAMED, cwd=own)
+    assert "c2.1.conv2" in done.stdout, done.stderr
+    without = type_command("check", "--config-dir", "own", "c2=ghost", cwd=own)
+    assert without.returncode == 2
+    assert without.stderr.startswith("model.c2.kind: unknown kind 'ghost'; choose from plain, ")
+    assert without.stderr.endswith("one of your own needs its file, plugins=[FILE.py] or --plugin FILE.py\n")
+
+
+def test_a_file_beside_the_configs_is_found(own: Path) -> None:
+    os.replace(own / "my_blocks.py", own / "own" / "my_blocks.py")
+    assert type_command("check", *NAMED, cwd=own).returncode == 0
+    (own / "own" / "experiment").mkdir()
+    text = "# @package _global_\ndefaults: [override /block@model.c2: ghost]\nplugins: [my_blocks.py]\n"
+    (own / "own" / "experiment" / "mine.yaml").write_text(text, encoding="utf-8")
+    done = type_command("check", "--config-dir", "own", "+experiment=mine", cwd=own)
+    assert "c2.1.conv2" in done.stdout, done.stderr
+
+
+@pytest.mark.slow
+def test_every_command_takes_it(own: Path) -> None:
+    folder = own / "run"
+    typed = [*NAMED, *TINY, "epochs=2", f"hydra.run.dir={folder}"]
+    done = type_command("run", *typed, cwd=own)
+    assert done.returncode == 0, done.stderr
+    for command in ("evaluate", "export"):
+        assert "unknown kind 'ghost'" in type_command(command, str(folder), cwd=own).stderr
+    (folder / "summary.json").unlink()
+    resumed = type_command("run", f"training.resume={folder}", "plugins=[my_blocks.py]", cwd=own)
+    assert resumed.returncode == 0, resumed.stderr
+    for command in ("evaluate", "export"):
+        done = type_command(command, str(folder), "--plugin", "my_blocks.py", cwd=own)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_a_sweep_and_its_confirmation_take_it(own: Path) -> None:
+    typed = [*NAMED[:-1], "c2=ghost,plain", *TINY, "epochs=1", "study=s", "workers=2"]
+    done = type_command("run", "-m", *typed, cwd=own)
+    assert done.returncode == 0, done.stderr
+    best = (own / "outputs" / "sweeps" / "s" / "experiment" / "best.yaml").read_text(encoding="utf-8")
+    assert "my_blocks" not in best
+    confirm = ("s", "--trial", "0", "1", "--seeds", "1", "--epochs", "1")
+    assert "unknown kind 'ghost'" in type_command("confirm", *confirm, cwd=own).stderr
+    done = type_command("confirm", *confirm, "--plugin", "my_blocks.py", cwd=own)
+    assert done.returncode == 0, done.stderr
+
+
+def test_nothing_that_a_run_folder_names_is_imported(own: Path) -> None:
+    folder = own / "run"
+    (folder / ".hydra").mkdir(parents=True)
+    trap = f"from pathlib import Path\nPath({str(own / 'sprung')!r}).touch()\n"
+    (own / "trap.py").write_text(trap, encoding="utf-8")
+    config = "plugins: [trap.py]\nhydra: {overrides: {task: []}, runtime: {cwd: .}}\nmodel: {}\n"
+    (folder / ".hydra" / "config.yaml").write_text(config, encoding="utf-8")
+    done = type_command("run", f"training.resume={folder}", cwd=own)
+    assert done.returncode == 2
+    assert not (own / "sprung").exists()
+
+
+FILES = {
+    "plugins: no file 'none.py' in ": None,
+    "plugins: 'own.py' cannot be imported (NameError: name 'nothing' is not defined)": "nothing",
+    "plugins: 'own.py' adds no block; let it end in BLOCKS['name'] = Name": "x = 1",
+    "plugins: 'own.py' replaces the kind 'plain'; give yours another name": (
+        "from cifar_arch.blocks import BLOCKS, Dilated\nBLOCKS['plain'] = Dilated"
+    ),
+    "plugins: 'own.py' has the kind 'mine', which is no block of that name; ": (
+        "from cifar_arch.blocks import BLOCKS, Dilated\nBLOCKS['mine'] = Dilated"
+    ),
+}
+
+
+@pytest.mark.parametrize(("sentence", "text"), FILES.items())
+def test_a_file_that_cannot_be_used(sentence: str, text: str | None, tmp_path: Path) -> None:
+    if text:
+        (tmp_path / "own.py").write_text(text, encoding="utf-8")
+    before = dict(BLOCKS)
+    with pytest.raises(ConfigError) as error:
+        load_plugins(["own.py" if text else "none.py"], [tmp_path])
+    assert str(error.value).startswith(sentence)
+    assert before == BLOCKS
+
+
+@pytest.mark.parametrize("files", ["own.py", [3], None])
+def test_what_is_no_list_of_files(files: Any) -> None:
+    with pytest.raises(
+        ConfigError, match=r"^plugins: expected a list of Python files, got .*; type plugins="
+    ):
+        load_plugins(files)
+
+
+def test_a_file_of_another_kind(tmp_path: Path) -> None:
+    (tmp_path / "own.txt").touch()
+    with pytest.raises(ConfigError, match=r"^plugins: 'own.txt' is no Python file; "):
+        load_plugins(["own.txt"], [tmp_path])
