@@ -4,10 +4,11 @@ With --images FOLDER it classifies your own pictures instead.
 """
 
 import argparse
+import json
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -41,15 +42,21 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="a run folder: outputs/runs/<date>/<time>")
     parser.add_argument("--data", help="folder that holds cifar-10-batches-py (default: the run's)")
     parser.add_argument("--images", type=Path, help="a folder of pictures to classify instead")
+    parser.add_argument("--json", action="store_true", help="for programs: all numbers, as JSON")
     add_plugin_option(parser)
     arguments = parser.parse_args()
     with sentences():
         load_plugins(arguments.plugin)
+        if arguments.images and arguments.json:
+            raise ConfigError("--json: of the test set alone, got --images as well; type one of them")
         if arguments.images:
             print(printable(classify(arguments.run, arguments.images)))
             return
         pictures, probabilities, recorded = evaluate(arguments.run, arguments.data)
-        print(text(pictures, probabilities, recorded))
+        if arguments.json:
+            print(json.dumps(numbers(pictures, probabilities, recorded), indent=2))
+        else:
+            print(text(pictures, probabilities, recorded))
         difference = (probabilities.argmax(1) == pictures.test.labels).mean() - (recorded or 0)
         if recorded is not None and abs(difference) > ROUNDING:
             print(
@@ -168,6 +175,29 @@ def _grey(image: "Image.Image", black: float, white: float) -> "Image.Image":
     if clear is not None:
         grey.putalpha(Image.fromarray(np.where(numbers == clear, 0, 255).astype(np.uint8)))
     return grey
+
+
+def numbers(pictures: Pictures, probabilities: np.ndarray, recorded: float | None) -> dict[str, Any]:
+    """The content of `--json`; accuracies, recall and precision from 0 to 1, counts of images.
+
+    Rows of `confusion` are true classes, columns predicted ones.
+    """
+    from cifar_arch.plots import confusion_counts
+
+    labels, predicted = pictures.test.labels, probabilities.argmax(1)
+    counts = confusion_counts(labels, predicted, len(pictures.classes))
+    right, true, found = (part.tolist() for part in (counts.diagonal(), counts.sum(1), counts.sum(0)))
+    return {
+        "test_accuracy": float((labels == predicted).mean()),
+        "recorded": recorded,
+        "images": len(labels),
+        "data": pictures.name,
+        "classes": [
+            {"name": name, "recall": r / max(1, t), "precision": r / max(1, f)}
+            for name, r, t, f in zip(pictures.classes, right, true, found, strict=True)
+        ],
+        "confusion": counts.tolist(),
+    }
 
 
 def text(pictures: Pictures, probabilities: np.ndarray, recorded: float | None) -> str:

@@ -1,27 +1,37 @@
 """python -m cifar_arch.export RUN: the trained network as ONNX, checked against torch on real images.
 
 The file takes float32 pixels of 0 to 255, (N, 3, 32, 32), and gives logits, (N, 10); it normalises itself.
+With --int8 a second file has weights and maps of 8 bits; both are timed and tested on all test images.
 """
 
 import argparse
+import contextlib
 import importlib.util
 import json
+import logging
+import statistics
 import sys
+import tempfile
+import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from cifar_arch.data import Pictures
 from cifar_arch.plugins import add_plugin_option, load_plugins
 from cifar_arch.runfolder import atomic
 from cifar_arch.saved import SavedRun
 from cifar_arch.schema import ConfigError
-from cifar_arch.terminal import sentences
+from cifar_arch.terminal import sentences, table
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 CHECKED = 256  # images on which both are compared
 TOLERANCE = 1e-4  # largest difference of a logit
+CALIBRATED = 1000  # training images that show the ranges of maps
+TIMED = 300  # single images, of which the median counts
 
 
 def main() -> None:
@@ -32,6 +42,7 @@ def main() -> None:
     parser.add_argument(
         "--to", type=Path, help="file or folder to write to (default: network.onnx in the run folder)"
     )
+    parser.add_argument("--int8", action="store_true", help="a quantised file too, network.int8.onnx")
     add_plugin_option(parser)
     arguments = parser.parse_args()
     with sentences():
@@ -42,6 +53,9 @@ def main() -> None:
             f"{path}: {size:.0f} KiB, pixels (N, 3, 32, 32) of 0 to 255 -> logits (N, 10)\n"
             f"largest difference from torch on {CHECKED} real images: {difference:.1e}"
         )
+        if arguments.int8 and difference <= TOLERANCE:
+            pictures = SavedRun(arguments.run).pictures(arguments.data)
+            print(compared(path, quantised(path, pictures), pictures))
     if not difference <= TOLERANCE:
         print(f"the difference is over {TOLERANCE:g}: do not deploy this file", file=sys.stderr)
         sys.exit(1)
@@ -61,7 +75,7 @@ def export(path: Path, to: Path | None = None, root: str | None = None) -> tuple
     target = to or run.folder.onnx
     if target.is_dir():
         target /= run.folder.onnx.name
-    images = pictures.test.images[:CHECKED].transpose(0, 3, 1, 2).astype(np.float32)
+    images = _pixels(pictures.test.images[:CHECKED])
     with atomic(target) as temporary:
         _write(network, temporary, pictures.classes)
         difference = largest_difference(network, temporary, images)
@@ -93,12 +107,88 @@ def _write(network: Any, path: Path, classes: tuple[str, ...]) -> None:
     onnx.save(model, path)
 
 
+def quantised(path: Path, pictures: Pictures) -> Path:
+    """Writes the network of an ONNX file with weights and maps of 8 bits beside it.
+
+    By onnxruntime's static quantisation, a scale for each filter; the ranges of maps are those that
+    training images give.
+    """
+    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    chosen = np.linspace(0, len(pictures.train.images) - 1, CALIBRATED).astype(int)
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        batches = iter(np.array_split(_pixels(pictures.train.images[chosen]), CALIBRATED // 100))
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            batch = next(self.batches, None)
+            return None if batch is None else {"pixels": batch}
+
+    target = path.with_suffix(".int8.onnx")
+    with atomic(target) as temporary, tempfile.TemporaryDirectory() as place, _without_advice():
+        prepared = Path(place) / "prepared.onnx"  # with batch norms folded into the convolutions
+        quant_pre_process(path, prepared, skip_symbolic_shape=True)
+        kinds = {"weight_type": QuantType.QInt8, "activation_type": QuantType.QUInt8}
+        quantize_static(prepared, temporary, Reader(), per_channel=True, **kinds)
+    return target
+
+
+def compared(path: Path, smaller: Path, pictures: Pictures) -> str:
+    """A line for each of two files: its size, its accuracy on all test images, milliseconds an image."""
+    rows = [["file", "KiB", "test accuracy", "ms for one image"]]
+    for file in (path, smaller):
+        accuracy, seconds = accuracy_and_seconds(file, pictures)
+        rows.append(
+            [file.name, f"{file.stat().st_size / 1024:.0f}", f"{accuracy:.2%}", f"{1000 * seconds:.3f}"]
+        )
+    return f"\n{table(rows)}\none thread of this machine's CPU, onnxruntime, median of {TIMED}"
+
+
+def accuracy_and_seconds(path: Path, pictures: Pictures) -> tuple[float, float]:
+    """Of an ONNX file: the accuracy on the test images, and the median time of one image on one thread."""
+    session = _session(path, threads=1)
+    images, labels = _pixels(pictures.test.images), pictures.test.labels
+    batches = np.array_split(images, max(1, len(images) // 500))
+    logits = np.concatenate([session.run(["logits"], {"pixels": batch})[0] for batch in batches])
+    seconds = []
+    for place in range(TIMED):
+        one = images[place % len(images)][None]
+        start = time.perf_counter()
+        session.run(["logits"], {"pixels": one})
+        seconds.append(time.perf_counter() - start)
+    return float((logits.argmax(1) == labels).mean()), statistics.median(seconds)
+
+
+def _pixels(images: np.ndarray) -> np.ndarray:
+    """(N, 32, 32, 3) uint8 -> (N, 3, 32, 32) float32."""
+    return images.transpose(0, 3, 1, 2).astype(np.float32)
+
+
+def _session(path: Path, threads: int = 0) -> Any:
+    """`threads`: 0 for as many as onnxruntime likes."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+
+
+@contextlib.contextmanager
+def _without_advice() -> Iterator[None]:
+    """Without what onnxruntime logs of how it would rather be called."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
 def largest_difference(network: Any, path: Path, images: np.ndarray) -> float:
     """Largest difference of a logit between onnxruntime and torch, on batches of several sizes."""
-    import onnxruntime
     import torch
 
-    session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    session = _session(path)
     largest = 0.0
     for batch in (images[:1], images[1:8], images[8:]):
         (found,) = session.run(["logits"], {"pixels": batch})

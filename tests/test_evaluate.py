@@ -1,3 +1,4 @@
+import json
 import re
 import shutil
 from pathlib import Path
@@ -39,6 +40,26 @@ def test_the_command_prints_accuracy_classes_and_confusion(run: RunFolder, cli: 
     assert [sum(row) for row in confusion] == [100] * 10
     assert sum(row[i] for i, row in enumerate(confusion)) == round(1000 * accuracy)
     assert classes[0].split()[1] == f"{confusion[0][0]}.0%"
+
+
+def test_json_has_the_same_numbers_for_programs(run: RunFolder, cli: Cli) -> None:
+    done = cli("evaluate", str(run.path), "--json")
+    found = json.loads(done.out)
+    pictures, probabilities, recorded = evaluate.evaluate(run.path)
+    predicted = probabilities.argmax(1)
+    assert (found["test_accuracy"], found["recorded"]) == (recorded, recorded)
+    assert (found["images"], found["data"]) == (1000, "shapes")
+    assert [sum(row) for row in found["confusion"]] == [100] * 10
+    for index, entry in enumerate(found["classes"]):
+        right = found["confusion"][index][index]
+        assert entry["name"] == pictures.classes[index]
+        assert entry["recall"] == right / 100
+        assert entry["precision"] == right / max(1, (predicted == index).sum())
+    done = cli("evaluate", str(run.path), "--json", "--images", "x")
+    assert (done.status, done.err) == (
+        2,
+        "--json: of the test set alone, got --images as well; type one of them\n",
+    )
 
 
 def test_own_pictures_are_classified(run: RunFolder, tmp_path: Path, cli: Cli) -> None:

@@ -52,6 +52,26 @@ def test_the_command_prints_the_largest_difference(finished_run: Path, tmp_path:
     assert [path.name for path in tmp_path.iterdir()] == ["n.onnx"]
 
 
+@pytest.mark.slow
+def test_a_quantised_file_is_smaller_and_nearly_as_accurate(
+    finished_run: Path, tmp_path: Path, cli: Cli
+) -> None:
+    done = cli("export", str(finished_run), "--to", str(tmp_path), "--int8")
+    assert done.status == 0, done.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["network.int8.onnx", "network.onnx"]
+    float_line, int8_line = done.out.splitlines()[-3:-1]
+    accuracies = [float(line.split()[2].rstrip("%")) for line in (float_line, int8_line)]
+    assert abs(accuracies[0] - accuracies[1]) < 3
+    model = onnx.load(tmp_path / "network.int8.onnx")
+    filters = [tensor for tensor in model.graph.initializer if len(tensor.dims) == 4 and tensor.dims[0] > 1]
+    kinds = {tensor.data_type for tensor in filters}
+    assert kinds == {onnx.TensorProto.INT8}
+    pictures, _, recorded = evaluate(finished_run)
+    accuracy, seconds = export.accuracy_and_seconds(tmp_path / "network.onnx", pictures)
+    assert accuracy == recorded
+    assert 0 < seconds < 0.1
+
+
 @pytest.mark.parametrize("difference", [1.1e-4, float("nan")])
 def test_a_difference_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, difference: float, cli: Cli

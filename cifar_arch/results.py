@@ -1,0 +1,101 @@
+"""python -m cifar_arch.results OUTPUTS --study NAME --to FILE: a study as a table of trained networks.
+
+`load_table()` reads the published one: every network of `+search=table`, trained on CIFAR-10.
+"""
+
+import argparse
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from cifar_arch.report.curves import load_curves
+from cifar_arch.report.reading import STAGES, TRANSITIONS
+from cifar_arch.report.runs import load_runs
+from cifar_arch.runfolder import atomic
+from cifar_arch.schema import ConfigError
+from cifar_arch.terminal import sentences
+
+_PACKAGE = Path(__file__).parent
+PLACES = [folder / "results" / "cifar10-table" / "table.parquet" for folder in (_PACKAGE, _PACKAGE.parent)]
+SIZES = ("params", "macs", "receptive_field", "width")
+MEASURED = ("val_accuracy", "val_loss", "train_accuracy", "test_accuracy", "seconds", "images_per_second")
+MACHINE = ("device", "precision", "threads", "git_commit")
+# What says nothing about a network or its training: where files lie, which machine, which limits were asked.
+LEFT_OUT = (
+    "limits.",
+    "training.device",
+    "training.threads",
+    "training.compile",
+    "training.resume",
+    "data.root",
+)
+
+
+def load_table(path: str | Path | None = None) -> pd.DataFrame:
+    """The published table, one row for each network and seed; or another one at `path`.
+
+    `architecture` is equal for equal layers; c1 to t3 name the variants, model.* every field of them;
+    `val_accuracy_1` and so on are the validation accuracies after each epoch, from 0 to 1, and
+    `val_accuracy` that of the last. Raises ConfigError where it is not there or pyarrow is not installed.
+    """
+    found = [place for place in ([Path(path)] if path else PLACES) if place.is_file()]
+    if not found:
+        raise ConfigError(f"results: no table at {str(path or PLACES[-1])!r}; take one from the repository")
+    with _parquet():
+        return pd.read_parquet(found[0])
+
+
+def table_of(outputs: str | Path, study: str) -> pd.DataFrame:
+    """The completed runs of a study below `outputs`, by network and seed, in the form of `load_table`."""
+    runs = load_runs(outputs)
+    runs = runs[(runs["study"] == study) & (runs["status"] == "completed")]
+    if runs.empty:
+        raise ConfigError(f"--study: no completed run of {study!r} in {str(outputs)!r}")
+    curves = load_curves(runs).pivot(index="folder", columns="epoch", values="val_accuracy")
+    curves.columns = [f"val_accuracy_{epoch}" for epoch in curves.columns]
+    config = [name for name in runs if "." in name and not name.startswith(LEFT_OUT)]
+    first = ("architecture", "seed", *STAGES, *TRANSITIONS, *SIZES, *MEASURED, "epochs", *MACHINE)
+    whole = runs[[*first, *config]].join(curves, on=runs["folder"])
+    order = [*first, *curves.columns, *config]
+    return whole[order].sort_values(["architecture", "seed"], ignore_index=True)
+
+
+def merged(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
+    """Both; of a network and seed that both have, the old row."""
+    both = pd.concat([old, new], ignore_index=True).drop_duplicates(["architecture", "seed"])
+    return both.sort_values(["architecture", "seed"], ignore_index=True)
+
+
+def main() -> None:
+    """Exits with 2 where there is no such study."""
+    parser = argparse.ArgumentParser(prog="python -m cifar_arch.results", description=__doc__)
+    parser.add_argument("outputs", type=Path, help="the folder of all runs and sweeps")
+    parser.add_argument("--study", required=True, help="its name")
+    parser.add_argument("--to", type=Path, required=True, help="a .parquet file; its rows are kept")
+    arguments = parser.parse_args()
+    with sentences():
+        table = table_of(arguments.outputs, arguments.study)
+        if arguments.to.exists():
+            table = merged(load_table(arguments.to), table)
+        arguments.to.parent.mkdir(parents=True, exist_ok=True)
+        with _parquet(), atomic(arguments.to) as temporary:
+            table.to_parquet(temporary, index=False)
+        networks = table["architecture"].nunique()
+        print(f"{arguments.to}: {networks} networks, {len(table)} trainings")
+
+
+@contextlib.contextmanager
+def _parquet() -> Iterator[None]:
+    """Within it a missing pyarrow is a ConfigError."""
+    try:
+        yield
+    except ImportError as error:
+        raise ConfigError(
+            "results: needs pyarrow, which is not installed; type uv sync --extra report"
+        ) from error
+
+
+if __name__ == "__main__":
+    main()

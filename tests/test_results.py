@@ -1,0 +1,54 @@
+"""The table of trained networks: what it is made of, and how it is read."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import type_command
+from generated_runs import write_sweep
+
+from cifar_arch.results import load_table, merged, table_of
+from cifar_arch.schema import ConfigError
+
+SPACE: dict[str, list[Any]] = {"t1": ["strided", "dilated"], "width": [8, 12]}
+
+pytest.importorskip("pyarrow", reason="needs the extra report")
+
+
+@pytest.fixture
+def outputs(tmp_path: Path) -> Path:
+    write_sweep(tmp_path / "outputs", "s", SPACE, lambda point: point["width"] / 20, seeds=(0, 1))
+    write_sweep(tmp_path / "outputs", "other", {"width": [16]}, lambda point: 0.5)
+    return tmp_path / "outputs"
+
+
+def test_a_study_becomes_a_table(outputs: Path) -> None:
+    table = table_of(outputs, "s")
+    assert len(table) == 2 * 2 * 2
+    assert set(table["t1"]) == {"strided", "dilated"}
+    assert (table["val_accuracy"] == table["width"] / 20).all()
+    last = table[f"val_accuracy_{table['epochs'].iloc[0]}"]
+    assert (last == table["val_accuracy"]).all()
+    assert not [name for name in table if "root" in name or name.startswith("limits")]
+
+
+def test_the_command_adds_to_a_table(outputs: Path, tmp_path: Path) -> None:
+    for study, count in (("s", 8), ("s", 8), ("other", 9)):
+        done = type_command("results", "outputs", "--study", study, "--to", "t.parquet", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.endswith(f", {count} trainings\n")
+    table = load_table(tmp_path / "t.parquet")
+    assert len(table) == 9
+    assert table.equals(merged(table, table_of(outputs, "s")))
+
+
+def test_mistakes(outputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = type_command("results", "outputs", "--study", "none", "--to", "t.parquet", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (2, "--study: no completed run of 'none' in 'outputs'\n")
+    with pytest.raises(ConfigError, match=r"^results: no table at '.*nothing.parquet'; take one from"):
+        load_table(tmp_path / "nothing.parquet")
+    table_of(outputs, "s").to_parquet(tmp_path / "t.parquet")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ConfigError, match=r"^results: needs pyarrow, .*; type uv sync --extra report$"):
+        load_table(tmp_path / "t.parquet")
