@@ -17,6 +17,8 @@ TransformName = Literal[
     "colour_jitter",
     "grayscale",
     "coarse_dropout",
+    "mixup",
+    "cutmix",
 ]
 
 

@@ -8,6 +8,7 @@ from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import Verdict, judge
 from cifar_arch.schema import ConfigError
 
+PLAIN = {"kind": "plain", "residual": False, "preactivation": False, "squeeze": None}
 TOP = "choose from augment, c1, c2, c3, c4, data, depth, "
 WIDTHS = "expected an integer at least 1 and at most 4096 or auto or null"
 
@@ -50,13 +51,13 @@ WRONG = [
     ("+width=3", "model.width: is there already; type model.width=3 without the +"),
     ("+widht=3", "widht: unknown key; choose from augment, "),
     ("model=referense", "model: unknown option 'referense'; choose from c1c2c3c4, "),
-    ("c1=plan", "c1: unknown option 'plan'; choose from dilated, dilated_residual, plain, "),
-    ("block@model.c1=plan", "block@model.c1: unknown option 'plan'; choose from dilated, dilated_residual, "),
+    ("c1=plan", "c1: unknown option 'plan'; choose from blueprint, "),
+    ("block@model.c1=plan", "block@model.c1: unknown option 'plan'; choose from blueprint, "),
     ("t1=pool", "t1: unknown option 'pool'; choose from dilated, strided"),
-    ("c1=[1]", "c1: expected the name of an option, got [1]; choose from dilated, dilated_residual, "),
+    ("c1=[1]", "c1: expected the name of an option, got [1]; choose from blueprint, "),
     ("limits=[eva6,2]", "limits: expected the name of an option, got [eva6,2]; choose from eva6, "),
     ("model=null", "model: expected the name of an option, got null; choose from c1c2c3c4, reference"),
-    ("c3={kind:plain}", "c3: expected the name of an option, got {kind:plain}; choose from dilated, "),
+    ("c3={kind:plain}", "c3: expected the name of an option, got {kind:plain}; choose from blueprint, "),
     ("limits=foo", "limits: unknown option 'foo'; choose from eva6, eva6_hard, none"),
     ("training=[standard,foo]", "training: unknown option 'foo'; choose from adamw, "),
     ("+experiment=foo", "experiment: unknown option 'foo'; choose from "),
@@ -124,8 +125,8 @@ RIGHT: list[tuple[str, str, Any]] = [
     ("width=24", "model.width", 24),
     ("epochs=3", "training.epochs", 3),
     ("depth=[1,2,2,1]", "model.depth", [1, 2, 2, 1]),
-    ("c3=plain", "model.c3", {"kind": "plain", "layers": 1, "residual": False}),
-    ("c3=plain model.c3.layers=4", "model.c3", {"kind": "plain", "layers": 4, "residual": False}),
+    ("c3=plain", "model.c3", {**PLAIN, "layers": 1}),
+    ("c3=plain model.c3.layers=4", "model.c3", {**PLAIN, "layers": 4}),
     ("t2=dilated", "model.t2.kind", "dilated"),
     ("t2=dilated", "model.t1.kind", "strided"),
     ("downsample=dilated", "model.t3.kind", "dilated"),

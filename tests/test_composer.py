@@ -95,7 +95,7 @@ SPACE_ERRORS = {
     "model.width=interval(4": "the space cannot be read: 'model.width=interval(4': cannot be read; ",
     "model.width=interval(8,4)": "the space cannot be read: model.width: ",
     "model.width=glob(*)": "the space cannot be read: model.width: glob(*) takes options, and this is no gr",
-    "block@model.c3=glob(x*)": "the space cannot be read: block@model.c3: glob(x*) matches none of dilated, ",
+    "block@model.c3=glob(x*)": "the space cannot be read: block@model.c3: glob(x*) matches none of ",
     "+search=blocks,recipe": "search: cannot be swept, for a search is one study, got blocks,recipe; choose",
     "~training.clip=1,2": "training.clip: cannot be swept, for it holds for a sweep as a whole, got 1,2; ",
     "hydra/sweeper/sampler=tpe,gp": "sampler: cannot be swept, for it holds for a sweep as a ",

@@ -63,10 +63,15 @@ def test_the_data_set_stays_on_the_device_as_bytes(pictures: Pictures, fake: Non
     assert loader.images.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_batches_are_augmented_there_and_nobody_waits(pictures: Pictures, fake: None) -> None:
-    for images, labels in loader_of(pictures).epoch(1):
+@pytest.mark.parametrize("mixed", [False, True])
+def test_batches_are_augmented_there_and_nobody_waits(mixed: bool, pictures: Pictures, fake: None) -> None:
+    loader = loader_of(pictures)
+    loader.mixing.active = mixed
+    for images, labels in loader.epoch(1):
         assert (images.device.type, labels.device.type) == ("cuda", "cuda")
-        assert (images.dtype, tuple(images.shape)) == (torch.uint8, (40, 3, 32, 32))
+        assert images.shape == (40, 3, 32, 32)
+        assert images.dtype == (torch.float32 if mixed else torch.uint8)
+        assert labels.shape == ((40, 10) if mixed else (40,))
 
 
 @pytest.mark.filterwarnings("ignore:CUDA is not available.* Disabling autocast")  # the pass is in float32

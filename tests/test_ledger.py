@@ -76,6 +76,7 @@ def test_it_says_what_a_recount_says(seed: int, tmp_path: Path) -> None:
             assert ledger.equal(key) == [t for t in fresh if t.key == key]
 
 
+@pytest.mark.slow
 def test_tpe_is_shown_the_best_and_a_regular_sample_of_a_large_study(tmp_path: Path) -> None:
     worker = open_worker(search_config(tmp_path, {"a": IntDistribution(0, 10**6)}))
     study = worker.shared.study

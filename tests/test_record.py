@@ -19,7 +19,7 @@ COMPOSED += [[f"c2={path.stem}"] for path in sorted((CONF / "block").glob("*.yam
 COMPOSED += [["model=reference"]]
 # Nothing idle: every transform is on, every stage has equal channels, so that each residual is a sum.
 ACTIVE = [f"augment.{name}.p=0.4" for name in compose()["augment"] if name != "backend"]
-EQUAL = ["width=3", "model.multipliers=[1,1,1,1]"]
+EQUAL = ["width=4", "model.stem=3", "model.multipliers=[1,1,1,1]"]
 
 # Another valid value where adding 1 to the number, or turning the yes to no, does not give one.
 OTHER: dict[str, Any] = {
@@ -36,6 +36,9 @@ OTHER: dict[str, Any] = {
     "model.c2.kind": "separable",
     "model.c3.kind": "separable",
     "model.c4.kind": "plain",
+    "model.c2.kernel": 5,
+    "model.c4.kernel": 5,
+    "model.stem": 1,
     "model.head": "conv",
     "model.multipliers": [1, 1, 1, 2],
     "model.t1.kind": "dilated",
