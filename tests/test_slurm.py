@@ -69,18 +69,35 @@ def test_a_job_may_end_at_any_time(fate: str, tmp_path: Path) -> None:
     running = jobs()
     assert len(running) == 2
     happens(running[0])
-    log = next((tmp_path / "outputs/sweeps/grid/workers").glob("*-0.log"))
-    end = time.monotonic() + 240
+    assert_reaches_its_total(process, tmp_path)
+    assert len(epochs(tmp_path)) <= 3 * 12 + 1  # at most the one that was cut short is trained again
+    assert starts_of(tmp_path, worker=0) == starts
+
+
+def assert_reaches_its_total(process: "subprocess.Popen[str]", cwd: Path) -> None:
+    end = time.monotonic() + 400
     while process.poll() is None and time.monotonic() < end:
         start_waiting_ones()
         time.sleep(1)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert "study grid is done: 12 trained\n" in out
-    assert_whole(tmp_path)
-    assert len(epochs(tmp_path)) <= 3 * 12 + 1  # at most the one that was cut short is trained again
-    assert log.read_text(encoding="utf-8").count("study grid: 12 points") == starts
+    assert_whole(cwd)
     wait_until(lambda: not jobs(), seconds=60)
+
+
+def starts_of(cwd: Path, worker: int) -> int:
+    log = next((cwd / "outputs/sweeps/grid/workers").glob(f"*-{worker}.log"))
+    return log.read_text(encoding="utf-8").count("study grid: 12 points")
+
+
+def test_a_job_at_its_time_limit_comes_back(tmp_path: Path) -> None:
+    """SLURM signals it some time before, up to a minute earlier than asked, and it is queued again."""
+    limits = ("hydra.launcher.timeout_min=2", "hydra.launcher.signal_delay_s=20")
+    process = start((*JOBS, *limits), tmp_path, '{"seconds": 6.0}')
+    assert_reaches_its_total(process, tmp_path)
+    assert len(epochs(tmp_path)) <= 3 * 12 + 2
+    assert starts_of(tmp_path, worker=0) + starts_of(tmp_path, worker=1) >= 3
 
 
 def test_ctrl_c_leaves_no_job(tmp_path: Path) -> None:
