@@ -92,7 +92,7 @@ class Grouped(Unit, frozen=True, kw_only=True):
     def convs(self, in_channels: int, out_channels: int) -> tuple[Layer, ...]:
         _require_multiples(in_channels, out_channels, self.groups, f"a convolution with groups={self.groups}")
         conv = Conv(in_channels=in_channels, out_channels=out_channels, padding=1, groups=self.groups)
-        return (conv, Shuffle(groups=self.groups))
+        return (conv, Shuffle(channels=out_channels, groups=self.groups))
 
 
 class Separable(Unit, frozen=True, kw_only=True):

@@ -53,6 +53,8 @@ def text(verdict: Verdict, *, unchecked: bool = False) -> str:
     """The layer table, the totals and the verdict, for a terminal; `unchecked` where no limit is set."""
     a, width = verdict.analysis, verdict.architecture.width
     lines = [layer_table(a), "", totals(a) + (f"; width {width}" if width else ""), ""]
+    if verdict.latency_ms is not None:
+        lines.insert(-1, f"one image takes {verdict.latency_ms:.3f} ms on one thread of this machine's CPU")
     lines += [f"outside its limits: {violation.message}" for violation in verdict.violations]
     within = "nothing was checked: no limit is set" if unchecked else "within its limits"
     return "\n".join([*lines, within] if verdict.ok else lines)

@@ -17,6 +17,7 @@ from cifar_arch import artifacts, identity
 from cifar_arch.augment import Augment
 from cifar_arch.data import DataConfig, Pictures, load_once
 from cifar_arch.feasibility import Verdict, judge
+from cifar_arch.latency import latency_ms
 from cifar_arch.limits import Accuracy, Limits
 from cifar_arch.provenance import provenance
 from cifar_arch.recipe import Recipe
@@ -123,7 +124,8 @@ def run(
         status=Status.FAILED, **provenance(config or experiment.to_dict()), **_asked(experiment)
     )
     try:
-        for known in _steps(experiment, folder, on_epoch, progress):
+        timed = "latency" in (config or {}).get("objectives", ())
+        for known in _steps(experiment, folder, on_epoch, progress, timed):
             summary = replace(summary, **known)
     except BaseException as error:
         summary = replace(summary, **failure(error))
@@ -135,7 +137,7 @@ def run(
 
 
 def _steps(
-    experiment: Experiment, folder: RunFolder, on_epoch: OnEpoch | None, progress: bool
+    experiment: Experiment, folder: RunFolder, on_epoch: OnEpoch | None, progress: bool, timed: bool
 ) -> Iterator[dict[str, Any]]:
     """Does the run, and yields the fields of its summary as they become known."""
     folder.write_json(folder.experiment, experiment.to_dict())
@@ -145,6 +147,8 @@ def _steps(
     if not verdict.ok:
         raise Rejected("\n".join(violation.message for violation in verdict.violations))
     _require_extras(experiment)
+    if timed and verdict.latency_ms is None:
+        yield {"latency_ms": latency_ms(verdict.plan)}
     # Before torch and the data are loaded, which takes seconds.
     log.info("{params:,} parameters, receptive field {receptive_field} px".format_map(totals))
     pictures = load_once(experiment.data)
@@ -182,6 +186,7 @@ def _totals(verdict: Verdict) -> dict[str, Any]:
     return {
         "architecture": verdict.key,
         **{name: getattr(verdict.analysis, name) for name in names},
+        "latency_ms": verdict.latency_ms,
     }
 
 

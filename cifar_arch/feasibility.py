@@ -10,8 +10,9 @@ from msgspec.structs import replace
 from cifar_arch.analysis import Analysis, analyse
 from cifar_arch.blocks import BLOCKS, Custom, Grouped, Unit
 from cifar_arch.downsample import DOWNSAMPLERS
+from cifar_arch.latency import latency_ms
 from cifar_arch.layers import Plan, content_key
-from cifar_arch.limits import Limits, Violation, violations
+from cifar_arch.limits import Limits, Violation, too_slow, violations
 from cifar_arch.schema import ConfigError
 from cifar_arch.spec import DEEPEST, WIDEST, Architecture
 
@@ -33,6 +34,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     plan: Plan
     analysis: Analysis
     violations: tuple[Violation, ...]
+    latency_ms: float | None = None  # of one image on this machine, where a limit asked for it
 
     @property
     def key(self) -> str:
@@ -52,6 +54,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
             "macs": a.macs,
             "receptive_field": a.receptive_field,
             "receptive_field_with_pooling": a.receptive_field_with_pooling,
+            **({} if self.latency_ms is None else {"latency_ms": round(self.latency_ms, 3)}),
             "layers": to_builtins(a.layers),
             "violations": to_builtins(self.violations),
         }
@@ -74,13 +77,19 @@ def judge(
     plan = architecture.plan()
     analysis = analyse(plan)
     broken = violations(analysis, limits, augment)
+    latency = None
+    if limits.latency_ms_below is not None and not broken:  # measured last, for it takes a tenth of a second
+        latency = latency_ms(plan)
+        broken = too_slow(latency, limits)
     if repairs:
         rules = {violation.rule for violation in broken}
         advice = (_repair(v.rule, architecture, limits, augment or (), rules) for v in broken)
         broken = tuple(
             replace(v, message=f"{v.message}; {text}") for v, text in zip(broken, advice, strict=True)
         )
-    return Verdict(architecture=architecture, plan=plan, analysis=analysis, violations=broken)
+    return Verdict(
+        architecture=architecture, plan=plan, analysis=analysis, violations=broken, latency_ms=latency
+    )
 
 
 def _widest(architecture: Architecture, limits: Limits) -> int:
@@ -127,6 +136,8 @@ def _repair(
     broken: set[str],
 ) -> str:
     """What fixes `rule` and breaks no other: one change, or one and a narrower width."""
+    if rule == "latency":
+        return "a narrower or shallower one is faster: width=N, depth=1"
     if rule == "augment":
         off = (name for name in limits.augment if name not in augment)
         return " ".join(f"augment.{name}.p=0.25" for name in off) + " fits"

@@ -29,6 +29,7 @@ class Limits(Strict, frozen=True, kw_only=True):
     """
 
     params_below: Annotated[int, Meta(ge=1)] | None = None
+    latency_ms_below: Annotated[float, Meta(gt=0)] | None = None  # of one image, see latency.py
     receptive_field_above: Count | None = None  # pixels, before global pooling
     separable_at_least: Count = 0
     dilated_at_least: Count = 0
@@ -44,16 +45,25 @@ class Limits(Strict, frozen=True, kw_only=True):
 
 class Violation(Struct, frozen=True, kw_only=True):
     rule: str
-    limit: int | str
-    actual: int | str
+    limit: float | str
+    actual: float | str
     message: str  # one sentence
 
 
 def violations(
     analysis: Analysis, limits: Limits, augment: Collection[str] | None = None
 ) -> tuple[Violation, ...]:
-    """All broken rules; `augment` names the transforms that are on (None: not looked at)."""
+    """All broken rules but `too_slow`; `augment` names the transforms that are on (None: not looked at)."""
     return tuple(_broken(analysis, limits, augment))
+
+
+def too_slow(latency_ms: float, limits: Limits) -> tuple[Violation, ...]:
+    """The broken rule on latency, which is measured on a machine and not computed; else none."""
+    below = limits.latency_ms_below
+    if below is None or latency_ms < below:
+        return ()
+    message = f"one image has to take less than {below:g} ms here, got {latency_ms:.3f} ms"
+    return (_violation("latency", message, below, round(latency_ms, 3)),)
 
 
 def _broken(a: Analysis, limits: Limits, augment: Collection[str] | None) -> Iterator[Violation]:
@@ -102,5 +112,5 @@ def _downsampling(a: Analysis, limits: Limits) -> Iterator[Violation]:
     yield _violation("downsampling", message, wanted, a.downsamplers + len(foreign))
 
 
-def _violation(rule: str, message: str, limit: int | str, actual: int | str) -> Violation:
+def _violation(rule: str, message: str, limit: float | str, actual: float | str) -> Violation:
     return Violation(rule=rule, message=message, limit=limit, actual=actual)

@@ -42,6 +42,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     architecture: str | None = None  # equal for equal layers
     params: int | None = None  # trainable numbers
     macs: int | None = None  # multiply-adds of one image
+    latency_ms: float | None = None  # of one image on one thread of the CPU; where onnxruntime is installed
     receptive_field: int | None = None  # pixels, before global pooling
     receptive_field_with_pooling: int | None = None
     data: str | None = None
@@ -104,6 +105,7 @@ ADDED: Mapping[str, Any] = {
     "augment.cutmix.alpha": 1.0,
     "augment.cutmix.p": 0.0,
     "augment.horizontal_flip.alternate": False,
+    "limits.latency_ms_below": None,
     "augment.mixup.alpha": 0.2,
     "augment.mixup.p": 0.0,
     "model.stem": None,

@@ -41,12 +41,11 @@ def variant(table: Mapping[str, type[T]], value: object, where: str) -> T:
 
     Raises ConfigError as `checked`.
     """
-    kinds = tuple(table.values())
-    if isinstance(value, kinds):
-        return value
-    kind = table.get(str(value.get("kind"))) if isinstance(value, dict) else None
+    kind = value.get("kind") if isinstance(value, dict) else None
+    if isinstance(kind, str) and kind in table:
+        return checked(table[kind], value, where)
     try:
-        return checked(kind or Union[kinds], value, where)  # type: ignore[arg-type]  # noqa: UP007
+        return checked(Union[tuple(table.values())], value, where)  # type: ignore[arg-type]  # noqa: UP007
     except ConfigError as error:
         if str(error).startswith(f"{where}.kind: unknown"):
             own = "one of your own needs its file, plugins=[FILE.py] or --plugin FILE.py"

@@ -38,7 +38,10 @@ if TYPE_CHECKING:
     AnyDownsampler = Downsampler | Block
 else:  # one of a table that may grow, looked up when an architecture is made
     AnyBlock = AnyDownsampler = Any
-STAGES, TRANSITIONS = ("c1", "c2", "c3", "c4"), ("t1", "t2", "t3")
+_TABLES: tuple[tuple[str, dict[str, Any]], ...] = (
+    *((stage, BLOCKS) for stage in ("c1", "c2", "c3", "c4")),
+    *((transition, DOWNSAMPLERS) for transition in ("t1", "t2", "t3")),
+)
 
 
 class Architecture(Strict, frozen=True, kw_only=True):
@@ -71,12 +74,10 @@ class Architecture(Strict, frozen=True, kw_only=True):
         return checked(cls, data, where)
 
     def __post_init__(self) -> None:
-        for names, table in ((STAGES, BLOCKS), (TRANSITIONS, DOWNSAMPLERS)):
-            for name in names:
-                given = getattr(self, name)
-                if isinstance(given, dict) or not isinstance(given, Block | Downsampler):
-                    found = variant(table, given, f"model.{name}")
-                    msgspec.structs.force_setattr(self, name, found)
+        for name, table in _TABLES:
+            given = getattr(self, name)
+            if not isinstance(given, Block | Downsampler):
+                msgspec.structs.force_setattr(self, name, variant(table, given, f"model.{name}"))
         written_out = all(isinstance(block, Custom) for block in self.blocks())
         if written_out and self.width is not None:
             raise ConfigError(

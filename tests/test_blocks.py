@@ -68,7 +68,7 @@ CASES: list[tuple[Block, int, tuple[Layer, ...]]] = [
         4,
         (conv(4, 6, kernel=1), conv(6, 6, kernel=7, padding=6, dilation=2, groups=6), *after(6)),
     ),
-    (Grouped(groups=2), 4, (conv(4, 6, padding=1, groups=2), Shuffle(groups=2), *after(6))),
+    (Grouped(groups=2), 4, (conv(4, 6, padding=1, groups=2), Shuffle(channels=6, groups=2), *after(6))),
     (
         Plain(preactivation=True, residual=True, layers=2),
         6,

@@ -185,7 +185,7 @@ def test_a_squeeze_and_excitation_multiplies_each_channel_by_a_factor() -> None:
 
 
 def test_a_shuffle_brings_channels_of_every_group_together() -> None:
-    network = build((Section(name="c1", layers=(Shuffle(groups=2),)),))
+    network = build((Section(name="c1", layers=(Shuffle(channels=6, groups=2),)),))
     assert network(torch.arange(6.0).view(1, 6, 1, 1)).flatten().tolist() == [0, 3, 1, 4, 2, 5]
 
 

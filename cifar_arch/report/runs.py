@@ -36,6 +36,7 @@ COLUMNS: dict[str, str] = {
     "target_accuracy": NUMBER,
     "params": WHOLE,  # trainable numbers
     "macs": WHOLE,  # multiply-adds
+    "latency_ms": NUMBER,  # of one image on one thread of the CPU, where it was asked for
     "receptive_field": WHOLE,  # pixels
     "receptive_field_with_pooling": WHOLE,
     "width": WHOLE,  # channels of C1; with model.width=auto those that were found

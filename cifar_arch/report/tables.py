@@ -23,13 +23,14 @@ LABELS: dict[str, tuple[str, str]] = {
     "std": ("std", "{:.2%}"),
     "params": ("parameters", "{:,}"),
     "macs": ("MACs", "{:,}"),
+    "latency_ms": ("latency (ms)", "{:.3f}"),
     "receptive_field": ("field (px)", "{:d}"),
     "epochs_done": ("epochs done", "{:d}"),
     "seconds": ("seconds", "{:,.0f}"),
     "accuracy_of": ("of", "{}"),
     "share": ("share of variance", "{:.0%}"),
 }
-BASE = ("rank", "val_accuracy", "test_accuracy", "params", "receptive_field", "macs")
+BASE = ("rank", "val_accuracy", "test_accuracy", "params", "receptive_field", "macs", "latency_ms")
 MOST_SETTINGS = 14
 
 

@@ -10,6 +10,7 @@ from optuna.trial import TrialState
 from tqdm import tqdm
 
 from cifar_arch.provenance import masked
+from cifar_arch.search.options import shown_value
 from cifar_arch.search.ranking import Ranking
 from cifar_arch.search.space import typed
 from cifar_arch.search.storage import GRACE, network_file_system, sqlite_url
@@ -144,7 +145,7 @@ def _result_line(shared: SharedStudy, trial: TrialRecord) -> str:
         text = "interrupted, queued again"
     elif trial.state == TrialState.COMPLETE:
         pairs = zip(shared.config.objectives, trial.values, strict=True)
-        text = "  ".join(f"{n} {v:.2%}" if n.endswith("accuracy") else f"{n} {v:,.0f}" for n, v in pairs)
+        text = "  ".join(f"{name} {shown_value(name, value)}" for name, value in pairs)
     elif trial.state == TrialState.PRUNED:
         text = str(trial.reason)
     else:

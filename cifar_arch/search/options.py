@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from cifar_arch.experiment import Experiment
+from cifar_arch.latency import measurable
 from cifar_arch.provenance import flatten
 from cifar_arch.record import EXECUTION, decides_search, without_added
 from cifar_arch.schema import ConfigError, Strict, checked
@@ -19,7 +20,15 @@ DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
     "test_accuracy": "maximize",  # of `confirm` alone
     "params": "minimize",
     "macs": "minimize",
+    "latency": "minimize",
 }
+
+
+def shown_value(objective: str, value: float) -> str:
+    """As it is printed, with its unit."""
+    if objective.endswith("accuracy"):
+        return f"{value:.2%}"
+    return f"{value:.3f} ms" if objective == "latency" else f"{value:,.0f}"
 
 
 class Options(Strict, frozen=True, kw_only=True):
@@ -28,7 +37,7 @@ class Options(Strict, frozen=True, kw_only=True):
     storage: str
     study: str | None = None  # a name; None: one that tells the space, with its fingerprint
     n_trials: Annotated[int, Meta(ge=1)] | None = None  # trained trials in all; None: every point once
-    objectives: tuple[Literal["accuracy", "params", "macs"], ...] = ("accuracy",)
+    objectives: tuple[Literal["accuracy", "params", "macs", "latency"], ...] = ("accuracy",)
     prefer: Literal["accuracy", "smallest"] = "accuracy"
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
     workers: Annotated[int, Meta(ge=1)] | None = None  # None: see conf/config.yaml
@@ -37,8 +46,13 @@ class Options(Strict, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not self.objectives or len(set(self.objectives)) != len(self.objectives):
             raise ConfigError(
-                "objectives: expected some of accuracy, params, macs, each once, "
+                "objectives: expected some of accuracy, params, macs, latency, each once, "
                 f"got [{', '.join(self.objectives)}]"
+            )
+        if "latency" in self.objectives and not measurable():
+            raise ConfigError(
+                "objectives: latency needs onnx and onnxruntime, which are not installed; "
+                "type uv sync --extra onnx"
             )
         if self.prefer == "smallest" and "accuracy" not in self.objectives:
             raise ConfigError(

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 import msgspec
 from optuna.trial import TrialState
 
-from cifar_arch.search.options import DIRECTIONS
+from cifar_arch.search.options import DIRECTIONS, shown_value
 from cifar_arch.search.space import Point, identity, typed
 from cifar_arch.search.trial import TrialRecord
 from cifar_arch.terminal import table
@@ -95,7 +95,7 @@ class Ranking(msgspec.Struct, frozen=True, kw_only=True):
             cells["front"] = "*" if c.number in self.front else ""
         for place, name in enumerate(self.objectives):
             value = c.values[place]
-            cells[name] = f"{value:.2%}" if name == "accuracy" else f"{value:,.0f}"
+            cells[name] = shown_value(name, value)
             if name == "accuracy" and c.seeded:
                 std = c.std(place)
                 cells["std"] = "-" if std is None else f"{std:.2%}"

@@ -199,5 +199,6 @@ def _result(summary: Summary, objective: str) -> float | None:
         "test_accuracy": summary.test_accuracy,
         "params": summary.params,
         "macs": summary.macs,
+        "latency": summary.latency_ms,
     }
     return results[objective]
