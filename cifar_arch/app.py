@@ -25,7 +25,6 @@ from cifar_arch.compose import (
     CONF,
     anchored,
     explaining,
-    import_plugins,
     own_configs,
     plain,
     read_override,
@@ -34,7 +33,7 @@ from cifar_arch.compose import (
 from cifar_arch.device import wait_briefly
 from cifar_arch.experiment import Experiment, Rejected
 from cifar_arch.identity import changes, finished, holds_run
-from cifar_arch.plugins import load_plugins
+from cifar_arch.plugins import load_composed, load_plugins
 from cifar_arch.record import Summary
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.saved_config import began_with, saved_config
@@ -64,7 +63,7 @@ def hydra_main(config: DictConfig) -> float | None:
 def job_config(config: DictConfig) -> dict[str, Any]:
     """The plain config of a Hydra job, with paths as they were meant where the command was typed."""
     typed_in = Path(HydraConfig.get().runtime.cwd)
-    import_plugins(config.plugins, HydraConfig.get())
+    load_composed(config.get("plugins", []), HydraConfig.get())
     return plain(config) if typed_in == Path.cwd() else anchored(plain(config), typed_in)
 
 
@@ -165,7 +164,7 @@ class Guard(Callback):
         or complete."""
         try:
             HydraConfig.instance().set_config(config)  # the folder's name may ask for values of Hydra
-            import_plugins(config.plugins, config.hydra)
+            load_composed(config.get("plugins", []), config.hydra)
             ours = plain(config)
             run = RunFolder(config.hydra.run.dir)
             if not holds_run(run):

@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from cifar_arch.experiment import Experiment
 from cifar_arch.mistakes import explained, joined, near
-from cifar_arch.plugins import load_plugins
+from cifar_arch.plugins import load_composed
 from cifar_arch.schema import ConfigError
 
 _PACKAGE = Path(__file__).parent
@@ -38,20 +38,8 @@ def compose(overrides: Iterable[str] = (), config_dir: str | None = None) -> dic
     typed = list(overrides)
     with composing(config_dir), explaining(typed):
         composed = hydra_compose("config", typed, return_hydra_config=True)
-        import_plugins(composed.plugins, composed.hydra)
+        load_composed(composed.get("plugins", []), composed.hydra)
         return plain(composed)
-
-
-def import_plugins(files: Any, hydra: Any) -> None:
-    """Imports the files of blocks that a config names which Hydra composed of what was typed.
-
-    They are looked for where the command was typed and beside the configs. Raises ConfigError for a file
-    that cannot be used.
-    """
-    sources = hydra.runtime.config_sources
-    folders = [source.path for source in sources if source["schema"] == "file"]
-    named = OmegaConf.to_container(files) if OmegaConf.is_config(files) else files
-    load_plugins(named, [hydra.runtime.cwd, *folders])
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import hashlib
 import importlib.util
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,17 @@ def add_plugin_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plugin", action="append", default=[], metavar="FILE", help="a Python file with blocks of your own"
     )
+
+
+def load_composed(files: Any, hydra: Any) -> None:
+    """Imports the files of a config that Hydra composed of what was typed; `hydra` is its node of that name.
+
+    They are looked for where the command was typed and beside the configs. Raises as `load_plugins`.
+    """
+    sources = hydra.runtime.config_sources
+    folders = [source.path for source in sources if source["schema"] == "file"]
+    named = list(files) if isinstance(files, Sequence) and not isinstance(files, str) else files
+    load_plugins(named, [hydra.runtime.cwd, *folders])
 
 
 def load_plugins(files: Any, folders: Iterable[str | Path] = (".",)) -> None:

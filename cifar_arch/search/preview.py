@@ -12,11 +12,11 @@ from cifar_arch.compose import (
     composing,
     expanded,
     explaining,
-    import_plugins,
     plain,
     read_override,
 )
 from cifar_arch.experiment import Experiment
+from cifar_arch.plugins import load_composed
 from cifar_arch.schema import checked
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.composer import Composer, assessed, read_space
@@ -39,7 +39,7 @@ def preview(arguments: Sequence[str], config_dir: str | None = None) -> str:
     with composing(config_dir), explaining(arguments):
         typed = [expanded(argument) for argument in arguments]
         base = load([text for text in typed if not read_override(text).is_sweep_override()])
-        import_plugins(base.plugins, base.hydra)
+        load_composed(base.get("plugins", []), base.hydra)
         SweeperOptions.from_dict(base.hydra.sweeper)
         space, fixed = read_space(base.hydra.sweeper.params, typed)
         config, composer = plain(base), Composer(load, fixed, space)

@@ -18,8 +18,9 @@ from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl
 from omegaconf import DictConfig, OmegaConf, flag_override
 from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler
 
-from cifar_arch.compose import anchored, explaining, import_plugins, plain
+from cifar_arch.compose import anchored, explaining, plain
 from cifar_arch.device import cores
+from cifar_arch.plugins import load_composed
 from cifar_arch.provenance import masked
 from cifar_arch.runfolder import atomic
 from cifar_arch.schema import ConfigError, SearchStopped, checked
@@ -119,7 +120,7 @@ class ArchitectureSweeper(OptunaSweeperImpl):
                     f"hydra.sweep.{name}: a trial's folder is always OUTPUTS/sweeps/STUDY/NUMBER, "
                     f"got {asked[name]!r}; type outputs=FOLDER or study=NAME to choose those"
                 )
-        import_plugins(self.config.plugins, self.config.hydra)
+        load_composed(self.config.get("plugins", []), self.config.hydra)
         config = plain(self.config)
         # A trial changes the folder of the whole process, in which this thread goes on.
         return anchored(config, Path.cwd()) if self.config.hydra.job.chdir else config
