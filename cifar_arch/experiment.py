@@ -17,7 +17,7 @@ from cifar_arch import artifacts, identity
 from cifar_arch.augment import Augment
 from cifar_arch.data import DataConfig, Pictures, load_once
 from cifar_arch.feasibility import Verdict, judge
-from cifar_arch.latency import latency_ms
+from cifar_arch.latency import NOT_INSTALLED, latency_ms, measurable
 from cifar_arch.limits import Accuracy, Limits
 from cifar_arch.provenance import provenance
 from cifar_arch.recipe import Recipe
@@ -53,6 +53,8 @@ class Experiment(Strict, frozen=True, kw_only=True):
     target: Accuracy | None = None  # to reach, in place of limits.target_accuracy
 
     def __post_init__(self) -> None:
+        if self.limits.latency_ms_below is not None and not measurable():
+            raise ConfigError(f"limits.latency_ms_below: {NOT_INSTALLED}")
         if self.target is not None:
             limits = replace(self.limits, target_accuracy=self.target)
             msgspec.structs.force_setattr(self, "limits", limits)

@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from cifar_arch.analysis import Analysis, analyse
 from cifar_arch.blocks import BLOCKS, Custom, Grouped, Unit
 from cifar_arch.downsample import DOWNSAMPLERS
-from cifar_arch.latency import latency_ms
 from cifar_arch.layers import Plan, content_key
 from cifar_arch.limits import Limits, Violation, too_slow, violations
 from cifar_arch.schema import ConfigError
@@ -79,6 +78,8 @@ def judge(
     broken = violations(analysis, limits, augment)
     latency = None
     if limits.latency_ms_below is not None and not broken:  # measured last, for it takes a tenth of a second
+        from cifar_arch.latency import latency_ms  # with numpy
+
         latency = latency_ms(plan)
         broken = too_slow(latency, limits)
     if repairs:

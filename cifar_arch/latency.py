@@ -31,6 +31,7 @@ from cifar_arch.layers import (
 )
 from cifar_arch.schema import ConfigError
 
+NOT_INSTALLED = "needs onnx and onnxruntime, which are not installed; type uv sync --extra onnx"
 THREADS = 1
 WARM_UP, TIMED = 20, 200  # images
 OPSET = 20  # the first with Gelu
@@ -51,7 +52,7 @@ def latency_ms(plan: Plan) -> float:
     try:
         import onnxruntime
     except ImportError as error:
-        raise _missing() from error
+        raise ConfigError(f"latency: {NOT_INSTALLED}") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = THREADS
     model = graph(plan).SerializeToString()
@@ -73,7 +74,7 @@ def graph(plan: Plan, weights: Mapping[str, np.ndarray] | None = None) -> Any:
     try:
         from onnx import TensorProto, helper, numpy_helper
     except ImportError as error:
-        raise _missing() from error
+        raise ConfigError(f"latency: {NOT_INSTALLED}") from error
     writer = _Writer(weights)
     last = "images"
     for section in plan:
@@ -86,12 +87,6 @@ def graph(plan: Plan, weights: Mapping[str, np.ndarray] | None = None) -> Any:
     nodes = [helper.make_node(kind, inputs, [name], **fields) for kind, inputs, name, fields in writer.nodes]
     made = helper.make_graph(nodes, "plan", ends[:1], ends[1:], tensors)
     return helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
-
-
-def _missing() -> ConfigError:
-    return ConfigError(
-        "latency: needs onnx and onnxruntime, which are not installed; type uv sync --extra onnx"
-    )
 
 
 class _Writer:

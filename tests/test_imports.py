@@ -25,7 +25,7 @@ STATIC = {
     "spec": "blocks downsample layers schema",
     "analysis": "layers",
     "limits": "analysis schema",
-    "feasibility": "analysis blocks downsample layers limits schema spec",
+    "feasibility": "analysis blocks downsample latency layers limits schema spec",
 }
 LEARNING = ["torch", "torchvision", "albumentations", "cv2"]
 TABLES = ["pandas", "matplotlib", "optuna"]

@@ -120,7 +120,10 @@ MISTAKES: list[dict[str, Any]] = [
     {"space": {"model.width": []}, "says": "space: model.width takes a list of values or an Optuna"},
     {"space": {"training.lr": FloatDistribution(0.1, 0.2)}, "says": "n_trials: a space with an interval"},
     {"n_trials": 0, "says": "n_trials: expected an integer at least 1 or null, got 0"},
-    {"objectives": ["speed"], "says": "objectives[0]: expected one of accuracy, macs, params, got 'speed'"},
+    {
+        "objectives": ["speed"],
+        "says": "objectives[0]: expected one of accuracy, latency, macs, params, got 'speed'",
+    },
     {"prefer": "largest", "says": "prefer: expected one of accuracy, smallest, got 'largest'"},
     {"study": "../x", "says": "study: expected a name of letters"},
     {"sampler": RandomSampler(), "says": "sampler: expected a class such as optuna.samplers.TPESampler, or "},

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from cifar_arch.experiment import Experiment
-from cifar_arch.latency import measurable
+from cifar_arch.latency import NOT_INSTALLED, measurable
 from cifar_arch.provenance import flatten
 from cifar_arch.record import EXECUTION, decides_search, without_added
 from cifar_arch.schema import ConfigError, Strict, checked
@@ -50,10 +50,7 @@ class Options(Strict, frozen=True, kw_only=True):
                 f"got [{', '.join(self.objectives)}]"
             )
         if "latency" in self.objectives and not measurable():
-            raise ConfigError(
-                "objectives: latency needs onnx and onnxruntime, which are not installed; "
-                "type uv sync --extra onnx"
-            )
+            raise ConfigError(f"objectives: latency {NOT_INSTALLED}")
         if self.prefer == "smallest" and "accuracy" not in self.objectives:
             raise ConfigError(
                 "prefer: smallest needs accuracy among the objectives, "
