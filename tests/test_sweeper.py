@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 # What is typed after -m: how the sentence starts.
 WRONG = {
     "width=16,abc": "model.width: expected an integer at least 1 and at most 4096 or auto or null, got 'abc'",
-    "width=4,6 c3=plain,plane": "c3: unknown option 'plane'; choose from dilated, ",
+    "width=4,6 c3=plain,plane": "c3: unknown option 'plane'; choose from blueprint, ",
     "width=4,6 widht=3": "widht: unknown key, did you mean 'width'?",
     "width=4,6 n_trials=0": "n_trials: expected an integer at least 1 or null, got 0",
     "width=4,6 n_trials=many": "n_trials: expected an integer at least 1 or null, got 'many'",
