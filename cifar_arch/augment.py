@@ -67,9 +67,8 @@ class Mix(Strict, frozen=True, kw_only=True):
     """Images of a share `p` of the batches mixed with others, their labels too; 0 is off."""
 
     p: Probability = 0.0
-    alpha: Annotated[float, Meta(gt=0)] = (
-        1.0  # the share that is kept has the distribution Beta(alpha, alpha)
-    )
+    # The share that is kept of an image is drawn from Beta(alpha, alpha).
+    alpha: Annotated[float, Meta(gt=0)] = 1.0
 
 
 class MixUp(Mix, frozen=True, kw_only=True):

@@ -17,8 +17,7 @@ from cifar_arch.runfolder import atomic
 from cifar_arch.schema import ConfigError
 from cifar_arch.terminal import sentences
 
-_PACKAGE = Path(__file__).parent
-PLACES = [folder / "results" / "cifar10-table" / "table.parquet" for folder in (_PACKAGE, _PACKAGE.parent)]
+TABLE = Path(__file__).parent.parent / "results" / "cifar10-table" / "table.parquet"  # of the repository
 SIZES = ("params", "macs", "receptive_field", "width")
 MEASURED = ("val_accuracy", "val_loss", "train_accuracy", "test_accuracy", "seconds", "images_per_second")
 MACHINE = ("device", "precision", "threads", "git_commit")
@@ -40,11 +39,11 @@ def load_table(path: str | Path | None = None) -> pd.DataFrame:
     `val_accuracy_1` and so on are the validation accuracies after each epoch, from 0 to 1, and
     `val_accuracy` that of the last. Raises ConfigError where it is not there or pyarrow is not installed.
     """
-    found = [place for place in ([Path(path)] if path else PLACES) if place.is_file()]
-    if not found:
-        raise ConfigError(f"results: no table at {str(path or PLACES[-1])!r}; take one from the repository")
+    place = Path(path or TABLE)
+    if not place.is_file():
+        raise ConfigError(f"results: no table at {str(place)!r}; take one from the repository")
     with _parquet():
-        return pd.read_parquet(found[0])
+        return pd.read_parquet(place)
 
 
 def table_of(outputs: str | Path, study: str) -> pd.DataFrame:
