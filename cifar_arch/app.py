@@ -36,7 +36,7 @@ from cifar_arch.identity import changes, finished, holds_run
 from cifar_arch.plugins import load_composed, load_plugins
 from cifar_arch.record import Summary
 from cifar_arch.runfolder import RunFolder
-from cifar_arch.saved_config import began_with, saved_config
+from cifar_arch.saved_config import as_typed, began_with, command, saved_config
 from cifar_arch.schema import ConfigError, SearchStopped
 from cifar_arch.terminal import any_terminal, end_on_signals, one_line, percent, reader_left, unreadable
 
@@ -78,7 +78,8 @@ def run_trial(
         if not isinstance(handler, logging.FileHandler):
             handler.setLevel(logging.CRITICAL)  # the sweep prints a line for each trial itself
     on_epoch = None if config["trial"]["id"] is None or pruner is None else _pruning_callback(config, pruner)
-    return run(config, folder, on_epoch, progress=False).val_accuracy
+    again = command(RunFolder(folder), Path(HydraConfig.get().runtime.cwd))
+    return run(config, folder, on_epoch, progress=False, command=again).val_accuracy
 
 
 def _pruning_callback(config: dict[str, Any], pruner: DictConfig) -> experiment.OnEpoch:
@@ -178,7 +179,7 @@ class Guard(Callback):
 
 
 def _print_finished(summary: Summary, folder: Path) -> None:
-    shown = _shown(folder, Path.cwd())
+    shown = as_typed(folder, Path.cwd())
     print(f"{shown} is complete, nothing is left to train; on record:")
     _print_results(summary, shown)
 
@@ -186,15 +187,15 @@ def _print_finished(summary: Summary, folder: Path) -> None:
 def _run(config: dict[str, Any], folder: Path, typed_in: Path) -> None:
     """One experiment at the command line: a sentence and an exit status instead of a traceback."""
     try:
-        summary = experiment.run_config(config, folder)
+        summary = experiment.run_config(config, folder, command=command(RunFolder(folder), typed_in))
     except BaseException as error:
         log.debug("the run ended here", exc_info=True)
         status = _explain(error)
         if RunFolder(folder).checkpoint.is_file():
-            resume = quote(f"training.resume={_shown(folder, typed_in)}")
+            resume = quote(f"training.resume={as_typed(folder, typed_in)}")
             print(f"type python -m cifar_arch.run {resume} to go on", file=sys.stderr)
         sys.exit(status)
-    _print_results(summary, _shown(folder, typed_in))
+    _print_results(summary, as_typed(folder, typed_in))
 
 
 def _explain(error: BaseException) -> int:
@@ -240,9 +241,3 @@ _REACHES = {True: "reaches", False: "misses", None: "is not held against"}
 
 def _percent(accuracy: float | None) -> str:
     return "not read" if accuracy is None else f"{accuracy:.2%}"
-
-
-def _shown(folder: Path, typed_in: Path) -> str:
-    """The folder as one would type it where the command was typed."""
-    folder = folder.resolve()
-    return str(folder.relative_to(typed_in) if folder.is_relative_to(typed_in) else folder)

@@ -82,7 +82,12 @@ class Pruned(Exception):
 
 
 def run_config(
-    config: dict[str, Any], path: str | Path, on_epoch: OnEpoch | None = None, *, progress: bool = True
+    config: dict[str, Any],
+    path: str | Path,
+    on_epoch: OnEpoch | None = None,
+    *,
+    progress: bool = True,
+    command: str | None = None,
 ) -> Summary:
     """`run` for a plain config, all of whose keys go on record.
 
@@ -96,7 +101,7 @@ def run_config(
         if not identity.holds_run(folder):
             folder.write_summary(Summary(**provenance(config), **failure(error), seconds=0.0))
         raise
-    return run(experiment, path, on_epoch, config=config, progress=progress)
+    return run(experiment, path, on_epoch, config=config, progress=progress, command=command)
 
 
 def run(
@@ -106,6 +111,7 @@ def run(
     *,
     config: dict[str, Any] | None = None,
     progress: bool = True,
+    command: str | None = None,
 ) -> Summary:
     """Runs the experiment in the folder `path` and returns what summary.json says at its end.
 
@@ -113,7 +119,8 @@ def run(
     is on record. Raises ConfigError, with nothing written, where the folder holds another experiment.
     `on_epoch` gets the history after every epoch; what it raises ends the run. `config` is what goes on
     record, by default the experiment's own fields. Raises Rejected before any tensor exists, and any
-    other error; summary.json is written all the same. `progress` shows a bar on a terminal.
+    other error; summary.json is written all the same. `progress` shows a bar on a terminal, `command` is
+    what repeats the run, for the record.
     """
     folder = RunFolder(path)
     if done := identity.finished(folder, experiment):
@@ -123,7 +130,10 @@ def run(
     before = sum(epoch.seconds for epoch in folder.read_metrics())  # of earlier sessions
     start = time.perf_counter() - before
     summary = Summary(
-        status=Status.FAILED, **provenance(config or experiment.to_dict()), **_asked(experiment)
+        status=Status.FAILED,
+        command=command,
+        **provenance(config or experiment.to_dict()),
+        **_asked(experiment),
     )
     try:
         timed = "latency" in (config or {}).get("objectives", ())

@@ -92,8 +92,8 @@ def _orthogonal(params: list[torch.Tensor], directions: list[torch.Tensor], lr: 
 def orthogonal(matrices: torch.Tensor) -> torch.Tensor:
     """Matrices (N, A, B) with the singular vectors of the given ones, and singular values near 1.
 
-    In bfloat16, as published, for rounding does not disturb the iteration; in float32 on CPUs that only emulate
-    bfloat16, 15 times faster there. Source: see the module.
+    In bfloat16, as published, for rounding does not disturb the iteration; in float32 on CPUs that only
+    emulate it, 15 times faster there. Source: see the module.
     """
     a, b, c = COEFFICIENTS
     wide = matrices.shape[1] <= matrices.shape[2]

@@ -35,6 +35,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     status: Status
     reason: str | None = None  # a sentence; None for a completed run
     error: str | None = None  # the class of the exception that ended it
+    command: str | None = None  # trains the same once more
     seed: int | None = None
     versions: dict[str, str] = {}
     git_commit: str | None = None

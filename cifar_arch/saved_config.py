@@ -1,20 +1,25 @@
-""".hydra/config.yaml of a run folder -> its plain config again, whoever made the folder."""
+""".hydra/ of a run folder -> its plain config again, whoever made the folder; and the command that did."""
 
 import io
 import re
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from shlex import quote
+from typing import Any, TypeVar
 
+import msgspec
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from cifar_arch.compose import COMPOSITION_ERRORS, plain, sentence
+from cifar_arch.compose import COMPOSITION_ERRORS, CONF, plain, sentence
 from cifar_arch.experiment import Experiment
 from cifar_arch.identity import recorded_config
-from cifar_arch.provenance import flatten
+from cifar_arch.provenance import flatten, masked
 from cifar_arch.record import ADDED
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError
+
+T = TypeVar("T")
 
 DEEPEST = 50  # nesting of a config
 OURS = {"data.root": "${oc.env:CIFAR_ARCH_DATA,data}"}  # what conf/data asks of the environment
@@ -64,6 +69,39 @@ def began_with(folder: RunFolder) -> dict[str, Any] | None:
     if recorded_config(folder) is not None or not folder.config.is_file():
         return None
     return dict(flatten(saved_config(folder)))
+
+
+def command(folder: RunFolder, typed_in: Path) -> str | None:
+    """What to type in the folder `typed_in` to train the same once more, into another folder.
+
+    A trial of a sweep is named by the file that the sweep leaves for it. None where Hydra left no word.
+    """
+    try:
+        typed = _read(folder.config.with_name("overrides.yaml"), list[str])
+        runtime = _read(folder.config.with_name("hydra.yaml"), dict[str, Any])["hydra"]["runtime"]
+        sources = [Path(s["path"]) for s in runtime["config_sources"] if s["schema"] == "file"]
+    except (OSError, ConfigError, msgspec.MsgspecError, yaml.YAMLError, LookupError, TypeError):
+        return None
+    own = [place for place in sources if place != CONF]
+    if trial := next((text for text in typed if text.startswith("trial.number=")), None):
+        own = [folder.path.resolve().parent]
+        typed = [text for text in typed if text.startswith("plugins=")]
+        typed.append(f"+experiment=trial-{trial.partition('=')[2]}")
+    typed = [masked(text) for text in typed if not text.startswith("hydra.run.dir=")]
+    words = [word for place in own for word in ("--config-dir", as_typed(place, typed_in))]
+    return " ".join(map(quote, ["python", "-m", "cifar_arch.run", *words, *typed]))
+
+
+def _read(file: Path, kind: type[T]) -> T:
+    content = file.read_bytes()
+    _require_small_depth(content)
+    return msgspec.yaml.decode(content, type=kind)
+
+
+def as_typed(folder: Path, typed_in: Path) -> str:
+    """The folder as one would type it in the folder `typed_in`."""
+    folder = folder.resolve()
+    return str(folder.relative_to(typed_in) if folder.is_relative_to(typed_in) else folder)
 
 
 def _asking(config: DictConfig) -> dict[str, str]:

@@ -73,6 +73,7 @@ def write_run(
     summary = {
         "status": status,
         "reason": None if status == Status.COMPLETED else f"it was {status}",
+        "command": f"python -m cifar_arch.run hydra.run.dir={path.name}",
         "seed": made["seed"],
         "config": dict(flatten(made)),
         "architecture": verdict.architecture.key(),

@@ -38,7 +38,7 @@ def curve(params: int | None, epochs: int) -> list[float]:
     return [top * (1 - 0.5**epoch) for epoch in range(1, epochs + 1)]
 
 
-def run(config: dict[str, Any], path: Path, on_epoch: Any, *, progress: bool) -> Summary:
+def run(config: dict[str, Any], path: Path, on_epoch: Any, *, progress: bool, command: str) -> Summary:
     """What `experiment.run_config` does, without learning anything."""
     folder = RunFolder(path)
     summary = Summary(status=Status.FAILED, seconds=0.1)

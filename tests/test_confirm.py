@@ -82,7 +82,7 @@ class Stub:
     def __init__(self, accuracy: Callable[[int], float]):
         self.accuracy, self.calls = accuracy, list[tuple[int, int, dict[str, Any]]]()
 
-    def __call__(self, config: dict[str, Any], path: Path, *_: Any, progress: bool) -> Summary:
+    def __call__(self, config: dict[str, Any], path: Path, *_: Any, progress: bool, command: str) -> Summary:
         number = config["trial"]["number"]
         self.calls.append((number, config["seed"], config))
         accuracy = self.accuracy(number) + 0.01 * config["seed"]
@@ -340,6 +340,11 @@ def test_two_workers_share_a_confirmation_and_a_killed_one_costs_nothing(tmp_pat
         summary = summary_of(tmp_path / str(trial.folder))
         assert trial.values == (summary["test_accuracy"],)
         assert summary["epochs_done"] == 2
+        assert summary["command"] == (
+            "python -m cifar_arch.run --config-dir outputs/sweeps/tiny "
+            f"+experiment=trial-{trial.point['network']} "
+            f"data.validation=0 training.epochs=2 seed={trial.point['seed']}"
+        )
     frame = load_runs(tmp_path / "outputs")
     confirmed = frame[frame["source"] == "confirm"]
     assert sorted(confirmed["status"].unique()) in (["completed"], ["completed", "continued"])

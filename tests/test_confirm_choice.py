@@ -73,7 +73,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> Trained:
     """What is trained, by trial and seed and as a config, in place of training it."""
     calls: Trained = []
 
-    def run_config(config: dict[str, Any], path: Path, *_: Any, progress: bool) -> Summary:
+    def run_config(config: dict[str, Any], path: Path, *_: Any, progress: bool, command: str) -> Summary:
         calls.append((f"{config['trial']['number']}-seed{config['seed']}", config))
         summary = Summary(status=Status.COMPLETED, test_accuracy=0.8, seconds=60.0, device="cpu")
         RunFolder(path).write_summary(summary)

@@ -93,6 +93,7 @@ By t1
 data:image/png;base64,
 c1.1.conv1
 mean and std over seeds
+python -m cifar_arch.run hydra.run.dir=2<
 """.strip().splitlines()
 
 

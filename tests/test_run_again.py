@@ -1,6 +1,7 @@
 """`hydra.run.dir=out` typed again for a folder that holds a run."""
 
 import os
+import shlex
 import shutil
 from pathlib import Path
 
@@ -74,6 +75,16 @@ def test_the_same_run_shows_its_record(cwd: Path, again: tuple[str, ...]) -> Non
     assert contents(cwd) == before
 
 
+def test_the_command_on_record_trains_the_same_once_more(cwd: Path) -> None:
+    recorded = summary_of(cwd / "out")["command"]
+    words = shlex.split(recorded)
+    assert words[:3] == ["python", "-m", "cifar_arch.run"]
+    done = type_command("run", *words[3:], "hydra.run.dir=again", cwd=cwd)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert RunFolder(cwd / "again").weights.read_bytes() == RunFolder(cwd / "out").weights.read_bytes()
+    assert summary_of(cwd / "again")["command"] == recorded
+
+
 def test_a_killed_run_goes_on_when_it_is_typed_again(cwd: Path) -> None:
     folder = RunFolder(cwd / "out")
     whole = folder.weights.read_bytes()
@@ -83,6 +94,7 @@ def test_a_killed_run_goes_on_when_it_is_typed_again(cwd: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "epoch   1/2" not in done.stdout
     assert folder.weights.read_bytes() == whole
+    assert "epochs=2" in summary_of(folder.path)["command"]
 
 
 def test_a_saved_config_that_was_changed_is_not_resumed(cwd: Path) -> None:

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from conftest import tiny_config
 
+from cifar_arch.compose import CONF
 from cifar_arch.experiment import Experiment
 from cifar_arch.provenance import flatten
 from cifar_arch.record import with_added
 from cifar_arch.runfolder import RunFolder
-from cifar_arch.saved_config import began_with, saved_config
+from cifar_arch.saved_config import began_with, command, saved_config
 from cifar_arch.schema import ConfigError
 
 
@@ -103,3 +104,55 @@ def test_it_is_asked_for_where_nothing_else_is_on_record(tmp_path: Path) -> None
     assert began_with(RunFolder(tmp_path / "none")) is None
     assert began_with(folder_with(tmp_path / "old")) == with_added(dict(flatten(tiny_config())))
     assert began_with(folder_with(tmp_path / "new", tiny_config())) is None
+
+
+COMMANDS = {
+    "as it was typed": ("out", ["width=8", "model.depth=[1,1,2,1]"], "width=8 'model.depth=[1,1,2,1]'"),
+    "into another folder": ("out", ["hydra.run.dir=out", "seed=1"], "seed=1"),
+    "without a secret": ("out", ["storage=mysql://me:secret@host"], "'storage=mysql://me:***@host'"),
+    "a trial": ("s/7", ["width=8", "trial.number=7"], "--config-dir s +experiment=trial-7"),
+    "of own blocks": (
+        "s/7",
+        ["plugins=[my.py]", "c4=mine", "trial.number=7"],
+        "--config-dir s 'plugins=[my.py]' +experiment=trial-7",
+    ),
+}
+
+
+@pytest.mark.parametrize(("place", "typed", "words"), COMMANDS.values(), ids=COMMANDS)
+def test_the_command_that_trains_the_same_once_more(
+    tmp_path: Path, place: str, typed: list[str], words: str
+) -> None:
+    folder = folder_with(tmp_path / place)
+    write_hydras_own(folder, typed, [str(CONF)])
+    assert command(folder, tmp_path) == f"python -m cifar_arch.run {words}"
+
+
+def test_the_command_names_the_own_configs_it_was_typed_with(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path / "out")
+    write_hydras_own(folder, ["c4=mine"], [str(CONF), str(tmp_path / "my conf")])
+    expected = "python -m cifar_arch.run --config-dir 'my conf' c4=mine"
+    assert command(folder, tmp_path) == expected
+
+
+@pytest.mark.parametrize("content", [None, "", "[", "- [1]", "a: 1", "[" * 99, b"\xff"])
+@pytest.mark.parametrize("name", ["overrides.yaml", "hydra.yaml"])
+def test_no_command_where_hydra_left_no_word(tmp_path: Path, name: str, content: str | bytes | None) -> None:
+    folder = folder_with(tmp_path)
+    write_hydras_own(folder, [], [])
+    file = folder.config.with_name(name)
+    if content is None:
+        file.unlink()
+    else:
+        file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert command(folder, tmp_path) is None
+
+
+def write_hydras_own(folder: RunFolder, typed: list[str], sources: list[str]) -> None:
+    """What Hydra writes beside the config."""
+    found = [{"path": path, "schema": "file", "provider": "main"} for path in sources]
+    folder.write_json(
+        folder.config.with_name("hydra.yaml"), {"hydra": {"runtime": {"config_sources": found}}}
+    )
+    file = folder.config.with_name("overrides.yaml")
+    file.write_text(json.dumps(typed), encoding="utf-8")

@@ -101,6 +101,8 @@ def test_a_real_sweep_trains_each_width_once_and_its_best_runs_again(tmp_path: P
     trial_again = summary_of(tmp_path / str(best.folder))
     assert summary_of(rerun)["val_accuracy"] == best.values[0]
     assert summary_of(rerun)["architecture"] == trial_again["architecture"]
+    recorded = f"python -m cifar_arch.run --config-dir outputs/sweeps/real +experiment=trial-{best.number}"
+    assert trial_again["command"] == recorded
 
 
 def kill_after(epoch: int, typed: list[str], cwd: Path) -> None:

@@ -86,6 +86,7 @@ def best_run(report: Report) -> dict[str, Any] | None:
     return {
         "folder": row["folder"],
         "data": NAMES.get(row["data"], row["data"]),
+        "command": None if pd.isna(row["command"]) else row["command"],
         "facts": {tables.label(n): tables.cell(n, row[n]) for n in facts if not pd.isna(row[n])},
         "pictures": pictures,
         "layers": layer_rows(folder),

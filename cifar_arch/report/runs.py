@@ -55,6 +55,7 @@ COLUMNS: dict[str, str] = {
     "error": TEXT,
     "note": TEXT,
     "git_commit": TEXT,
+    "command": TEXT,  # trains the same once more
 }
 
 

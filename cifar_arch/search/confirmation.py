@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import msgspec
@@ -265,10 +266,19 @@ class Confirmation:
         with atomic(folder.config) as temporary:  # what `training.resume` and `evaluate` read
             OmegaConf.save(OmegaConf.create(config), temporary)
         try:
-            train_here(config, folder, shared)
+            train_here(config, folder, shared, command=self._command(job.point, config))
         except Exception as error:
             text = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise SearchStopped(f"a training failed ({text})") from error
+
+    def _command(self, point: Point, config: dict[str, Any]) -> str:
+        """What trains one of these once more, from the file that the sweep left for its trial."""
+        choice, epochs = self.choices[point["network"]], config["training"]["epochs"]
+        folder = quote(str(choice.folder.parent))
+        return (
+            f"python -m cifar_arch.run --config-dir {folder} +experiment=trial-{choice.number} "
+            f"data.validation=0 training.epochs={epochs} seed={config['seed']}"
+        )
 
 
 def write_winner(choice: Choice, epochs: int | None) -> Path:

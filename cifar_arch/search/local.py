@@ -164,14 +164,18 @@ def _train(points: _Points, shared: SharedStudy, pruner: BasePruner, job: Job) -
 
 
 def train_here(
-    config: dict[str, Any], folder: RunFolder, shared: SharedStudy, callback: OnEpoch | None = None
+    config: dict[str, Any],
+    folder: RunFolder,
+    shared: SharedStudy,
+    callback: OnEpoch | None = None,
+    command: str | None = None,
 ) -> None:
     """Runs a trial in this process, on its share of the cores; what it says goes to its log alone."""
     if config["training"].get("threads", "auto") == "auto":
         config = with_value(config, "training.threads", shared.workers.threads())
     with _logged_to(folder.log):
         try:
-            run_config(config, folder.path, callback, progress=False)
+            run_config(config, folder.path, callback, progress=False, command=command)
         except Exception:
             log.debug("the run ended here", exc_info=True)
             raise
