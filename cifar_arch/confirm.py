@@ -128,6 +128,7 @@ def _confirm(arguments: argparse.Namespace) -> None:
         flush=True,
     )
     shared = confirmation.work() if arguments.workers == 1 else confirmation.supervise(arguments.workers)
+    results = list(confirmation.results(shared))
     found = [
         Confirmed(
             number=choice.number,
@@ -137,15 +138,18 @@ def _confirm(arguments: argparse.Namespace) -> None:
             test=[trial.values[0] for trial in trials],
             seconds=sum(trial.seconds or 0.0 for trial in trials),
         )
-        for choice, trials in confirmation.results(shared)
+        for choice, trials in results
     ]
     target = Experiment.from_dict(config).limits.target_accuracy
     print(f"\n{results_table(found, target if data != 'shapes' else None)}\n\n{verdict(found, target, data)}")
     path = write_winner(choices[0], arguments.epochs)
+    folders = " ".join(quote(str(trial.folder)) for trial in results[0][1])
     first = "the first trial named" if arguments.trial else "the first of the study's ranking"
     print(
         f"\n{first} is the winner, so that the test images choose nothing; again:\n"
-        f"  python -m cifar_arch.run --config-dir {quote(str(path.parent.parent))} +experiment=winner"
+        f"  python -m cifar_arch.run --config-dir {quote(str(path.parent.parent))} +experiment=winner\n"
+        "a page on it with its weights, to publish:\n"
+        f"  python -m cifar_arch.card {folders} --to results/{quote(arguments.study)}"
     )
 
 

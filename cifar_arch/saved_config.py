@@ -15,7 +15,7 @@ from cifar_arch.compose import COMPOSITION_ERRORS, CONF, plain, sentence
 from cifar_arch.experiment import Experiment
 from cifar_arch.identity import recorded_config
 from cifar_arch.provenance import flatten, masked
-from cifar_arch.record import ADDED
+from cifar_arch.record import ADDED, decides_search
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError
 
@@ -69,6 +69,59 @@ def began_with(folder: RunFolder) -> dict[str, Any] | None:
     if recorded_config(folder) is not None or not folder.config.is_file():
         return None
     return dict(flatten(saved_config(folder)))
+
+
+def composed(folder: RunFolder) -> DictConfig:
+    """The saved config with what Hydra chose of each group, as `best_config` takes it.
+
+    Raises ConfigError for a folder that Hydra did not make.
+    """
+    config = saved_config(folder)
+    settings = folder.config.with_name("hydra.yaml")
+    try:
+        choices = _read(settings, dict[str, Any])["hydra"]["runtime"]["choices"]
+    except (OSError, ConfigError, msgspec.MsgspecError, yaml.YAMLError, LookupError, TypeError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ConfigError(f"run: {str(settings)!r} is not what Hydra wrote ({reason})") from error
+    return OmegaConf.create({**config, "hydra": {"runtime": {"choices": choices}}})
+
+
+def best_config(config: DictConfig, hydra: DictConfig, path: Path, *, pin_seed: bool = True) -> str:
+    """The text of a config that gives `config` again with `+experiment=`, saved at `path`.
+
+    `hydra` is the node `hydra` that was composed with it.
+
+    Its groups are chosen again, so that no field of another choice is left over, and every value is
+    written out, so that it does not change when the defaults do. `pin_seed`: no for a configuration
+    that was chosen by its mean over several.
+    """
+    choices = {str(group): choice for group, choice in hydra.runtime.choices.items()}
+    defaults: list[Any] = [
+        {f"override /{group}": choice}
+        for group, choice in choices.items()
+        if not group.startswith(("hydra/", "search", "experiment")) and choice is not None
+    ]
+    values = _without_execution(plain(config))
+    heading = (
+        "# @package _global_\n"
+        f"# python -m cifar_arch.run --config-dir {quote(str(path.parent.parent))} +experiment={path.stem}\n"
+    )
+    if not pin_seed:
+        del values["seed"]
+        heading += "# Chosen by its mean over several seeds, so that none is pinned: type seed=1.\n"
+    return heading + OmegaConf.to_yaml(OmegaConf.create({"defaults": [*defaults, "_self_"], **values}))
+
+
+def _without_execution(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for name, value in config.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, dict):
+            if inner := _without_execution(value, f"{key}."):
+                kept[name] = inner
+        elif decides_search(key):
+            kept[name] = value
+    return kept
 
 
 def command(folder: RunFolder, typed_in: Path) -> str | None:

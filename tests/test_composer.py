@@ -16,9 +16,10 @@ from cifar_arch.compose import CONF, expanded, plain
 from cifar_arch.feasibility import FORMS
 from cifar_arch.provenance import flatten
 from cifar_arch.record import EXECUTION
+from cifar_arch.saved_config import best_config
 from cifar_arch.schema import ConfigError
 from cifar_arch.search.candidate import candidate
-from cifar_arch.search.composer import Composer, best_config, read_space
+from cifar_arch.search.composer import Composer, read_space
 from cifar_arch.search.space import ALIASES, Point, Space, overrides
 
 SPACES = sorted(path.stem for path in (CONF / "search").glob("*.yaml"))

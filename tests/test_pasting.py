@@ -14,7 +14,7 @@ from cifar_arch import experiment
 from cifar_arch.compose import composing
 from cifar_arch.record import Status, Summary
 from cifar_arch.runfolder import RunFolder
-from cifar_arch.search.composer import best_config
+from cifar_arch.saved_config import best_config
 
 ODD = ("plain", "par(en) [x]", "größe", "it's", "$HOME", "a;b&c")
 NAMES = ["with space", *(pytest.param(name, marks=pytest.mark.slow) for name in ODD)]

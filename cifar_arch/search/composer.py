@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from shlex import quote
 from typing import Any
 
@@ -23,7 +22,6 @@ from cifar_arch.compose import (
     read_override,
     sentence,
 )
-from cifar_arch.record import decides_search
 from cifar_arch.schema import ConfigError
 from cifar_arch.search.candidate import Candidate, candidate
 from cifar_arch.search.options import refuse_unswept
@@ -174,41 +172,3 @@ def _holds(config: dict[str, Any], path: str) -> bool:
         return not isinstance(_at(config, path), dict)
     except (KeyError, TypeError):
         return False
-
-
-def best_config(config: DictConfig, hydra: DictConfig, path: Path, *, pin_seed: bool = True) -> str:
-    """The text of a config that gives `config` again with `+experiment=`, saved at `path`.
-
-    `hydra` is the node `hydra` that was composed with it.
-
-    Its groups are chosen again, so that no field of another choice is left over, and every value is
-    written out, so that it does not change when the defaults do. `pin_seed`: no for a configuration
-    that was chosen by its mean over several.
-    """
-    choices = {str(group): choice for group, choice in hydra.runtime.choices.items()}
-    defaults: list[Any] = [
-        {f"override /{group}": choice}
-        for group, choice in choices.items()
-        if not group.startswith(("hydra/", "search", "experiment")) and choice is not None
-    ]
-    values = _without_execution(plain(config))
-    heading = (
-        "# @package _global_\n"
-        f"# python -m cifar_arch.run --config-dir {quote(str(path.parent.parent))} +experiment={path.stem}\n"
-    )
-    if not pin_seed:
-        del values["seed"]
-        heading += "# Chosen by its mean over several seeds, so that none is pinned: type seed=1.\n"
-    return heading + OmegaConf.to_yaml(OmegaConf.create({"defaults": [*defaults, "_self_"], **values}))
-
-
-def _without_execution(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    kept: dict[str, Any] = {}
-    for name, value in config.items():
-        key = f"{prefix}{name}"
-        if isinstance(value, dict):
-            if inner := _without_execution(value, f"{key}."):
-                kept[name] = inner
-        elif decides_search(key):
-            kept[name] = value
-    return kept

@@ -17,11 +17,10 @@ from cifar_arch.compose import plain
 from cifar_arch.provenance import masked
 from cifar_arch.recipe import Recipe
 from cifar_arch.runfolder import RunFolder, atomic
-from cifar_arch.saved_config import saved_config
+from cifar_arch.saved_config import best_config, composed, saved_config
 from cifar_arch.schema import ConfigError, SearchStopped
 from cifar_arch.search.ask import Job
 from cifar_arch.search.candidate import Candidate, candidate
-from cifar_arch.search.composer import best_config
 from cifar_arch.search.console import target_lines
 from cifar_arch.search.local import train_here
 from cifar_arch.search.options import target_accuracy
@@ -160,28 +159,18 @@ def _choice(configuration: Configuration, wanted: Wanted) -> Choice:
             f"study: {str(run.path)!r} holds another network or recipe than trial {trial.number} had; "
             "type confirm where the sweep was typed"
         )
-    composed = OmegaConf.create({**config, "hydra": {"runtime": {"choices": _choices(settings)}}})
+    whole = composed(run)
     if wanted.target is not None:
-        composed.target = wanted.target
+        whole.target = wanted.target
     return Choice(
         number=trial.number,
         folder=run.path,
-        composed=composed,
+        composed=whole,
         value=configuration.values[0],
         params=trial.params or 0,
         receptive_field=trial.receptive_field or 0,
         seeded=configuration.seeded,
     )
-
-
-def _choices(settings: Path) -> dict[str, Any]:
-    """The groups that Hydra chose from, by .hydra/hydra.yaml."""
-    try:
-        choices = OmegaConf.to_container(OmegaConf.load(settings).hydra.runtime.choices)
-        return {str(group): choice for group, choice in choices.items()}  # type: ignore[union-attr]
-    except Exception as error:  # PyYAML and OmegaConf have many kinds for what is not theirs
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ConfigError(f"study: {str(settings)!r} is not what Hydra wrote ({reason})") from error
 
 
 class Seeds(Space):
@@ -265,6 +254,9 @@ class Confirmation:
         folder, config = RunFolder(job.folder), self._config(job.point)
         with atomic(folder.config) as temporary:  # what `training.resume` and `evaluate` read
             OmegaConf.save(OmegaConf.create(config), temporary)
+        with atomic(folder.config.with_name("hydra.yaml")) as temporary:  # and `card`
+            chosen_groups = self.choices[job.point["network"]].composed.hydra
+            OmegaConf.save(OmegaConf.create({"hydra": chosen_groups}), temporary)
         try:
             train_here(config, folder, shared, command=self._command(job.point, config))
         except Exception as error:

@@ -23,9 +23,10 @@ from cifar_arch.device import cores
 from cifar_arch.plugins import load_composed
 from cifar_arch.provenance import masked
 from cifar_arch.runfolder import atomic
+from cifar_arch.saved_config import best_config
 from cifar_arch.schema import ConfigError, SearchStopped, checked
 from cifar_arch.search.ask import Job, total
-from cifar_arch.search.composer import Composer, assessed, best_config, read_space
+from cifar_arch.search.composer import Composer, assessed, read_space
 from cifar_arch.search.console import done_line, next_steps, target_lines
 from cifar_arch.search.options import (
     Options,

@@ -1,0 +1,207 @@
+"""python -m cifar_arch.card RUN [RUN ...] --to FOLDER: a trained network with its weights, to publish.
+
+The runs are of one network and recipe, with several seeds. Writes a page on it (README.md), the weights of
+the lowest seed, and experiment/winner.yaml to train it again; `evaluate FOLDER` gives its accuracy again.
+"""
+
+import argparse
+import shutil
+import statistics
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from shlex import quote
+from typing import Any, NamedTuple
+
+import msgspec
+
+from cifar_arch.evaluate import ROUNDING, evaluate, numbers
+from cifar_arch.experiment import SYNTHETIC, Experiment
+from cifar_arch.feasibility import Verdict, judge
+from cifar_arch.identity import changes
+from cifar_arch.plugins import add_plugin_option, load_plugins
+from cifar_arch.record import EXECUTION
+from cifar_arch.runfolder import RunFolder, atomic
+from cifar_arch.saved import SavedRun
+from cifar_arch.schema import ConfigError
+from cifar_arch.terminal import percent, sentences
+
+PICTURES = ("curves", "confusion_matrix")
+
+
+class Tested(NamedTuple):
+    """One of the runs, and what `evaluate --json` says of it."""
+
+    run: SavedRun
+    found: dict[str, Any]
+
+    @property
+    def seed(self) -> int:
+        return self.run.summary.seed or 0
+
+
+def main() -> None:
+    """Exits with 2 where the runs are not of one network, or do not give their accuracy again."""
+    parser = argparse.ArgumentParser(prog="python -m cifar_arch.card", description=__doc__)
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folders of finished runs")
+    parser.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="such as results/mine")
+    parser.add_argument("--data", help="folder that holds cifar-10-batches-py (default: the runs')")
+    add_plugin_option(parser)
+    arguments = parser.parse_args()
+    with sentences():
+        load_plugins(arguments.plugin)
+        runs = sorted(map(SavedRun, arguments.runs), key=lambda run: run.summary.seed or 0)
+        experiment = of_one_experiment(runs)
+        tested = [tested_again(run, arguments.data) for run in runs]
+        write(arguments.to, tested, experiment)
+        print(f"{arguments.to}: {headline(tested)}\n{again(arguments.to)}")
+
+
+def of_one_experiment(runs: Sequence[SavedRun]) -> Experiment:
+    """What the runs computed, with the first one's seed. Raises ConfigError where they differ in more."""
+    from cifar_arch.saved_config import saved_config
+
+    first = Experiment.from_dict(saved_config(runs[0].folder))
+    for run in runs:
+        path, seed = str(run.folder.path), run.summary.seed
+        if run.summary.test_accuracy is None:
+            raise ConfigError(
+                f"run: {path!r} has not read the test set; train it with read_test=true, as `confirm` does"
+            )
+        if different := changes(run.folder, msgspec.structs.replace(first, seed=seed)):
+            raise ConfigError(
+                f"run: {path!r} and {str(runs[0].folder.path)!r} differ in more than the seed ({different}); "
+                "name runs of one network and recipe"
+            )
+    seeds = [run.summary.seed for run in runs]
+    if twice := [seed for seed in seeds if seeds.count(seed) > 1]:
+        raise ConfigError(f"run: seed {twice[0]} is there twice; name each seed once")
+    return first
+
+
+def tested_again(run: SavedRun, root: str | None) -> Tested:
+    """The run on its test set. Raises ConfigError where the accuracy is not the one on record."""
+    found = numbers(*evaluate(run.folder.path, root))
+    if abs(found["test_accuracy"] - found["recorded"]) > ROUNDING:
+        raise ConfigError(
+            f"run: {str(run.folder.path)!r} gives {found['test_accuracy']:.2%} now, and has "
+            f"{found['recorded']:.2%} on record; name the data it was trained on with --data"
+        )
+    return Tested(run, found)
+
+
+def write(folder: Path, tested: Sequence[Tested], experiment: Experiment) -> None:
+    """Everything that is published, without a path of this machine."""
+    from cifar_arch.drawing import save
+    from cifar_arch.saved_config import best_config, composed
+
+    first, made = tested[0].run, RunFolder(folder)
+    verdict = judge(experiment.model, experiment.limits, experiment.augment.active())
+    for file in ("architecture", "metrics", "weights"):
+        source, target = getattr(first.folder, file), getattr(made, file)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    for name in PICTURES:
+        made.plots.mkdir(exist_ok=True)
+        shutil.copyfile(first.folder.plots / f"{name}.png", made.plots / f"{name}.png")
+    winner = folder / "experiment" / "winner.yaml"
+    whole = composed(first.folder)
+    with atomic(winner) as temporary:
+        temporary.write_text(best_config(whole, whole.hydra, winner, pin_seed=False), encoding="utf-8")
+    save(verdict, experiment.limits, str(folder / "network.svg"))
+    config = {key: value for key, value in first.summary.config.items() if key not in EXECUTION}
+    command = f"{again(folder)} seed={tested[0].seed}"
+    made.write_summary(msgspec.structs.replace(first.summary, config=config, command=command))
+    with atomic(folder / "README.md") as temporary:
+        temporary.write_text("\n".join(page(folder, tested, experiment, verdict)), encoding="utf-8")
+
+
+def again(folder: Path) -> str:
+    """The command that trains the network once more, but for the seed."""
+    return f"python -m cifar_arch.run --config-dir {quote(str(folder))} +experiment=winner"
+
+
+def headline(tested: Sequence[Tested]) -> str:
+    """Parameters and the accuracy on the test set, as it is quoted."""
+    accuracies = [t.found["test_accuracy"] for t in tested]
+    spread = f"std {statistics.stdev(accuracies):.2%}, " if len(accuracies) > 1 else ""
+    return (
+        f"{tested[0].run.summary.params:,} parameters, test accuracy {statistics.mean(accuracies):.2%} "
+        f"({spread}n = {len(accuracies)}) on {tested[0].found['data']}"
+    )
+
+
+def page(folder: Path, tested: Sequence[Tested], experiment: Experiment, verdict: Verdict) -> Iterator[str]:
+    """The lines of README.md."""
+    summary, first = tested[0].run.summary, tested[0]
+    accuracies = [t.found["test_accuracy"] for t in tested]
+    a = verdict.analysis
+    yield f"# {folder.name}\n"
+    yield f"{headline(tested)}."
+    if summary.data == "shapes":
+        yield f"{SYNTHETIC[0].upper()}{SYNTHETIC[1:]}."
+    yield (
+        f"{a.macs / 1e6:.2f} million multiply-adds, receptive field {a.receptive_field} px; "
+        f"weights of seed {first.seed} in [checkpoints]({RunFolder('').weights}).\n"
+    )
+    yield "![The network](network.svg)\n"
+    yield "## Rules\n"
+    yield "| rule | asked | this network |\n|---|---|---|"
+    for rule, asked, got in rules(verdict, experiment, statistics.mean(accuracies)):
+        yield f"| {rule} | {asked} | {got} |"
+    yield "\n## Accuracy\n"
+    yield "The test set was read once a seed, after the last epoch.\n"
+    yield "| seed | test | validation | seconds |\n|---|---|---|---|"
+    for t in tested:
+        s = t.run.summary
+        validation = "-" if s.val_accuracy is None else f"{s.val_accuracy:.2%}"
+        yield f"| {t.seed} | {t.found['test_accuracy']:.2%} | {validation} | {s.seconds or 0:,.0f} |"
+    yield "\n| class | recall | precision |\n|---|---|---|"
+    for place, known in enumerate(first.found["classes"]):
+        each = [t.found["classes"][place] for t in tested]
+        recall, precision = (statistics.mean(c[name] for c in each) for name in ("recall", "precision"))
+        yield f"| {known['name']} | {recall:.1%} | {precision:.1%} |"
+    yield f"\nBy class the mean over the seeds; below, seed {first.seed}.\n"
+    yield from (f"![{name.replace('_', ' ')}](plots/{name}.png)" for name in PICTURES)
+    yield "\n## Recipe\n"
+    split = summary.split or {}
+    yield (
+        f"{summary.epochs_done} epochs on {split.get('train', 0):,} images, on {summary.device} in "
+        f"{summary.precision}, threads: {summary.threads}; torch {summary.versions.get('torch')}, "
+        f"commit {summary.git_commit or 'unknown'}. The whole of it: "
+        "[experiment/winner.yaml](experiment/winner.yaml).\n"
+    )
+    yield "```sh"
+    yield f"python -m cifar_arch.evaluate {quote(str(folder))} --data FOLDER"
+    yield f"{again(folder)} seed={first.seed}"
+    yield "```\n"
+
+
+def rules(verdict: Verdict, experiment: Experiment, accuracy: float) -> Iterator[tuple[str, str, str]]:
+    """(rule, what is asked, what the network has) for each rule that is on."""
+    a, limits = verdict.analysis, experiment.limits
+    if limits.params_below is not None:
+        yield "trainable parameters", f"fewer than {limits.params_below:,}", f"{a.params:,}"
+    if limits.receptive_field_above is not None:
+        asked = f"more than {limits.receptive_field_above} px"
+        yield "receptive field before pooling", asked, f"{a.receptive_field} px"
+    if limits.separable_at_least:
+        yield "depthwise-separable layers", f"at least {limits.separable_at_least}", str(a.separable)
+    if limits.dilated_at_least:
+        yield "dilated layers", f"at least {limits.dilated_at_least}", str(a.dilated)
+    if limits.downsamplers is not None:
+        asked = f"exactly {limits.downsamplers}, 3x3, strided or dilated, no other"
+        yield "downsamplers", asked, str(a.downsamplers)
+    if not limits.fully_connected:
+        yield "fully connected layer", "none", "one" if a.fully_connected else "none"
+    if limits.augment:
+        on = [name for name in limits.augment if name in experiment.augment.active()]
+        yield "augmentation holds", ", ".join(limits.augment), ", ".join(on)
+    if limits.latency_ms_below is not None:
+        asked = f"less than {limits.latency_ms_below:g} ms"
+        yield "one image on one thread of the CPU", asked, f"{verdict.latency_ms:.3f} ms"
+    if limits.target_accuracy is not None:
+        yield "test accuracy", f"at least {percent(limits.target_accuracy)}", f"{accuracy:.2%}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""python -m cifar_arch.card: what is published of a trained network."""
+
+import json
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import TINY, Cli, summary_of, type_command
+
+from cifar_arch.runfolder import RunFolder
+
+pytestmark = pytest.mark.slow
+
+RUNS = {
+    "s0": ("seed=0",),
+    "s1": ("seed=1",),
+    "faster": ("seed=2", "training.lr=0.04"),
+    "unread": ("seed=3", "read_test=false"),
+}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with runs of one network."""
+    place = tmp_path_factory.mktemp("trained")
+    for name, words in RUNS.items():
+        done = type_command(
+            "run", *TINY, *words, "limits.params_below=9000", f"hydra.run.dir={name}", cwd=place
+        )
+        assert done.returncode == 0, done.stderr
+    return place
+
+
+@pytest.fixture
+def cwd(trained: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    for name in RUNS:
+        shutil.copytree(trained / name, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_card_says_what_was_measured_and_gives_it_again(cwd: Path, cli: Cli) -> None:
+    done = cli("card", "s1", "s0", "--to", "results/mine")
+    assert (done.status, done.err) == (0, "")
+    for name in RUNS:
+        shutil.rmtree(name)  # the folder stands alone
+    accuracies = re.findall(r"^\| [01] \| ([\d.]+%) \|", page(cwd), re.M)
+    mean = sum(float(text.rstrip("%")) for text in accuracies) / 2
+    assert f"test accuracy {mean:.2f}% (std " in done.out.replace("\n", " ")
+    assert ", n = 2) on shapes" in page(cwd)
+    assert re.search(r"\| trainable parameters \| fewer than 9,000 \| \d,\d{3} \|", page(cwd))
+    assert "never counts towards the target" in page(cwd)
+    assert re.search(r"\| crescent \| [\d.]+% \| [\d.]+% \|", page(cwd))
+    evaluated = cli("evaluate", "results/mine")
+    assert (evaluated.status, evaluated.err) == (0, "")
+    assert f"test accuracy {accuracies[0]} (on record: {accuracies[0]})" in evaluated.out
+    for picture in re.findall(r"!\[.*?\]\((.*?)\)", page(cwd)):
+        assert (cwd / "results/mine" / picture).stat().st_size > 1000
+
+
+def test_a_card_trains_to_the_same_weights(cwd: Path, cli: Cli) -> None:
+    assert cli("card", "s0", "s1", "--to", "results/mine").status == 0
+    words = shlex.split(summary_of(cwd / "results/mine")["command"])
+    assert f"{' '.join(words)}\n" in page(cwd)
+    again = (*words[3:], "data.validation=5800", "training.device=cpu", "hydra.run.dir=again")
+    done = type_command("run", *again, cwd=cwd)
+    assert (done.returncode, done.stderr) == (0, "")
+    ours, published = RunFolder(cwd / "again").weights, RunFolder(cwd / "results/mine").weights
+    assert ours.read_bytes() == published.read_bytes()
+
+
+def test_no_path_of_this_machine_is_published(cwd: Path, cli: Cli) -> None:
+    assert cli("card", "s0", "--to", "results/mine").status == 0
+    text = (".md", ".json", ".yaml", ".csv")
+    texts = [file for file in (cwd / "results").rglob("*") if file.suffix in text]
+    assert len(texts) == 5
+    for file in texts:
+        assert not re.search(rf"{cwd}|/home|/root|/tmp|/Users", file.read_text(encoding="utf-8")), file
+
+
+REFUSED = {
+    ("s0", "faster"): "run: 'faster' and 's0' differ in more than the seed (training.lr=0.04, now 0.03); "
+    "name runs of one network and recipe\n",
+    ("s0", "s0"): "run: seed 0 is there twice; name each seed once\n",
+    ("unread",): "run: 'unread' has not read the test set; train it with read_test=true, as `confirm` does\n",
+    ("none",): "run: 'none' holds no finished run (architecture.json is missing); "
+    "name a folder under outputs/runs whose summary.json says completed\n",
+}
+
+
+@pytest.mark.parametrize(("runs", "sentence"), REFUSED.items(), ids=" ".join)
+def test_what_is_no_card(cwd: Path, cli: Cli, runs: tuple[str, ...], sentence: str) -> None:
+    assert cli("card", *runs, "--to", "results/mine") == (2, "", sentence)
+    assert not (cwd / "results").exists()
+
+
+def test_an_accuracy_that_does_not_come_again_is_not_published(cwd: Path, cli: Cli) -> None:
+    file = RunFolder("s0").summary
+    summary = json.loads(file.read_text("utf-8"))
+    file.write_text(json.dumps({**summary, "test_accuracy": 0.99}), encoding="utf-8")
+    done = cli("card", "s0", "--to", "results/mine")
+    assert done.status == 2
+    assert re.fullmatch(r"run: 's0' gives [\d.]+% now, and has 99\.00% on record; .*--data\n", done.err)
+    assert not (cwd / "results").exists()
+
+
+def test_a_run_that_hydra_did_not_make(cwd: Path, cli: Cli) -> None:
+    RunFolder("s0").config.with_name("hydra.yaml").write_text("- 1\n", encoding="utf-8")
+    done = cli("card", "s0", "--to", "results/mine")
+    assert done.status == 2
+    assert done.err.startswith("run: 's0/.hydra/hydra.yaml' is not what Hydra wrote (")
+
+
+def page(cwd: Path) -> str:
+    return (cwd / "results" / "mine" / "README.md").read_text(encoding="utf-8")
