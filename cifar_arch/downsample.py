@@ -1,12 +1,16 @@
 """Downsamplers: how a transition halves the map, each written once; DOWNSAMPLERS lists them."""
 
-from cifar_arch.blocks import Block, Custom, norm_act
+from msgspec.structs import replace
+
+from cifar_arch.blocks import Block, Custom, norm_act, pointwise
 from cifar_arch.layers import ActivationName, Conv, Layer
 from cifar_arch.schema import ConfigError, Strict
 
 
 class Downsampler(Strict, frozen=True, kw_only=True, tag_field="kind", tag=str.lower):
     """Base of the variants; the lower-case class name is the `kind` in a config."""
+
+    separable: bool = False  # the convolution of each channel by itself, then a 1x1 across them
 
     def conv(self, in_channels: int, out_channels: int, size: int) -> Conv:
         """The one convolution that halves a map of `size` x `size` pixels."""
@@ -15,7 +19,10 @@ class Downsampler(Strict, frozen=True, kw_only=True, tag_field="kind", tag=str.l
     def expand(
         self, in_channels: int, out_channels: int, size: int, act: ActivationName
     ) -> tuple[Layer, ...]:
-        return self.conv(in_channels, out_channels, size), *norm_act(out_channels, act)
+        if not self.separable:
+            return self.conv(in_channels, out_channels, size), *norm_act(out_channels, act)
+        alone = replace(self.conv(in_channels, in_channels, size), groups=in_channels)
+        return alone, pointwise(in_channels, out_channels), *norm_act(out_channels, act)
 
 
 class Strided(Downsampler, frozen=True, kw_only=True):

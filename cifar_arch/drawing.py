@@ -64,7 +64,8 @@ def _part(name: str, rows: list[Row], variant: dict[str, object] | None) -> Part
     if variant is None:
         kind = "pool\nlinear" if any(row.kind == "linear" for row in rows) else "pool"
     else:
-        kind = str(variant["kind"]) + ("\nresidual" if variant.get("residual") else "")
+        forms = [form for form in ("residual", "separable") if variant.get(form)]
+        kind = "\n".join([str(variant["kind"]), *forms])
         repeats = len({row.name.split(".")[1] for row in rows}) if name.startswith("c") else 1
         kind += f" x{repeats}" if repeats > 1 else ""
     return Part(name, kind, rows[-1].out_shape, params, rows[-1].receptive_field)

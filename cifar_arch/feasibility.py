@@ -182,9 +182,12 @@ def _neighbours(architecture: Architecture) -> Iterator[tuple[str, Architecture]
     take those fields away.
     """
     for name in ("t1", "t2", "t3"):
+        now = getattr(architecture, name)
         for kind, downsampler in DOWNSAMPLERS.items():
-            if kind != "custom" and not isinstance(getattr(architecture, name), Custom):
-                yield f"{name}={kind}", replace(architecture, **{name: downsampler()})
+            if kind != "custom" and not isinstance(now, Custom):
+                also = f" model.{name}.separable=true" if now.separable else ""
+                changed = downsampler(separable=now.separable)
+                yield f"{name}={kind}{also}", replace(architecture, **{name: changed})
     for name in ("c4", "c3", "c2", "c1"):
         block = getattr(architecture, name)
         if block in FORMS.values():

@@ -134,7 +134,10 @@ def _forms(config: Row) -> Row:
     for stage in STAGES:
         if kind := config.get(f"model.{stage}.kind"):
             forms[stage] = f"{kind}_residual" if config.get(f"model.{stage}.residual") else str(kind)
-    kinds = [config.get(f"model.{name}.kind") for name in TRANSITIONS]
+    kinds = []
+    for transition in TRANSITIONS:
+        kind = config.get(f"model.{transition}.kind")
+        kinds.append(f"{kind}_separable" if kind and config.get(f"model.{transition}.separable") else kind)
     forms |= {name: kind for name, kind in zip(TRANSITIONS, kinds, strict=True) if kind}
     if None not in kinds:
         forms["downsample"] = kinds[0] if len(set(kinds)) == 1 else "mixed"
