@@ -5,6 +5,7 @@ the lowest seed, and experiment/winner.yaml to train it again; `evaluate FOLDER`
 """
 
 import argparse
+import csv
 import shutil
 import statistics
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,17 @@ from cifar_arch.schema import ConfigError
 from cifar_arch.terminal import percent, sentences
 
 PICTURES = ("curves", "confusion_matrix")
+SEEDS = "seeds.csv"  # a row for each run: its results, as in summary.json
+COLUMNS = (
+    "seed",
+    "test_accuracy",
+    "val_accuracy",
+    "epochs_done",
+    "seconds",
+    "device",
+    "precision",
+    "threads",
+)
 
 
 class Tested(NamedTuple):
@@ -111,6 +123,10 @@ def write(folder: Path, tested: Sequence[Tested], experiment: Experiment) -> Non
     config = {key: value for key, value in first.summary.config.items() if key not in EXECUTION}
     command = f"{again(folder)} seed={tested[0].seed}"
     made.write_summary(msgspec.structs.replace(first.summary, config=config, command=command))
+    with atomic(folder / SEEDS) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(COLUMNS)
+        rows.writerows([getattr(t.run.summary, name) for name in COLUMNS] for t in tested)
     with atomic(folder / "README.md") as temporary:
         temporary.write_text("\n".join(page(folder, tested, experiment, verdict)), encoding="utf-8")
 

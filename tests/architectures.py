@@ -65,7 +65,11 @@ BLOCK_DRAWS: st.SearchStrategy[Block] = st.one_of(
     st.builds(Inverted, expansion=st.sampled_from([1.0, 1.5, 4.0]), **DEPTHWISE, **UNIT),
     customs(st.just(1)),
 )
-DOWNSAMPLER_DRAWS = st.one_of(st.builds(Strided), st.builds(DilatedDownsampler), customs(st.integers(1, 2)))
+DOWNSAMPLER_DRAWS = st.one_of(
+    st.builds(Strided, separable=st.booleans()),
+    st.builds(DilatedDownsampler, separable=st.booleans()),
+    customs(st.integers(1, 2)),
+)
 
 
 @dataclass(frozen=True)

@@ -97,12 +97,14 @@ def test_block_options_are_the_suggested_forms(name: str) -> None:
 
 def test_every_form_has_its_option() -> None:
     assert set(BLOCK_FILES) == set(FORMS)
-    assert set(DOWNSAMPLE_FILES) == set(DOWNSAMPLERS) - {"custom"}
+    kinds = set(DOWNSAMPLERS) - {"custom"}
+    assert set(DOWNSAMPLE_FILES) == kinds | {f"{kind}_separable" for kind in kinds}
 
 
 @pytest.mark.parametrize("name", DOWNSAMPLE_FILES)
 def test_downsample_options(name: str) -> None:
-    assert compose([f"t2={name}"])["model"]["t2"] == {"kind": name}
+    kind, _, separable = name.partition("_")
+    assert compose([f"t2={name}"])["model"]["t2"] == {"kind": kind, "separable": separable == "separable"}
 
 
 @pytest.mark.parametrize(

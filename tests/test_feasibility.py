@@ -62,6 +62,10 @@ REPAIRED: list[tuple[dict[str, str], dict[str, str]]] = [
     ({"width": "40", "limits": "eva6_hard", "augment": "eva6_hard"}, {"params": "width=22"}),
     ({**PLAIN, "width": "8"}, {"separable": "c4=separable", "dilated": "t3=dilated"}),
     ({**PLAIN, "limits": "eva6_hard", "width": "8"}, {"separable": "c4=separable_residual"}),
+    (
+        {**PLAIN, "downsample": "strided_separable", "width": "8"},
+        {"dilated": "t3=dilated model.t3.separable=true"},
+    ),
     ({"limits": "eva6_hard", "width": "8"}, {"head": "model.head=conv"}),
     (
         {"limits": "eva6_hard", "width": "8", "augment": "none"},
@@ -93,7 +97,8 @@ def test_repairs(overrides: dict[str, str], changes: dict[str, str]) -> None:
 @st.composite
 def commands(draw: st.DrawFn) -> dict[str, str]:
     """What a user may type about a network and its limits."""
-    forms, transitions = st.sampled_from(sorted(FORMS)), st.sampled_from(["strided", "dilated"])
+    forms = st.sampled_from(sorted(FORMS))
+    transitions = st.sampled_from(["strided", "dilated", "strided_separable", "dilated_separable"])
     command = {name: draw(forms) for name in ("c1", "c2", "c3", "c4")}
     command |= {name: draw(transitions) for name in ("t1", "t2", "t3")}
     grouped = any(form.startswith("grouped") for form in command.values())

@@ -1,0 +1,119 @@
+"""Draws accuracy against parameters, ours and known networks: docs/accuracy.svg; prints the table of ours.
+
+    python -m benchmarks.accuracy_by_size
+
+Ours are the folders of results/ that `card` wrote; the others are in results/known.csv, as their authors
+published them, without our rules on downsampling, and most with longer training.
+"""
+
+import csv
+import statistics
+from pathlib import Path
+from typing import NamedTuple
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from cifar_arch.card import SEEDS
+from cifar_arch.runfolder import RunFolder, atomic
+
+ROOT = Path(__file__).parent.parent
+RESULTS, FIGURE = ROOT / "results", ROOT / "docs" / "accuracy.svg"
+OURS, KNOWN, TARGET = "#3b7dc4", "#6b7280", 85.0
+
+
+class Mark(NamedTuple):
+    """A network; accuracies in percent."""
+
+    name: str
+    params: int
+    mean: float
+    std: float | None
+    n: int
+    epochs: int
+    macs: int = 0
+
+
+def main() -> None:
+    ours = sorted(map(_ours, RESULTS.glob(f"*/{SEEDS}")))
+    with (RESULTS / "known.csv").open(newline="", encoding="utf-8") as file:
+        known = [
+            Mark(
+                row["name"],
+                int(row["params"]),
+                100 * float(row["test_accuracy"]),
+                None,
+                1,
+                int(row["epochs"]),
+            )
+            for row in csv.DictReader(file)
+        ]
+    with atomic(FIGURE) as temporary, rc_context({"svg.hashsalt": "cifar_arch"}):
+        drawn(ours, known).savefig(temporary, format="svg", metadata={"Date": None})
+    print(
+        "| network | parameters | multiply-adds | epochs | test accuracy, mean (std, n) |\n|---|---|---|---|---|"
+    )
+    for m in ours:
+        std = "" if m.std is None else f"{m.std:.2f}, "
+        print(
+            f"| [{m.name}](results/{m.name}) | {m.params:,} | {m.macs / 1e6:.1f} million | {m.epochs} "
+            f"| {m.mean:.2f} % ({std}n = {m.n}) |"
+        )
+
+
+def _ours(seeds: Path) -> Mark:
+    summary = RunFolder(seeds.parent).read_summary()
+    assert summary is not None
+    with seeds.open(newline="", encoding="utf-8") as file:
+        tested = [100 * float(row["test_accuracy"]) for row in csv.DictReader(file)]
+    std = statistics.stdev(tested) if len(tested) > 1 else None
+    size = (summary.params or 0, statistics.mean(tested), std, len(tested), summary.epochs_done or 0)
+    return Mark(seeds.parent.name, *size, macs=summary.macs or 0)
+
+
+def drawn(ours: list[Mark], known: list[Mark]) -> Figure:
+    figure = Figure(figsize=(8, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for marks, colour, label in (
+        (known, KNOWN, "published elsewhere"),
+        (ours, OURS, "found and trained here"),
+    ):
+        xs, ys = [m.params for m in marks], [m.mean for m in marks]
+        errors = [m.std or 0 for m in marks]
+        axes.errorbar(xs, ys, errors, fmt="o", color=colour, capsize=3, label=label)
+        for m in marks:
+            text = f"{m.name}, {m.epochs} epochs"
+            axes.annotate(
+                text,
+                (m.params, m.mean),
+                (0, -12),
+                textcoords="offset points",
+                ha="center",
+                fontsize=7,
+                color=colour,
+            )
+    axes.axhline(TARGET, color="#b3261e", linestyle="--", linewidth=1)
+    axes.text(
+        0.005,
+        TARGET + 0.15,
+        "the target, 85 %",
+        transform=axes.get_yaxis_transform(),
+        fontsize=7,
+        color="#b3261e",
+    )
+    axes.set(
+        xscale="log",
+        xlabel="trainable parameters",
+        ylabel="CIFAR-10 test accuracy (%)",
+        xlim=(14_000, 300_000),
+    )
+    ticks = [15_000, 25_000, 50_000, 100_000, 200_000]
+    axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    axes.minorticks_off()
+    axes.grid(alpha=0.25)
+    axes.legend(loc="lower right", fontsize=8)
+    return figure
+
+
+if __name__ == "__main__":
+    main()
