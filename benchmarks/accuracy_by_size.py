@@ -50,9 +50,8 @@ def main() -> None:
         ]
     with atomic(FIGURE) as temporary, rc_context({"svg.hashsalt": "cifar_arch"}):
         drawn(ours, known).savefig(temporary, format="svg", metadata={"Date": None})
-    print(
-        "| network | parameters | multiply-adds | epochs | test accuracy, mean (std, n) |\n|---|---|---|---|---|"
-    )
+    print("| network | parameters | multiply-adds | epochs | test accuracy, mean (std, n) |")
+    print("|---|---|---|---|---|")
     for m in ours:
         std = "" if m.std is None else f"{m.std:.2f}, "
         print(

@@ -98,7 +98,7 @@ def test_what_is_no_card(cwd: Path, cli: Cli, runs: tuple[str, ...], sentence: s
 
 def test_an_accuracy_that_does_not_come_again_is_not_published(cwd: Path, cli: Cli) -> None:
     file = RunFolder("s0").summary
-    summary = json.loads(file.read_text("utf-8"))
+    summary = json.loads(file.read_text(encoding="utf-8"))
     file.write_text(json.dumps({**summary, "test_accuracy": 0.99}), encoding="utf-8")
     done = cli("card", "s0", "--to", "results/mine")
     assert done.status == 2

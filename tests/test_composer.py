@@ -139,7 +139,7 @@ def test_params_may_hold_aliases_and_any_value() -> None:
 GLOBS = {
     "c3=glob(*)": FORMS,
     "c3=glob([dil*,plain*],exclude=*residual)": ("dilated", "plain"),
-    "downsample=glob(*)": ("dilated", "strided"),
+    "downsample=glob(*)": ("dilated", "dilated_separable", "strided", "strided_separable"),
     "+experiment=glob(*)": ("reference",),
 }
 
