@@ -108,8 +108,8 @@ def write(folder: Path, tested: Sequence[Tested], experiment: Experiment) -> Non
 
     first, made = tested[0].run, RunFolder(folder)
     verdict = judge(experiment.model, experiment.limits, experiment.augment.active())
-    for file in ("architecture", "metrics", "weights"):
-        source, target = getattr(first.folder, file), getattr(made, file)
+    for copied in ("architecture", "metrics", "weights"):
+        source, target = getattr(first.folder, copied), getattr(made, copied)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
     for name in PICTURES:

@@ -186,8 +186,8 @@ def _neighbours(architecture: Architecture) -> Iterator[tuple[str, Architecture]
         for kind, downsampler in DOWNSAMPLERS.items():
             if kind != "custom" and not isinstance(now, Custom):
                 also = f" model.{name}.separable=true" if now.separable else ""
-                changed = downsampler(separable=now.separable)
-                yield f"{name}={kind}{also}", replace(architecture, **{name: changed})
+                other = downsampler(separable=now.separable)
+                yield f"{name}={kind}{also}", replace(architecture, **{name: other})
     for name in ("c4", "c3", "c2", "c1"):
         block = getattr(architecture, name)
         if block in FORMS.values():

@@ -21,6 +21,7 @@ TABLE = Path(__file__).parent.parent / "results" / "cifar10-table" / "table.parq
 SIZES = ("params", "macs", "receptive_field", "width")
 MEASURED = ("val_accuracy", "val_loss", "train_accuracy", "test_accuracy", "seconds", "images_per_second")
 MACHINE = ("device", "precision", "threads", "git_commit")
+ORDER = ["architecture", "seed", "epochs"]
 # What says nothing about a network or its training: where files lie, which machine, which limits were asked.
 LEFT_OUT = (
     "limits.",
@@ -47,7 +48,7 @@ def load_table(path: str | Path | None = None) -> pd.DataFrame:
 
 
 def table_of(outputs: str | Path, study: str) -> pd.DataFrame:
-    """The completed runs of a study below `outputs`, by network and seed, in the form of `load_table`."""
+    """The completed runs of a study below `outputs`, a row each, in the form of `load_table`."""
     runs = load_runs(outputs)
     runs = runs[(runs["study"] == study) & (runs["status"] == "completed")]
     if runs.empty:
@@ -58,13 +59,13 @@ def table_of(outputs: str | Path, study: str) -> pd.DataFrame:
     first = ("architecture", "seed", *STAGES, *TRANSITIONS, *SIZES, *MEASURED, "epochs", *MACHINE)
     whole = runs[[*first, *config]].join(curves, on=runs["folder"])
     order = [*first, *curves.columns, *config]
-    return whole[order].sort_values(["architecture", "seed"], ignore_index=True)
+    return whole[order].sort_values(ORDER, ignore_index=True)
 
 
 def merged(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
-    """Both; of a network and seed that both have, the old row."""
-    both = pd.concat([old, new], ignore_index=True).drop_duplicates(["architecture", "seed"])
-    return both.sort_values(["architecture", "seed"], ignore_index=True)
+    """Both; of a network, seed and number of epochs that both have, the old row."""
+    both = pd.concat([old, new], ignore_index=True).drop_duplicates(ORDER)
+    return both.sort_values(ORDER, ignore_index=True)
 
 
 def main() -> None:

@@ -52,3 +52,10 @@ def test_mistakes(outputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ConfigError, match=r"^results: needs pyarrow, .*; type uv sync --extra report$"):
         load_table(tmp_path / "t.parquet")
+
+
+def test_another_number_of_epochs_is_another_row(outputs: Path) -> None:
+    table = table_of(outputs, "s")
+    longer = table.assign(epochs=table["epochs"] + 1)
+    assert len(merged(table, longer)) == 2 * len(table)
+    assert len(merged(table, table)) == len(table)

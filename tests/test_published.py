@@ -1,0 +1,58 @@
+"""The networks in results/: each folder holds what its card says."""
+
+import csv
+import json
+import re
+import statistics
+from pathlib import Path
+
+import pytest
+from conftest import CHECKOUT, CIFAR10, Cli
+
+from cifar_arch.card import SEEDS
+from cifar_arch.evaluate import ROUNDING
+from cifar_arch.runfolder import RunFolder
+
+NETWORKS = sorted(file.parent for file in (CHECKOUT / "results").glob(f"*/{SEEDS}"))
+PARAMS_BELOW = {"smallest-85": 35_000, "fewest-macs-85": 200_000, "eva6": 200_000, "eva6-hard": 100_000}
+TARGET = {"smallest-85": 0.85, "fewest-macs-85": 0.85, "eva6": 0.915, "eva6-hard": 0.9}
+
+MACHINE = r"[\s\"'=]/(home|root|tmp|work)/"  # where a path of some machine starts
+
+published = pytest.mark.parametrize("folder", NETWORKS, ids=lambda folder: folder.name)
+
+
+@published
+def test_a_winner_is_inside_its_limits_and_at_its_target(folder: Path, cli: Cli) -> None:
+    done = cli("check", "--config-dir", str(folder), "+experiment=winner", "--json")
+    assert (done.status, done.err) == (0, "")
+    summary = RunFolder(folder).read_summary()
+    assert summary is not None
+    params = json.loads(done.out)["params"]
+    assert params == summary.params
+    assert params < PARAMS_BELOW[folder.name]
+    with (folder / SEEDS).open(newline="", encoding="utf-8") as file:
+        accuracies = [float(row["test_accuracy"]) for row in csv.DictReader(file)]
+    assert len(accuracies) >= 3
+    assert statistics.mean(accuracies) >= TARGET[folder.name]
+    page = (folder / "README.md").read_text(encoding="utf-8")
+    assert f"{summary.params:,} parameters, test accuracy {statistics.mean(accuracies):.2%}" in page
+
+
+@published
+def test_a_winner_is_small_and_names_no_machine(folder: Path) -> None:
+    for file in folder.rglob("*"):
+        if file.is_file():
+            assert file.stat().st_size < 1_000_000
+            if file.suffix in {".md", ".csv", ".json", ".yaml", ".svg"}:
+                assert not re.search(MACHINE, file.read_text(encoding="utf-8")), file
+
+
+@pytest.mark.slow
+@pytest.mark.cifar10
+@published
+def test_the_weights_give_the_accuracy_on_record(folder: Path, cli: Cli) -> None:
+    done = cli("evaluate", str(folder), "--data", str(CIFAR10), "--json")
+    assert (done.status, done.err) == (0, "")
+    found = json.loads(done.out)
+    assert found["test_accuracy"] == pytest.approx(found["recorded"], abs=ROUNDING)
