@@ -1,0 +1,148 @@
+"""What the table of trained networks says, as docs/findings.md.
+
+    python -m benchmarks.findings
+
+Two estimates of each choice, in points of validation accuracy: the mean over pairs of networks that differ in
+nothing else, and the coefficient of an additive model of all choices, which uses every network. Both with
+95 % t intervals. How soon an epoch tells the final order: Spearman's rank correlation.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.special import stdtrit
+
+from cifar_arch.report.effects import paired_effects
+from cifar_arch.results import load_table
+from cifar_arch.runfolder import atomic
+
+PAGE = Path(__file__).parent.parent / "docs" / "findings.md"
+NETWORKS = 220  # feasible ones of +search=table
+# Choice -> its column in the table and the level that the others are compared with.
+CHOICES = {
+    "T1": ("t1", "strided"),
+    "T2": ("t2", "strided"),
+    "T3": ("t3", "strided"),
+    "C2": ("c2", "plain_residual"),
+    "C3": ("c3", "dilated_residual"),
+    "C4": ("c4", "plain_residual"),
+    "depth": ("model.depth", "1"),
+}
+
+
+def main() -> None:
+    table = load_table()
+    with atomic(PAGE) as temporary:
+        temporary.write_text("\n".join(page(table)) + "\n", encoding="utf-8")
+    print(f"{PAGE.relative_to(PAGE.parent.parent)}: {len(table)} trainings")
+
+
+def page(table: pd.DataFrame) -> Iterator[str]:
+    """The lines of the page."""
+    networks = table["architecture"].nunique()
+    yield "# What the table of trained networks says\n"
+    yield (
+        f"Written by `python -m benchmarks.findings` from [{networks} networks](../results/cifar10-table), "
+        f"the first of {NETWORKS} in random order,\nall of about 100,000 parameters, trained with "
+        "`training=fast`. Accuracies are of 5,000 validation images."
+    )
+    if networks < NETWORKS:
+        yield (
+            f"\nWith {networks} of {NETWORKS} networks most intervals are wide: an effect whose interval "
+            "holds 0 is not shown to exist."
+        )
+    yield "\n## Each choice, everything else equal\n"
+    effects, fit, left = additive(table)
+    yield (
+        f"A model in which the choices add up, fitted to all {len(table)} trainings, explains {fit:.0%} of "
+        f"the variance (R²) and leaves\na standard deviation of {left:.1f} points. Differences in points of "
+        "accuracy, at equal parameters:\n"
+    )
+    yield "| choice | from | to | difference | 95 % interval | networks |\n|---|---|---|---:|---:|---:|"
+    for row in effects.itertuples():
+        span = f"{100 * row.low:+.1f} to {100 * row.high:+.1f}"
+        yield (
+            f"| {row.choice} | `{row.baseline}` | `{row.level}` | {100 * row.effect:+.1f} | {span} "
+            f"| {row.n_baseline} and {row.n_level} |"
+        )
+    pairs = paired(table)
+    if len(pairs):
+        yield "\nPairs of networks that differ in this choice alone, where there are three or more:\n"
+        yield "| choice | from | to | difference | 95 % interval | pairs |\n|---|---|---|---:|---:|---:|"
+        for row in pairs.itertuples():
+            span = f"{100 * row.low:+.1f} to {100 * row.high:+.1f}"
+            yield (
+                f"| {row.factor} | `{row.baseline}` | `{row.level}` | {100 * row.effect:+.1f} | {span} "
+                f"| {row.pairs} |"
+            )
+    yield "\n## The best\n"
+    yield "| accuracy | parameters | million multiply-adds | T1, T2, T3 | C2 | C3 | C4 | depth |"
+    yield "|---:|---:|---:|---|---|---|---|---|"
+    for _, best in table.sort_values("val_accuracy", ascending=False).head(5).iterrows():
+        yield (
+            f"| {best['val_accuracy']:.2%} | {best['params']:,} | {best['macs'] / 1e6:.1f} "
+            f"| {best['t1']}, {best['t2']}, {best['t3']} | {best['c2']} | {best['c3']} | {best['c4']} "
+            f"| {best['model.depth']} |"
+        )
+    yield "\n## How soon the order shows\n"
+    yield "Spearman's correlation of the accuracy after an epoch with that after the last:\n"
+    yield "| epoch | correlation |\n|---:|---:|"
+    for epoch, value in order_by_epoch(table):
+        yield f"| {epoch} | {value:.2f} |"
+
+
+def additive(table: pd.DataFrame) -> tuple[pd.DataFrame, float, float]:
+    """Ordinary least squares: the effect of each level against its baseline; R²; what is left, in points."""
+    rows, columns = [], [np.ones(len(table))]
+    for choice, (column, baseline) in CHOICES.items():
+        values = table[column].astype(str)
+        for level in sorted(set(values) - {baseline}):
+            here = (values == level).to_numpy()
+            rows.append((choice, baseline, level, int((values == baseline).sum()), int(here.sum())))
+            columns.append(here.astype(float))
+    design, accuracy = np.stack(columns, axis=1), table["val_accuracy"].to_numpy(float)
+    free = len(table) - np.linalg.matrix_rank(design)
+    if free < 1 or np.linalg.matrix_rank(design) < design.shape[1]:
+        raise SystemExit(f"findings: {len(table)} trainings are too few for {design.shape[1]} coefficients")
+    fitted = np.linalg.lstsq(design, accuracy)[0]
+    residual = accuracy - design @ fitted
+    variance = float(residual @ residual) / free
+    half = stdtrit(free, 0.975) * np.sqrt(variance * np.diag(np.linalg.inv(design.T @ design)))
+    found = pd.DataFrame(rows, columns=["choice", "baseline", "level", "n_baseline", "n_level"])
+    found["effect"], found["low"], found["high"] = (
+        fitted[1:],
+        (fitted - half)[1:],
+        (fitted + half)[1:],
+    )
+    total = float(((accuracy - accuracy.mean()) ** 2).sum())
+    return found, 1 - variance * free / total, 100 * variance**0.5
+
+
+def paired(table: pd.DataFrame) -> pd.DataFrame:
+    """The report's paired effects with three or more pairs."""
+    same = (table["t1"] == table["t2"]) & (table["t2"] == table["t3"])
+    runs = table.assign(
+        status="completed",
+        accuracy=table["val_accuracy"],
+        accuracy_of="validation",
+        data=table["data.name"],
+        downsample=table["t1"].where(same, "mixed"),
+    )
+    # A number that follows from the order of training, not a setting of the network.
+    runs = runs.drop(columns=[name for name in runs if name.startswith("trial.")])
+    effects = paired_effects(runs)
+    return effects[effects["pairs"] >= 3]
+
+
+def order_by_epoch(table: pd.DataFrame) -> list[tuple[int, float]]:
+    names = [f"val_accuracy_{epoch}" for epoch in range(1, table["epochs"].max() + 1)]
+    return [
+        (epoch, float(table[name].corr(table[names[-1]], method="spearman")))
+        for epoch, name in enumerate(names[:-1], 1)
+    ]
+
+
+if __name__ == "__main__":
+    main()
