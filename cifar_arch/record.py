@@ -119,7 +119,7 @@ ADDED_TO_BLOCKS: Mapping[str, Any] = {
     f"model.c{stage}.{field}": value
     for stage in (1, 2, 3, 4)
     for field, value in {"kernel": 3, "multiplier": 1, "preactivation": False, "squeeze": None}.items()
-} | {f"model.t{transition}.separable": False for transition in (1, 2, 3)}
+} | {f"{place}.separable": False for place in ("downsample", "model.t1", "model.t2", "model.t3")}
 
 
 def with_added(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ SPACE: dict[str, Any] = {"model.width": [4, 5, 40], "model.c4.kind": ["separable
 
 
 def interrupted_in_the_second(
-    config: dict[str, Any], path: Path, on_epoch: OnEpoch, *, progress: bool
+    config: dict[str, Any], path: Path, on_epoch: OnEpoch, **options: Any
 ) -> Summary:
     """As `run_config`, but for Ctrl-C after the first epoch of trial 2."""
 
@@ -34,7 +34,7 @@ def interrupted_in_the_second(
         if path.name == "2":
             raise KeyboardInterrupt
 
-    return run_config(config, path, after_epoch, progress=progress)
+    return run_config(config, path, after_epoch, **options)
 
 
 @pytest.mark.slow
