@@ -56,27 +56,15 @@ def page(table: pd.DataFrame) -> Iterator[str]:
     yield "\n## Each choice, everything else equal\n"
     effects, fit, left = additive(table)
     yield (
-        f"A model in which the choices add up, fitted to all {len(table)} trainings, explains {fit:.0%} of "
-        f"the variance (R²) and leaves\na standard deviation of {left:.1f} points. Differences in points of "
-        "accuracy, at equal parameters:\n"
+        f"A model in which the choices add up, {len(effects) + 1} coefficients fitted to {len(table)} "
+        f"trainings, explains {fit:.0%} of the variance\n(adjusted R²) and leaves a standard deviation of "
+        f"{left:.1f} points. Differences in points of accuracy, at equal parameters:\n"
     )
-    yield "| choice | from | to | difference | 95 % interval | networks |\n|---|---|---|---:|---:|---:|"
-    for row in effects.itertuples():
-        span = f"{100 * row.low:+.1f} to {100 * row.high:+.1f}"
-        yield (
-            f"| {row.choice} | `{row.baseline}` | `{row.level}` | {100 * row.effect:+.1f} | {span} "
-            f"| {row.n_baseline} and {row.n_level} |"
-        )
+    yield from as_table(effects, "networks")
     pairs = paired(table)
     if len(pairs):
         yield "\nPairs of networks that differ in this choice alone, where there are three or more:\n"
-        yield "| choice | from | to | difference | 95 % interval | pairs |\n|---|---|---|---:|---:|---:|"
-        for row in pairs.itertuples():
-            span = f"{100 * row.low:+.1f} to {100 * row.high:+.1f}"
-            yield (
-                f"| {row.factor} | `{row.baseline}` | `{row.level}` | {100 * row.effect:+.1f} | {span} "
-                f"| {row.pairs} |"
-            )
+        yield from as_table(pairs, "pairs")
     yield "\n## The best\n"
     yield "| accuracy | parameters | million multiply-adds | T1, T2, T3 | C2 | C3 | C4 | depth |"
     yield "|---:|---:|---:|---|---|---|---|---|"
@@ -93,14 +81,27 @@ def page(table: pd.DataFrame) -> Iterator[str]:
         yield f"| {epoch} | {value:.2f} |"
 
 
+def as_table(effects: pd.DataFrame, counted: str) -> Iterator[str]:
+    """The effects in points as Markdown; the column `counted` says how many there are."""
+    yield f"| choice | from | to | difference | 95 % interval | {counted} |\n|---|---|---|---:|---:|---:|"
+    for _, row in effects.iterrows():
+        effect, low, high = (100 * row[name] for name in ("effect", "low", "high"))
+        yield (
+            f"| {row['factor']} | `{row['baseline']}` | `{row['level']}` | {effect:+.1f} "
+            f"| {low:+.1f} to {high:+.1f} | {row[counted]} |"
+        )
+
+
 def additive(table: pd.DataFrame) -> tuple[pd.DataFrame, float, float]:
-    """Ordinary least squares: the effect of each level against its baseline; R²; what is left, in points."""
+    """Ordinary least squares: the effect of each level, in the form of `paired_effects`; adjusted R²; the
+    standard deviation that is left, in points.
+    """
     rows, columns = [], [np.ones(len(table))]
     for choice, (column, baseline) in CHOICES.items():
         values = table[column].astype(str)
         for level in sorted(set(values) - {baseline}):
             here = (values == level).to_numpy()
-            rows.append((choice, baseline, level, int((values == baseline).sum()), int(here.sum())))
+            rows.append((choice, baseline, level, f"{(values == baseline).sum()} and {here.sum()}"))
             columns.append(here.astype(float))
     design, accuracy = np.stack(columns, axis=1), table["val_accuracy"].to_numpy(float)
     free = len(table) - np.linalg.matrix_rank(design)
@@ -110,14 +111,10 @@ def additive(table: pd.DataFrame) -> tuple[pd.DataFrame, float, float]:
     residual = accuracy - design @ fitted
     variance = float(residual @ residual) / free
     half = stdtrit(free, 0.975) * np.sqrt(variance * np.diag(np.linalg.inv(design.T @ design)))
-    found = pd.DataFrame(rows, columns=["choice", "baseline", "level", "n_baseline", "n_level"])
-    found["effect"], found["low"], found["high"] = (
-        fitted[1:],
-        (fitted - half)[1:],
-        (fitted + half)[1:],
+    found = pd.DataFrame(rows, columns=["factor", "baseline", "level", "networks"]).assign(
+        effect=fitted[1:], low=(fitted - half)[1:], high=(fitted + half)[1:]
     )
-    total = float(((accuracy - accuracy.mean()) ** 2).sum())
-    return found, 1 - variance * free / total, 100 * variance**0.5
+    return found, 1 - variance / float(accuracy.var(ddof=1)), 100 * variance**0.5
 
 
 def paired(table: pd.DataFrame) -> pd.DataFrame:
