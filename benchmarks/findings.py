@@ -50,8 +50,8 @@ def page(table: pd.DataFrame) -> Iterator[str]:
     )
     if networks < NETWORKS:
         yield (
-            f"\nWith {networks} of {NETWORKS} networks most intervals are wide: an effect whose interval "
-            "holds 0 is not shown to exist."
+            f"\nWith {networks} of {NETWORKS} networks trained, what follows may still move: "
+            "an effect whose interval holds 0 is not shown to exist."
         )
     yield "\n## Each choice, everything else equal\n"
     effects, fit, left = additive(table)
