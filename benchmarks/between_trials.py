@@ -37,19 +37,19 @@ def main() -> None:
 def measured(words: list[str]) -> list[float]:
     ends: list[float] = []
     waits: list[float] = []
-    run_config, train_step = experiment.run_config, training.train_step
+    run_config, backward_pass = experiment.run_config, training.backward_pass
 
     def timed_run(*given: Any, **more: Any) -> Summary:
         waiting = bool(ends)
 
-        def timed_step(*args: Any, **kwargs: Any) -> Any:
+        def timed_pass(*args: Any, **kwargs: Any) -> Any:
             nonlocal waiting
             if waiting:
                 waits.append(time.perf_counter() - ends[-1])
                 waiting = False
-            return train_step(*args, **kwargs)
+            return backward_pass(*args, **kwargs)
 
-        training.train_step = timed_step
+        training.backward_pass = timed_pass
         summary = run_config(*given, **more)
         ends.append(time.perf_counter())
         return summary
@@ -63,7 +63,7 @@ def measured(words: list[str]) -> list[float]:
             app.main()
         finally:
             os.chdir(here)
-            training.train_step = train_step
+            training.backward_pass = backward_pass
     return waits
 
 

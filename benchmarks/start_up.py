@@ -20,8 +20,11 @@ import os, sys
 from cifar_arch import app, experiment
 def run_config(*given, **more):
     from cifar_arch import training
-    step = training.train_step
-    training.train_step = lambda *args: (step(*args), os._exit(0))
+    made = training.training_step
+    def ending(*given):
+        step = made(*given)
+        return lambda *batch: (step(*batch), os._exit(0))
+    training.training_step = ending
     return original(*given, **more)
 original, experiment.run_config = experiment.run_config, run_config
 sys.argv = ["run", *sys.argv[1:]]

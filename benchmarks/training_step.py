@@ -1,15 +1,14 @@
 """The bare training step that other benchmarks compare with."""
 
 from collections.abc import Callable
-from functools import partial
 
 import torch
 
+from cifar_arch import training
 from cifar_arch.device import execution
 from cifar_arch.experiment import Experiment
 from cifar_arch.network import build
 from cifar_arch.shapes import generate
-from cifar_arch.training import prepared, train_step
 
 MEAN, STD = (125.0, 123.0, 114.0), (63.0, 62.0, 67.0)
 
@@ -18,10 +17,10 @@ def training_step(experiment: Experiment) -> Callable[[torch.Tensor, torch.Tenso
     """One step of an experiment's network and recipe, on the device that the recipe names."""
     recipe = experiment.training
     how = execution(recipe)
-    state = prepared(build(experiment.model.plan()), recipe, MEAN, STD, 100_000, how)
+    state = training.prepared(build(experiment.model.plan()), recipe, MEAN, STD, 100_000, how)
     torch.set_num_threads(how.threads)
     state.model.train()
-    return partial(train_step, state, recipe)
+    return training.training_step(state, recipe)
 
 
 def batch(experiment: Experiment) -> tuple[torch.Tensor, torch.Tensor]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any, NamedTuple
 
-import msgspec
+from msgspec.structs import replace
 
 from cifar_arch.evaluate import ROUNDING, evaluate, numbers
 from cifar_arch.experiment import SYNTHETIC, Experiment
@@ -79,7 +79,7 @@ def of_one_experiment(runs: Sequence[SavedRun]) -> Experiment:
             raise ConfigError(
                 f"run: {path!r} has not read the test set; train it with read_test=true, as `confirm` does"
             )
-        if different := changes(run.folder, msgspec.structs.replace(first, seed=seed)):
+        if different := changes(run.folder, replace(first, seed=seed)):
             raise ConfigError(
                 f"run: {path!r} and {str(runs[0].folder.path)!r} differ in more than the seed ({different}); "
                 "name runs of one network and recipe"
@@ -102,7 +102,7 @@ def tested_again(run: SavedRun, root: str | None) -> Tested:
 
 
 def write(folder: Path, tested: Sequence[Tested], experiment: Experiment) -> None:
-    """Everything that is published, without a path of this machine."""
+    """Everything that is published, without a path of this machine; accuracies as `evaluate` gives them."""
     from cifar_arch.drawing import save
     from cifar_arch.saved_config import best_config, composed
 
@@ -122,11 +122,12 @@ def write(folder: Path, tested: Sequence[Tested], experiment: Experiment) -> Non
     save(verdict, experiment.limits, str(folder / "network.svg"))
     config = {key: value for key, value in first.summary.config.items() if key not in EXECUTION}
     command = f"{again(folder)} seed={tested[0].seed}"
-    made.write_summary(msgspec.structs.replace(first.summary, config=config, command=command))
+    summaries = [replace(t.run.summary, test_accuracy=t.found["test_accuracy"]) for t in tested]
+    made.write_summary(replace(summaries[0], config=config, command=command))
     with atomic(folder / SEEDS) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(COLUMNS)
-        rows.writerows([getattr(t.run.summary, name) for name in COLUMNS] for t in tested)
+        rows.writerows([getattr(summary, name) for name in COLUMNS] for summary in summaries)
     with atomic(folder / "README.md") as temporary:
         temporary.write_text("\n".join(page(folder, tested, experiment, verdict)), encoding="utf-8")
 

@@ -8,7 +8,7 @@ import msgspec
 import torch
 from torch import nn
 
-from cifar_arch.device import Execution, compiled
+from cifar_arch.device import Execution
 from cifar_arch.network import Normalised
 from cifar_arch.optim import build_average, build_optimizer, build_schedule
 from cifar_arch.recipe import Recipe
@@ -24,8 +24,9 @@ class State:
         """`model` on its device, before the first of `steps` steps of the optimizer."""
         self.model = model
         self.how = how
-        self.forward = compiled(model, how) if how.compiled else model
-        self.optimizer = build_optimizer(model, recipe)
+        self.recorded = how.compiled and how.device == "cuda"  # as CUDA graphs
+        self.forward = torch.compile(model) if how.compiled and not self.recorded else model
+        self.optimizer = build_optimizer(model, recipe, recorded=self.recorded)
         self.schedule = build_schedule(self.optimizer, recipe, steps)
         self.average = build_average(model, recipe)
         self.history: list[Epoch] = []

@@ -21,7 +21,7 @@ class Execution(NamedTuple):
     device: str
     precision: Precision
     threads: int  # of the CPU, for one step
-    compiled: bool = False
+    compiled: bool = False  # by torch.compile on a CPU; on a GPU recorded as CUDA graphs
 
 
 def execution(recipe: Recipe, images: int = 0) -> Execution:
@@ -40,16 +40,10 @@ def execution(recipe: Recipe, images: int = 0) -> Execution:
 
 
 def _pays_to_compile(device: str, images: int) -> bool:
-    """Measured on a CPU alone: 40 s of compiling, then 5 to 15 % less for each image (LOG.md, 2026-11-25)."""
+    """On a GPU always: what it records there costs nothing. On a CPU it was measured: 40 s of compiling,
+    then 5 to 15 % less for each image (LOG.md, 2026-11-25 and 27)."""
     compiler = os.environ.get("CXX", "g++")
-    return device == "cpu" and images >= LONG and shutil.which(compiler) is not None
-
-
-def compiled(model: Any, how: Execution) -> Any:
-    """The model compiled for its device: on a GPU as one CUDA graph, which is launched at once."""
-    import torch
-
-    return torch.compile(model, mode="reduce-overhead" if how.device == "cuda" else None)
+    return device == "cuda" or (device == "cpu" and images >= LONG and shutil.which(compiler) is not None)
 
 
 def pick_device(wanted: str) -> str:

@@ -12,12 +12,15 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from cifar_arch.cuda_graph import Recorded
 from cifar_arch.device import computes_bf16
 from cifar_arch.network import SqueezeExcite
 
 # Of the quintic iteration: five rounds bring singular values from 0.01 to 1 to between 0.7 and 1.2.
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 ROUNDS = 5
+
+Rate = float | torch.Tensor
 
 
 def orthogonalised(model: nn.Module) -> list[torch.Tensor]:
@@ -36,6 +39,7 @@ class Muon(Optimizer):
     """Muon on `filters`, and SGD with Nesterov momentum on the `others`, which are groups of parameters.
 
     `lr` is that of the filters, each of which has a norm of 1 on average; `sgd_lr` that of the others.
+    `recorded`: as a CUDA graph, which the gradients must then stay in place for.
     """
 
     def __init__(
@@ -46,47 +50,66 @@ class Muon(Optimizer):
         lr: float,
         sgd_lr: float,
         momentum: float,
+        recorded: bool = False,
     ):
         groups = [{**group, "lr": sgd_lr, "orthogonal": False} for group in others]
         if filters:
             groups.insert(0, {"params": filters, "lr": lr, "weight_decay": 0.0, "orthogonal": True})
         super().__init__(groups, {"momentum": momentum})
+        # The rates where a recorded step reads them anew.
+        where = [group["params"][0].device for group in self.param_groups if group["params"]]
+        self.rates = [torch.zeros((), device=where[0]) for _ in self.param_groups] if recorded else []
+        self.recorded = Recorded(self._move) if recorded else None
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Moves every parameter that has a gradient."""
-        for group in self.param_groups:
+        for rate, group in zip(self.rates, self.param_groups, strict=False):
+            rate.fill_(group["lr"])
+        (self.recorded or self._move)()
+
+    def _move(self) -> None:
+        rates = self.rates or [group["lr"] for group in self.param_groups]
+        for rate, group in zip(rates, self.param_groups, strict=True):
             params = [p for p in group["params"] if p.grad is not None]
             if not params:
                 continue
-            move = _orthogonal if group["orthogonal"] else _sgd
-            move(params, self._directions(params, group), group["lr"])
+            move = _orthogonal if group["orthogonal"] else _descend
+            move(params, self._directions(params, group), rate)
 
     def _directions(self, params: list[torch.Tensor], group: dict[str, Any]) -> list[torch.Tensor]:
         """Gradients with weight decay and Nesterov momentum."""
         gradients: list[torch.Tensor] = [p.grad for p in params]  # type: ignore[misc]
         if group["weight_decay"]:
             gradients = list(torch._foreach_add(gradients, params, alpha=group["weight_decay"]))
-        buffers = [self.state[p].setdefault("momentum_buffer", torch.zeros_like(p)) for p in params]
+        buffers = [self._momentum(p) for p in params]
         torch._foreach_mul_(buffers, group["momentum"])
         torch._foreach_add_(buffers, gradients)
         return list(torch._foreach_add(gradients, buffers, alpha=group["momentum"]))
 
+    def _momentum(self, p: torch.Tensor) -> torch.Tensor:
+        if "momentum_buffer" not in self.state[p]:
+            self.state[p]["momentum_buffer"] = torch.zeros_like(p)
+        return self.state[p]["momentum_buffer"]
 
-def _sgd(params: list[torch.Tensor], directions: list[torch.Tensor], lr: float) -> None:
-    torch._foreach_add_(params, directions, alpha=-lr)
 
-
-def _orthogonal(params: list[torch.Tensor], directions: list[torch.Tensor], lr: float) -> None:
+def _orthogonal(params: list[torch.Tensor], directions: list[torch.Tensor], lr: Rate) -> None:
     shapes: dict[tuple[int, int], list[int]] = {}
     for index, p in enumerate(params):
         shapes.setdefault((p.shape[0], p[0].numel()), []).append(index)
     for shape, members in shapes.items():
         moves = orthogonal(torch.stack([directions[index].reshape(shape) for index in members]))
-        for index, move in zip(members, moves, strict=True):
-            p = params[index]
+        chosen = [params[index] for index in members]
+        for p in chosen:
             p.mul_(shape[0] ** 0.5 / p.norm())
-            p.add_(move.view(p.shape), alpha=-lr)
+        _descend(chosen, [move.view(p.shape) for p, move in zip(chosen, moves, strict=True)], lr)
+
+
+def _descend(params: list[torch.Tensor], directions: list[torch.Tensor], lr: Rate) -> None:
+    if isinstance(lr, torch.Tensor):
+        torch._foreach_sub_(params, torch._foreach_mul(directions, lr))
+    else:
+        torch._foreach_add_(params, directions, alpha=-lr)
 
 
 def orthogonal(matrices: torch.Tensor) -> torch.Tensor:

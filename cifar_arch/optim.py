@@ -1,11 +1,9 @@
 """A recipe -> its optimizer, learning-rate schedule and averaged weights."""
 
 import inspect
-from collections.abc import Callable
-from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, OneCycleLR, SequentialLR
 from torch.optim.swa_utils import AveragedModel
@@ -27,8 +25,11 @@ def spare_the_compiler() -> None:
             inner.__dict__.setdefault("__dynamo_disable", inner)
 
 
-def build_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
-    """SGD with Nesterov momentum, AdamW or Muon; weight decay on weights, none on norms and biases."""
+def build_optimizer(model: nn.Module, recipe: Recipe, *, recorded: bool = False) -> Optimizer:
+    """SGD with Nesterov momentum, AdamW or Muon; weight decay on weights, none on norms and biases.
+
+    `recorded`: Muon's many small steps as a CUDA graph.
+    """
     spare_the_compiler()
     filters = orthogonalised(model) if recipe.optimizer == "muon" else []
     taken = {id(p) for p in filters}
@@ -42,7 +43,8 @@ def build_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
         case "adamw":
             return AdamW(groups, lr=recipe.lr, betas=(recipe.momentum, 0.999))
         case "muon":
-            return Muon(filters, groups, lr=recipe.lr, sgd_lr=recipe.sgd_lr, momentum=momentum)
+            rates = {"lr": recipe.lr, "sgd_lr": recipe.sgd_lr}
+            return Muon(filters, groups, **rates, momentum=momentum, recorded=recorded)
     nesterov = recipe.momentum > 0 or recipe.cycle_momentum is not None
     return SGD(groups, lr=recipe.lr, momentum=momentum, nesterov=nesterov)
 
@@ -76,29 +78,36 @@ def _one_cycle(optimizer: Optimizer, recipe: Recipe, steps: int) -> OneCycleLR:
     )
 
 
-def build_average(model: nn.Module, recipe: Recipe) -> AveragedModel | None:
+def build_average(model: nn.Module, recipe: Recipe) -> "Average | None":
     """A copy of the model that averages its weights over the steps; None where the recipe has none."""
-    if not recipe.ema:
-        return None
-    averaging = _Average(recipe.ema)
-    averaged = AveragedModel(model, multi_avg_fn=averaging, use_buffers=True)
-    averaging.count = lambda: float(averaged.n_averaged)
-    return averaged
+    return Average(model, recipe.ema) if recipe.ema else None
 
 
-class _Average:
-    """Exponential averaging that starts as a plain mean, so that short runs forget their start."""
+class Average(AveragedModel):
+    """Exponential averaging that starts as a plain mean, so that short runs forget their start.
 
-    def __init__(self, decay: float):
+    torch's own looks up and sorts all tensors in every step, which takes longer than to average them.
+    """
+
+    def __init__(self, model: nn.Module, decay: float):
+        super().__init__(model, use_buffers=True)
         self.decay = decay
-        self.count: Callable[[], float]  # of steps, from the CPU: the one that is handed over lies on the GPU
+        old, new = ([*m.parameters(), *m.buffers()] for m in (self.module, model))
+        pairs = list(zip(old, new, strict=True))
+        self.averaged, self.current = _split(pairs, floating=True)
+        self.counters, self.counted = _split(pairs, floating=False)  # of batch norm
 
     @torch.no_grad()
-    def __call__(self, averaged: Any, current: Any, _: Any) -> None:
-        n = self.count()
-        weight = 1 - min(self.decay, (1 + n) / (10 + n))
-        if averaged[0].is_floating_point():
-            torch._foreach_lerp_(averaged, current, weight)
-        else:  # counters of batch norm
-            for old, new in zip(averaged, current, strict=True):
-                old.copy_(new)
+    def update_parameters(self, model: nn.Module) -> None:
+        """Of the model that it was made with."""
+        n = float(self.n_averaged)  # on the CPU, so that nobody waits for it
+        weight = 1 - min(self.decay, (1 + n) / (10 + n)) if n else 1.0
+        torch._foreach_lerp_(self.averaged, self.current, weight)
+        if self.counters:
+            torch._foreach_copy_(self.counters, self.counted)
+        self.n_averaged += 1
+
+
+def _split(pairs: list[tuple[Tensor, Tensor]], *, floating: bool) -> tuple[list[Tensor], list[Tensor]]:
+    chosen = [(old.detach(), new.detach()) for old, new in pairs if old.is_floating_point() == floating]
+    return [old for old, _ in chosen], [new for _, new in chosen]

@@ -7,6 +7,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from cifar_arch.augment import Augment, Colour
 from cifar_arch.checkpoint import State
+from cifar_arch.cuda_graph import Recorded
 from cifar_arch.data import BatchLoader, Loader, Pictures, Split
 from cifar_arch.device import Execution, execution
 from cifar_arch.network import Normalised
@@ -28,7 +30,14 @@ from cifar_arch.whitening import whiten
 
 log = logging.getLogger(__name__)
 
+# float32 on a GPU too, not TF32 with its 10 bits.
+torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
+
 READ_EVERY = 20  # steps between two looks at the loss on a GPU, which has to finish its work for each
+
+
+# Images and labels of a batch -> loss and number of images predicted right.
+Step = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
 
 class Trained(NamedTuple):
@@ -66,9 +75,10 @@ def train(
     if checkpoint and checkpoint.exists():
         state.load(checkpoint)
     torch.set_num_threads(state.how.threads)
+    step = training_step(state, recipe)
     with _progress_bar(state, recipe, len(loader), progress) as bar:
         while len(state.history) < recipe.epochs:
-            state.history.append(_run_epoch(state, recipe, loader, pictures.validation, seed, bar))
+            state.history.append(_run_epoch(state, recipe, step, loader, pictures.validation, seed, bar))
             if checkpoint:
                 state.save(checkpoint)
             if on_epoch:
@@ -93,12 +103,18 @@ def prepared(
 
 
 def _run_epoch(
-    state: State, recipe: Recipe, loader: Loader | BatchLoader, validation: Split, seed: int, bar: "tqdm[Any]"
+    state: State,
+    recipe: Recipe,
+    step: Step,
+    loader: Loader | BatchLoader,
+    validation: Split,
+    seed: int,
+    bar: "tqdm[Any]",
 ) -> Epoch:
     """The next epoch, trained and scored."""
     random_seed(seed * 1_000_003 + state.epoch)  # so that a resumed run draws the same dropout
     start = time.perf_counter()
-    train_loss, train_accuracy = _train_epoch(state, recipe, loader, bar)
+    train_loss, train_accuracy = _train_epoch(state, recipe, step, loader, bar)
     training_seconds = time.perf_counter() - start
     val_loss, val_accuracy = score(state.final(), validation)
     if val_loss is not None:  # the last step may have broken the weights
@@ -116,7 +132,7 @@ def _run_epoch(
 
 
 def _train_epoch(
-    state: State, recipe: Recipe, loader: Loader | BatchLoader, bar: "tqdm[Any]"
+    state: State, recipe: Recipe, step: Step, loader: Loader | BatchLoader, bar: "tqdm[Any]"
 ) -> tuple[float, float]:
     """Mean loss and accuracy over the epoch's batches."""
     state.model.train()
@@ -125,36 +141,52 @@ def _train_epoch(
     total_loss = torch.zeros((), device=device)
     total_right = torch.zeros((), device=device)
     mean_loss = accuracy = 0.0
-    for step, (images, labels) in enumerate(loader.epoch(state.epoch), 1):
+    for number, (images, labels) in enumerate(loader.epoch(state.epoch), 1):
         images = images.to(device, non_blocking=True)
         labels = labels.to(device, non_blocking=True)
-        loss, right = train_step(state, recipe, images, labels)
+        loss, right = step(images, labels)
         total_loss += loss
         total_right += right
-        if step % read_every == 0 or step == len(loader):
-            mean_loss = float(total_loss) / step
-            accuracy = float(total_right) / (step * recipe.batch_size)
+        if number % read_every == 0 or number == len(loader):
+            mean_loss = float(total_loss) / number
+            accuracy = float(total_right) / (number * recipe.batch_size)
             _require_finite("training", mean_loss, state, recipe)
             _describe(bar, state, recipe, mean_loss, accuracy)
         bar.update(recipe.batch_size)
     return mean_loss, accuracy
 
 
-def train_step(
+def training_step(state: State, recipe: Recipe) -> Step:
+    """A function of a batch that makes a step and gives its loss and the number of images predicted right.
+
+    Both are of before the step.
+    """
+    backward: Step = partial(backward_pass, state, recipe)
+    if state.recorded:
+        backward = Recorded(backward)
+
+    def step(images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        found = backward(images, labels)
+        state.step(recipe)
+        return found
+
+    return step
+
+
+def backward_pass(
     state: State, recipe: Recipe, images: torch.Tensor, labels: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The loss on a batch and the number of its images predicted right, both before the step."""
+    """As of `training_step`; leaves the gradients, and makes no step."""
     loss, right = forward_pass(state, recipe, images, labels)
     state.optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
-    state.step(recipe)
     return loss.detach(), right
 
 
 def forward_pass(
     state: State, recipe: Recipe, images: torch.Tensor, labels: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """As of `train_step`, without the step."""
+    """As of `training_step`, without the step."""
     with torch.autocast(images.device.type, torch.bfloat16, enabled=state.how.precision == "bf16"):
         logits = state.forward(images).float()
         loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)

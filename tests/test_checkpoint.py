@@ -15,7 +15,7 @@ from cifar_arch.recipe import Recipe
 from cifar_arch.record import Epoch
 from cifar_arch.schema import ConfigError
 from cifar_arch.spec import Architecture
-from cifar_arch.training import train_step
+from cifar_arch.training import training_step
 
 STEPS = 10
 HISTORY = [
@@ -45,8 +45,9 @@ def stepped(seed: int = 0, width: int = 4, **changes: Any) -> State:
 
 def step(state: State, count: int, **changes: Any) -> None:
     images = torch.rand(count, 8, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 255
+    one = training_step(state, recipe(**changes))
     for batch in images:
-        train_step(state, recipe(**changes), batch, torch.arange(8))
+        one(batch, torch.arange(8))
 
 
 def everything(state: State) -> list[Any]:

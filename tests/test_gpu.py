@@ -22,7 +22,7 @@ from cifar_arch.optim import build_average
 from cifar_arch.recipe import Recipe
 from cifar_arch.schema import checked
 from cifar_arch.spec import Architecture
-from cifar_arch.training import forward_pass, make_loader
+from cifar_arch.training import forward_pass, make_loader, train
 
 EVERY: dict[str, Any] = {name: {"p": 0.5} for name in Augment.__struct_fields__ if name != "backend"}
 RECIPES: dict[str, dict[str, Any]] = {
@@ -90,14 +90,14 @@ def test_a_step_stays_on_the_device_and_nobody_waits(
 
 
 def test_the_average_moves_on_the_device_and_nobody_waits() -> None:
-    averaged = build_average(torch.nn.Linear(1, 1), Recipe())
-    assert averaged is not None
-    assert averaged.n_averaged.device.type == "cpu"  # where it is looked at in every step
-    averaging: Any = averaged.multi_avg_fn
-    averaging.count = lambda: 3.0
+    average = build_average(torch.nn.BatchNorm2d(3), Recipe())
+    assert average is not None
+    assert average.n_averaged.device.type == "cpu"  # where it is looked at in every step
     with FakeTensorMode():
-        old, new, count = (torch.ones(3, device="cuda") for _ in range(3))
-        averaging([old], [new], count)
+        average.averaged, average.current = ([torch.ones(3, device="cuda")] for _ in range(2))
+        average.counters, average.counted = ([torch.ones((), device="cuda").long()] for _ in range(2))
+        average.n_averaged = torch.tensor(0)
+    average.update_parameters(torch.nn.BatchNorm2d(3))
 
 
 WAITING: dict[str, Callable[[Tensor], object]] = {
@@ -124,3 +124,19 @@ def test_every_device_gets_the_same_augmentation(pictures: Pictures) -> None:
     difference = (batches["cpu"][0].int() - batches["cuda"][0].cpu().int()).abs()
     assert (difference > 1).float().mean() < 0.001  # rounding may differ
     assert torch.equal(batches["cpu"][1], batches["cuda"][1].cpu())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
+@pytest.mark.parametrize("settings", RECIPES.values(), ids=RECIPES)
+def test_recorded_it_trains_to_the_same(pictures: Pictures, settings: dict[str, Any]) -> None:
+    found = []
+    for recorded in (False, True):
+        torch.manual_seed(0)
+        network = build(Architecture.from_dict(tiny_architecture()).plan())
+        recipe = Recipe(**settings, epochs=4, batch_size=20, compile=recorded)
+        trained = train(network, pictures, recipe)
+        assert trained.how.device == "cuda"
+        found.append([*trained.network.parameters(), *trained.network.buffers()])
+    for ours, theirs in zip(*found, strict=True):
+        assert torch.allclose(ours, theirs, rtol=1e-3, atol=1e-4)

@@ -257,7 +257,7 @@ def test_compiled_it_trains_to_the_same(pictures: Pictures) -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
 def test_learns_on_cuda_and_goes_on_from_a_checkpoint(pictures: Pictures, tmp_path: Path) -> None:
-    chosen = recipe(epochs=6, ema=0, device="cuda")
+    chosen = recipe(epochs=30, ema=0, device="cuda")
     for _ in range(2):
         trained = fit(pictures, chosen, augment=Augment(), workers=2, checkpoint=tmp_path / "last.pt")
         assert trained.how.device == "cuda"

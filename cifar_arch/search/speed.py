@@ -49,21 +49,22 @@ def _measured() -> float:
     from cifar_arch.device import execution
     from cifar_arch.experiment import Experiment
     from cifar_arch.network import build
-    from cifar_arch.training import prepared, train_step
+    from cifar_arch.training import prepared, training_step
 
     experiment = Experiment.from_dict(compose())
     recipe, plan = experiment.training, experiment.model.plan()
     how = execution(recipe)
     torch.set_num_threads(how.threads)
     state = prepared(build(plan), recipe, (125.0,) * 3, (60.0,) * 3, 1_000_000, how)
+    step = training_step(state, recipe)
     images = torch.zeros(recipe.batch_size, 3, 32, 32, dtype=torch.uint8, device=how.device)
     labels = torch.zeros(recipe.batch_size, dtype=torch.long, device=how.device)
     for _ in range(5):  # the first ones choose their kernels
-        loss, _ = train_step(state, recipe, images, labels)
+        loss, _ = step(images, labels)
     float(loss)
     steps, start = 0, time.perf_counter()
     while time.perf_counter() - start < SECONDS:
-        loss, _ = train_step(state, recipe, images, labels)
+        loss, _ = step(images, labels)
         float(loss)  # a GPU has done it then
         steps += 1
     return steps * recipe.batch_size * analyse(plan).macs / (time.perf_counter() - start)

@@ -1,0 +1,55 @@
+"""What a GPU is to do, recorded once and then launched as a whole.
+
+A step of a tiny network is hundreds of kernels of a few microseconds each: to launch them one by one takes
+several times longer than to compute them (LOG.md, 2026-11-27).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+WARM_UP = 3  # calls that run as they are, for libraries choose and allocate in the first ones
+
+
+class Recorded:
+    """A function of tensors, called as it is a few times, then recorded, and launched from then on.
+
+    What it reads and writes beside its inputs must stay where it is in memory. It must not wait for a number
+    from the GPU; what it does in Python alone happens no more after the recording. Its inputs keep their
+    shapes and dtypes; what it returns is overwritten by the next call.
+    """
+
+    def __init__(self, work: Callable[..., Any]):
+        self.work, self.calls = work, 0
+        self.graph: torch.cuda.CUDAGraph | None = None
+
+    def __call__(self, *inputs: Tensor) -> Any:
+        if self.graph is None and self.calls < WARM_UP:
+            self.calls += 1
+            return self._aside(inputs)
+        if self.graph is None:
+            self._record(inputs)
+        for kept, given in zip(self.inputs, inputs, strict=True):
+            kept.copy_(given)
+        assert self.graph is not None
+        self.graph.replay()
+        return self.outputs
+
+    def _aside(self, inputs: tuple[Tensor, ...]) -> Any:
+        """On a stream of its own, as torch wants it before a recording."""
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        current = torch.cuda.current_stream()
+        stream.wait_stream(current)
+        with torch.cuda.stream(stream):
+            outputs = self.work(*inputs)
+        current.wait_stream(stream)
+        return outputs
+
+    def _record(self, inputs: tuple[Tensor, ...]) -> None:
+        """Nothing is computed by it."""
+        self.inputs = [given.clone() for given in inputs]
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.outputs = self.work(*self.inputs)
