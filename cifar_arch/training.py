@@ -31,7 +31,7 @@ from cifar_arch.whitening import whiten
 log = logging.getLogger(__name__)
 
 # float32 on a GPU too, not TF32 with its 10 bits.
-torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
+torch.backends.cudnn.allow_tf32 = False
 
 READ_EVERY = 20  # steps between two looks at the loss on a GPU, which has to finish its work for each
 
