@@ -81,7 +81,9 @@ def drawn(ours: list[Mark], known: list[Mark]) -> Figure:
         errors = [m.std or 0 for m in marks]
         axes.errorbar(xs, ys, errors, fmt="o", color=colour, capsize=3, label=label)
         for m in marks:
-            left = m.params > CROWDED
+            # Of two that lie together the higher has its label on the other side.
+            together = [o for o in marks if 0 < m.mean - o.mean < 0.5 and abs(m.params / o.params - 1) < 0.05]
+            left = m.params > CROWDED or bool(together)
             axes.annotate(
                 f"{m.name}, {m.epochs} epochs",
                 (m.params, m.mean),
