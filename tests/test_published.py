@@ -1,6 +1,7 @@
 """The networks in results/: each folder holds what its card says."""
 
 import csv
+import importlib
 import json
 import re
 import statistics
@@ -56,3 +57,12 @@ def test_the_weights_give_the_accuracy_on_record(folder: Path, cli: Cli) -> None
     assert (done.status, done.err) == (0, "")
     found = json.loads(done.out)
     assert found["test_accuracy"] == pytest.approx(found["recorded"], abs=ROUNDING)
+
+
+def test_the_findings_are_those_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pyarrow", reason="needs the extra report")
+    monkeypatch.syspath_prepend(CHECKOUT)
+    findings = importlib.import_module("benchmarks.findings")
+    found = [*findings.page(findings.networks())]
+    page = (CHECKOUT / "docs" / "findings.md").read_text(encoding="utf-8")
+    assert page == "\n".join([*found, ""]), "type python -m benchmarks.findings"

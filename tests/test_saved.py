@@ -103,4 +103,7 @@ def test_any_other_folder_is_refused_in_one_sentence(
 
 def test_weights_of_a_version_without_digest_are_read(run: RunFolder) -> None:
     run.write_json(run.summary, {**run.read_json(run.summary), "weights_sha256": None})
-    cifar_arch.load_network(run.path)
+    summary = run.read_summary()
+    assert summary
+    network = cifar_arch.load_network(run.path)
+    assert sum(parameter.numel() for parameter in network.parameters()) == summary.params
