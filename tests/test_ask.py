@@ -103,6 +103,36 @@ def test_a_failed_point_is_not_tried_again(tmp_path: Path) -> None:
     assert ask(worker).point == {"width": 6}
 
 
+LARGEST = {
+    # largest_first and n_trials -> the widths asked for first, in order; 8 is outside the limits
+    "no more than there are": (5, 3, [6, 4]),
+    "the largest": (1, 3, [6]),
+    "no more than are wanted": (2, 1, [6]),
+}
+
+
+@pytest.mark.parametrize(("largest", "n_trials", "first"), LARGEST.values(), ids=LARGEST)
+def test_a_search_may_begin_with_the_largest(
+    largest: int, n_trials: int, first: list[int], tmp_path: Path
+) -> None:
+    wanted = search_config(tmp_path, WIDTHS, exhaustive=False, n_trials=n_trials, largest_first=largest)
+    worker, other = (open_worker(wanted, assessed=at_most(7)) for _ in range(2))
+    assert ask(worker).point == {"width": first[0]}
+    queued = [t.point["width"] for t in worker.shared.trials() if not t.state.is_finished()]
+    assert queued == first
+    if len(first) > 1:  # a second worker takes the next, and queues nothing again
+        assert ask(other).point == {"width": first[1]}
+        assert worker.shared.counts()["waiting"] == 0
+
+
+def test_of_the_largest_none_equals_another(tmp_path: Path) -> None:
+    wanted = search_config(tmp_path, WIDTHS, exhaustive=False, n_trials=2, largest_first=2)
+    worker = open_worker(wanted, assessed=equal_below(7))
+    assert ask(worker).point == {"width": 8}
+    assert ask(worker).point["width"] in (4, 6)
+    assert len(worker.shared.trials()) == 2
+
+
 def test_rejections_are_free_and_infeasible(tmp_path: Path) -> None:
     worker = open_worker(search_config(tmp_path, WIDTHS), assessed=at_most(5))
     finish_job(worker, ask(worker))

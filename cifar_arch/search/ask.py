@@ -1,5 +1,6 @@
 """What to train next: proposed, rejected outside the limits, replayed where an equal is known."""
 
+import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ from cifar_arch.search.trial import (
 
 GUESSES = 20  # proposals in a row without anything new before every point of a finite space is looked at
 STALE = 1200  # the same for a space that is too large for that
+LOOKED_AT = 1000  # points among which the largest are looked for
 
 Assess = Callable[[Point], Candidate]
 
@@ -83,6 +85,9 @@ class Asker:
                 counts = self.shared.counts()
                 if self._total_reached(counts):
                     return None
+                if not counts and config.largest_first and not config.exhaustive:
+                    self._queue_largest()
+                    counts = self.shared.counts()
                 trial = self._next_trial(counts, stale, rejected)
                 if trial is None:
                     if not any(counts[name] for name in ("trained", "running", Role.REPLAYED)):
@@ -101,6 +106,26 @@ class Asker:
     def _total_reached(self, counts: Counter[str]) -> bool:
         wanted = self.shared.config.n_trials
         return wanted is not None and counts["trained"] + counts["running"] >= wanted
+
+    def _queue_largest(self) -> None:
+        """Queues the points that `largest_first` asks for, of those that train something different.
+
+        At equal parameters a network with more multiply-adds is better on average (docs/findings.md).
+        """
+        config = self.shared.config
+        rng = random.Random(config.name)
+        points = config.space.some(LOOKED_AT, rng)
+        rng.shuffle(points)  # or equally large ones would come in the order in which values were typed
+        largest: dict[str, tuple[int, Point]] = {}
+        for point in points:
+            candidate = self.assess(point)
+            if not candidate.violations:
+                largest.setdefault(
+                    candidate.configuration or candidate.key, (candidate.totals["macs"], point)
+                )
+        count = min(config.largest_first, config.n_trials or config.largest_first)
+        for _, point in sorted(largest.values(), key=lambda sized: -sized[0])[:count]:
+            self.shared.queue(point)
 
     def _next_trial(self, counts: Counter[str], stale: int, rejected: int) -> Trial | None:
         """A queued point, one from the sampler, or the first untried one; None when none is left."""

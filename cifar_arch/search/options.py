@@ -90,6 +90,7 @@ class SweeperOptions(Strict, frozen=True, kw_only=True):
 
     max_failure_rate: Annotated[float, Meta(ge=0, le=1)] = 0.5  # of the trained trials, from the fourth on
     max_rejections: Annotated[int, Meta(ge=1)] = 300  # in a row
+    largest_first: Annotated[int, Meta(ge=0)] = 0  # see SearchConfig
 
     @classmethod
     def from_dict(cls, sweeper: Mapping[str, Any]) -> "SweeperOptions":

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from hydra import compose as hydra_compose
@@ -44,19 +44,8 @@ def preview(arguments: Sequence[str], config_dir: str | None = None) -> str:
         space, fixed = read_space(base.hydra.sweeper.params, typed)
         config, composer = plain(base), Composer(load, fixed, space)
         checked(Options, {name: config[name] for name in Options.__struct_fields__ if name in config}, "")
-        looked_at = [(p, assessed(composer, p)) for p in _points(space)]
+        looked_at = [(p, assessed(composer, p)) for p in space.some(SAMPLE, random.Random(0))]
     return _text(space, looked_at, config)
-
-
-def _points(space: Space) -> Iterator[Point]:
-    """All points of a small space, a random sample of a large or endless one."""
-    size = space.size()
-    if size is not None and size <= SAMPLE:
-        yield from space.points()
-        return
-    rng = random.Random(0)
-    for _ in range(SAMPLE):
-        yield space.sample(rng)
 
 
 def _text(space: Space, looked_at: Sequence[tuple[Point, Candidate]], config: dict[str, Any]) -> str:

@@ -47,6 +47,13 @@ class Space:
         for combination in itertools.product(*values):
             yield dict(zip(self.distributions, combination, strict=True))
 
+    def some(self, most: int, rng: random.Random) -> list[Point]:
+        """Every point of a small space, `most` random ones of a large or endless one."""
+        size = self.size()
+        if size is not None and size <= most:
+            return list(self.points())
+        return [self.sample(rng) for _ in range(most)]
+
     def sample(self, rng: random.Random) -> Point:
         """A point at random, every value as likely as another."""
         return {key: _sampled(d, rng) for key, d in self.distributions.items()}

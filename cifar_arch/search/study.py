@@ -42,6 +42,7 @@ class SearchConfig(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: dict[str, Any]
     about: str = ""  # its command and limits, in Markdown
     max_rejections: int = 300  # in a row
+    largest_first: int = 0  # trials that it begins with: points inside the limits with most multiply-adds
     by_key: bool = False  # whether a point counts as tried by what it means now, and did not fail
 
 

@@ -97,9 +97,7 @@ class ArchitectureSweeper(OptunaSweeperImpl):
             assessed(composer, point)
         first = composer(next(space.each_value()))
         target = target_accuracy(first, options.prefer)
-        search = self._search_config(
-            options, numbers.max_rejections, space, composer, Path(config["outputs"], "sweeps")
-        )
+        search = self._search_config(options, numbers, space, composer, Path(config["outputs"], "sweeps"))
         self._check_plugins(options)
         if mark := config["trial"]["worker"]:
             self._work(search, composer, options, numbers, session=str(mark).partition("-")[0])
@@ -180,7 +178,7 @@ class ArchitectureSweeper(OptunaSweeperImpl):
         return Composer(load, [*fixed, "read_test=false"], space)
 
     def _search_config(
-        self, options: Options, max_rejections: int, space: Space, composer: Composer, sweeps: Path
+        self, options: Options, numbers: SweeperOptions, space: Space, composer: Composer, sweeps: Path
     ) -> SearchConfig:
         every_point = takes_every_point(space, options.n_trials)
         if self._by_grid() and space.size() is None:
@@ -202,7 +200,8 @@ class ArchitectureSweeper(OptunaSweeperImpl):
             exhaustive=every_point or self._by_grid(),
             fingerprint=mark,
             about=_about(composer({})["limits"]),
-            max_rejections=max_rejections,
+            max_rejections=numbers.max_rejections,
+            largest_first=numbers.largest_first,
         )
 
     def _check_plugins(self, options: Options) -> None:
