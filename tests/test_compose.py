@@ -47,7 +47,7 @@ WRONG = [
         "hydra.job.env_set={a:1}",
         "hydra.job.env_set.a: not every chosen option has this key; type '++hydra.job.env_set={a:1}' to add",
     ),
-    ("hydra.sweeper.trials=3", "hydra.sweeper.trials: unknown key; choose from hydra.sweeper.max_failure"),
+    ("hydra.sweeper.trials=3", "hydra.sweeper.trials: unknown key; choose from hydra.sweeper.largest_first"),
     ("+width=3", "model.width: is there already; type model.width=3 without the +"),
     ("+widht=3", "widht: unknown key; choose from augment, "),
     ("model=referense", "model: unknown option 'referense'; choose from c1c2c3c4, "),
