@@ -5,6 +5,7 @@ import re
 import signal
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,6 +27,7 @@ from sweeping import (
     wait_until,
 )
 
+from cifar_arch.compose import read_override
 from cifar_arch.schema import ConfigError, SearchStopped
 from cifar_arch.search import supervisor
 from cifar_arch.search.processes import WorkerCommand
@@ -264,6 +266,14 @@ def test_what_a_worker_sees_of_its_machine(tmp_path: Path, monkeypatch: pytest.M
         **{f"on2-{n}": f"{gpu} 7" for n, gpu in enumerate((2, 3, 2))},
         **{f"on5-{n}": "5 7" for n in range(3)},
     }
+
+
+def test_the_mark_of_a_worker_is_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hydra reads 98879e-0 as 98879.0, so that the workers ended a session that was not theirs."""
+    monkeypatch.setattr(uuid, "uuid4", lambda: uuid.UUID(f"98879e{0:026}"))
+    command = WorkerCommand.typed(tmp_path, "trial.worker=")
+    mark = f"{command.session}-0"
+    assert read_override(f"{command.option}{mark}").value() == mark
 
 
 def test_a_trial_that_was_given_away_is_trained_no_further(tmp_path: Path) -> None:

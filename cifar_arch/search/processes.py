@@ -26,7 +26,8 @@ class WorkerCommand(NamedTuple):
     @classmethod
     def typed(cls, logs: Path, option: str, gpus: Sequence[int] = ()) -> "WorkerCommand":
         """That of this process, for a new session."""
-        session, threads = uuid.uuid4().hex[:6], os.environ.get("OMP_NUM_THREADS")
+        session = f"w{uuid.uuid4().hex[:6]}"  # a letter first: 98879e-0 would be a number to Hydra
+        threads = os.environ.get("OMP_NUM_THREADS")
         return cls(sys.orig_argv[1:], Path.cwd(), logs, session, option, threads, gpus)
 
     def log(self, index: int) -> Path:
