@@ -74,6 +74,7 @@ def test_points_are_composed_as_by_hydra(command: list[str]) -> None:
         assert {k: type(v) for k, v in flat.items()} == {k: type(v) for k, v in like.items()}
 
 
+@pytest.mark.slow
 def test_a_judgement_takes_a_millisecond_once_the_choices_are_composed() -> None:
     made = composer(["+search=blocks"])
     points = samples(made.space, 300)

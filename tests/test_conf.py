@@ -64,6 +64,7 @@ CLUSTERS = {
 }
 
 
+@pytest.mark.extra
 @pytest.mark.parametrize("name", CLUSTERS)
 def test_every_cluster_composes_as_its_first_line_says(name: str) -> None:
     plugin, workers = CLUSTERS[name]

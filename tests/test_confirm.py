@@ -142,6 +142,7 @@ def test_epochs(study: str, training: Stub, cli: Cli, typed_epochs: tuple[str, .
     assert training.calls[0][2]["training"]["epochs"] == epochs
 
 
+@pytest.mark.slow
 def test_the_same_command_goes_on(
     study: str, training: Stub, monkeypatch: pytest.MonkeyPatch, cli: Cli
 ) -> None:
@@ -208,6 +209,7 @@ def test_a_trial_is_not_joined_with_the_folder_of_another(study: str, training: 
     assert "study: 'outputs/sweeps/s/2' holds another network or recipe than trial 5 had; " in done.err
 
 
+@pytest.mark.slow
 def test_a_failed_training_is_a_sentence(study: str, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
     def failing(*_: Any, **__: Any) -> Summary:
         raise RuntimeError("out of memory\nmore")

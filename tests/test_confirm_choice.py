@@ -91,6 +91,7 @@ SEEDS: Trials = [
 ]
 
 
+@pytest.mark.slow
 def test_equal_networks_are_confirmed_once_with_distinct_seeds(
     made: Callable[..., None], trained: Trained, cli: Cli
 ) -> None:

@@ -172,7 +172,7 @@ READERS = {
 
 
 @pytest.mark.parametrize("content", NOT_OURS.values(), ids=NOT_OURS)
-@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("reader", ["evaluate", "resume", pytest.param("export", marks=pytest.mark.extra)])
 def test_a_file_that_is_not_ours_is_named(
     folder: Folder, quick: None, cli: Cli, reader: str, content: bytes
 ) -> None:

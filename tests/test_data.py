@@ -57,6 +57,7 @@ def test_too_large_a_validation_set_is_refused() -> None:
         shapes(5991)
 
 
+@pytest.mark.slow
 @pytest.mark.cifar10
 def test_cifar10_as_published_split_45000_5000_10000() -> None:
     pictures = load(DataConfig(root=str(CIFAR10)))
@@ -149,6 +150,7 @@ def epochs(pictures: Pictures, workers: int = 0, seed: int = 0, count: int = 2) 
 
 
 @forks
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker processes")  # on one core
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_same_images_whatever_the_number_of_workers(workers: int) -> None:
     pictures = easy_pictures()

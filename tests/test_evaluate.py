@@ -81,6 +81,7 @@ def test_own_pictures_are_classified(run: RunFolder, tmp_path: Path, cli: Cli) -
     assert lines[3:] == [f"{name:10}  cannot be read as a picture" for name in ("broken.jpg", "notes.txt")]
 
 
+@pytest.mark.slow
 def test_the_accuracy_is_held_against_the_record(run: RunFolder, cli: Cli) -> None:
     summary = summary_of(run.path)
     for change, status in ((0.0, 0), (0.001, 0), (0.21, 1)):

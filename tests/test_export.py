@@ -11,6 +11,7 @@ from cifar_arch.runfolder import RunFolder
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
+pytestmark = pytest.mark.extra
 
 
 @pytest.fixture(scope="module")

@@ -112,6 +112,7 @@ def test_an_interrupted_run_is_not_gone_on_with_under_another_label(tmp_path: Pa
     assert experiment.run_config(tiny_config(), tmp_path).status == Status.COMPLETED
 
 
+@pytest.mark.slow
 def test_the_test_set_can_be_read_later(tmp_path: Path, finished_run: Path) -> None:
     untested = experiment.run_config(tiny_config(read_test=False), tmp_path)
     rows = RunFolder(tmp_path).metrics.read_bytes()

@@ -22,6 +22,7 @@ from cifar_arch.report import load_runs
 from cifar_arch.schema import ConfigError
 
 onnxruntime = pytest.importorskip("onnxruntime")
+pytestmark = pytest.mark.extra
 
 ACTIVATIONS = ["relu", "leaky_relu", "silu", "gelu", "hardswish"]
 

@@ -51,6 +51,7 @@ def step(worker: Worker, jobs: list[Job], rng: random.Random) -> None:
             finish_job(worker, job, rng.random())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_it_says_what_a_recount_says(seed: int, tmp_path: Path) -> None:
     rng = random.Random(seed)

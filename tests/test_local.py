@@ -66,6 +66,7 @@ def test_it_rejects_trains_ranks_and_goes_on(
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.slow
 def test_the_ranking_leads_to_the_runs(tmp_path: Path) -> None:
     space = {"model.width": [4, 5]}
     config = tiny_config(training={"epochs": 1})

@@ -121,9 +121,17 @@ def test_receptive_field(plan: Plan) -> None:
     field_agrees(plan, square=True)
 
 
-@DRAWS
+@settings(DRAWS, max_examples=30)
 @given(drawn())
 def test_random_draws(draw: Drawn) -> None:
+    counts_agree(draw.plan)
+    field_agrees(draw.plan, square=False)
+
+
+@pytest.mark.slow
+@DRAWS
+@given(drawn())
+def test_many_random_draws(draw: Drawn) -> None:
     counts_agree(draw.plan)
     field_agrees(draw.plan, square=False)
 

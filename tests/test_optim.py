@@ -99,6 +99,7 @@ def test_a_decay_of_0_averages_nothing() -> None:
     assert build_average(nn.Linear(1, 1), Recipe(ema=0)) is None
 
 
+@pytest.mark.slow
 def test_a_training_with_muon_does_not_wait_for_the_compiler_to_be_imported() -> None:
     code = (
         "import sys, torch\n"

@@ -164,3 +164,10 @@ def test_pins_carry_no_addresses() -> None:
     pins = PROJECT["tool"]["uv"]["constraint-dependencies"]
     form = re.compile(r"[a-z0-9.-]+==[a-z0-9.]+( ; python_version (<|>=) '3\.\d+')?")
     assert [pin for pin in pins if not form.fullmatch(pin)] == []
+
+
+def test_a_test_that_needs_an_extra_runs_where_ci_has_installed_it() -> None:
+    """There it runs those marked slow or extra alone."""
+    for file in (ROOT / "tests").glob("test_*.py"):
+        text = file.read_text(encoding="utf-8")
+        assert "importorskip(" not in text or re.search(r"mark\.(extra|slow)\b", text), file.name

@@ -72,6 +72,7 @@ def test_all_files_are_written(written: Path) -> None:
     assert len(pd.read_csv(written / "report" / "runs.csv")) == 20
 
 
+@pytest.mark.extra
 def test_parquet_holds_the_same_table(written: Path) -> None:
     pytest.importorskip("pyarrow", reason="needs --extra report")
     csv = pd.read_csv(written / "report" / "runs.csv")
@@ -161,6 +162,7 @@ def test_the_front_is_that_of_the_means_over_seeds(tmp_path: Path) -> None:
     assert legend.get_window_extent().y1 <= axes.get_window_extent().y0
 
 
+@pytest.mark.slow
 def test_shares_that_are_all_zero_are_told_instead_of_drawn(tmp_path: Path) -> None:
     space: dict[str, list[Any]] = {"t1": ["strided", "dilated"], "width": [8, 12]}
     truth = {("strided", 8): 0.6, ("dilated", 12): 0.6}  # each setting by itself makes no difference

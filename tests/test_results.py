@@ -5,15 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import type_command
+from conftest import Cli, type_command
 from generated_runs import write_sweep
 
 from cifar_arch.results import load_table, merged, table_of
 from cifar_arch.schema import ConfigError
 
-SPACE: dict[str, list[Any]] = {"t1": ["strided", "dilated"], "width": [8, 12]}
+pytest.importorskip("pyarrow", reason="needs --extra report")
+pytestmark = pytest.mark.extra
 
-pytest.importorskip("pyarrow", reason="needs the extra report")
+SPACE: dict[str, list[Any]] = {"t1": ["strided", "dilated"], "width": [8, 12]}
 
 
 @pytest.fixture
@@ -33,11 +34,12 @@ def test_a_study_becomes_a_table(outputs: Path) -> None:
     assert not [name for name in table if "root" in name or name.startswith("limits")]
 
 
-def test_the_command_adds_to_a_table(outputs: Path, tmp_path: Path) -> None:
+def test_the_command_adds_to_a_table(outputs: Path, tmp_path: Path, cli: Cli) -> None:
+    to = str(tmp_path / "t.parquet")
     for study, count in (("s", 8), ("s", 8), ("other", 9)):
-        done = type_command("results", "outputs", "--study", study, "--to", "t.parquet", cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.endswith(f", {count} trainings\n")
+        done = cli("results", str(outputs), "--study", study, "--to", to)
+        assert (done.status, done.err) == (0, "")
+        assert done.out.endswith(f", {count} trainings\n")
     table = load_table(tmp_path / "t.parquet")
     assert len(table) == 9
     assert table.equals(merged(table, table_of(outputs, "s")))
