@@ -172,7 +172,9 @@ READERS = {
 
 
 @pytest.mark.parametrize("content", NOT_OURS.values(), ids=NOT_OURS)
-@pytest.mark.parametrize("reader", ["evaluate", "resume", pytest.param("export", marks=pytest.mark.extra)])
+@pytest.mark.parametrize(
+    "reader", [pytest.param(name, marks=pytest.mark.extra) if name == "export" else name for name in READERS]
+)
 def test_a_file_that_is_not_ours_is_named(
     folder: Folder, quick: None, cli: Cli, reader: str, content: bytes
 ) -> None:
