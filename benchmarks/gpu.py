@@ -83,15 +83,15 @@ def steps(_: argparse.Namespace) -> dict[str, float]:
 def end_to_end(arguments: argparse.Namespace) -> dict[str, float]:
     """The share of the bare step that remains with each backend."""
     experiment = Experiment.from_dict(compose(["training=fast"]))
-    pictures, device = load(DataConfig(root=arguments.data)), execution(experiment.training).device
+    pictures, how = load(DataConfig(root=arguments.data)), execution(experiment.training)
     step, size = training_step(experiment), experiment.training.batch_size
-    images, labels = (part.to(device) for part in batch(experiment))
+    images, labels = (part.to(how.device) for part in batch(experiment))
     bare = rate(lambda: step(images, labels), size)
     shares = {}
     for backend in ("batch", "albumentations"):
         augment = replace(experiment.augment, backend=backend)
-        batches = endless(partial(make_loader, pictures, augment, size, 0, "auto", device))
-        one = partial(one_batch, step, batches, device)
+        batches = endless(partial(make_loader, pictures, augment, size, 0, "auto", how))
+        one = partial(one_batch, step, batches, how.device)
         shares[backend] = round(rate(one, size) / bare, 3)
     return shares
 

@@ -72,8 +72,8 @@ def all_sources(experiment: Experiment, workers: list[int]) -> Iterator[tuple[st
 
 def made(experiment: Experiment, augment: Augment, workers: int) -> Loader | BatchLoader:
     """A loader of that augmentation over the synthetic data set."""
-    device, size = execution(experiment.training).device, experiment.training.batch_size
-    return make_loader(load(DataConfig(name="shapes")), augment, size, 0, workers, device)
+    how, size = execution(experiment.training), experiment.training.batch_size
+    return make_loader(load(DataConfig(name="shapes")), augment, size, 0, workers, how)
 
 
 def endless(make: Callable[[], Loader | BatchLoader]) -> Batches:

@@ -42,24 +42,23 @@ class BatchAugment:
         self.transforms = list(augment.of_images().values())
         self.seed, self.count, self.device = seed, count, torch.device(device)
         self.fill = torch.tensor(mean, device=self.device).round().view(1, 3, 1, 1)
-        self.chosen: list[Tensor] = []  # for each transform, which images it changes in this epoch, (count)
-        self.drawn: list[Tensor] = []  # and with which parameters, (count, K)
+        # For each transform, which images it changes in this epoch, (count), and with which parameters,
+        # (count, K). They stay where they are in memory, for a recording reads them there.
+        self.chosen = [torch.empty(count, dtype=torch.bool, device=self.device) for _ in self.transforms]
+        widths = [_parameters(t, 1, _generator(seed, 0)).shape[1] for t in self.transforms]
+        self.drawn = [torch.empty(count, width, device=self.device) for width in widths]
 
     def draw(self, epoch: int) -> None:
         """Draws the parameters of every image for an epoch; before its first batch."""
         # On the CPU wherever the images lie, so that every device gets the same.
         generator = _generator(self.seed, epoch)
-        self.chosen, self.drawn = [], []
-        for transform in self.transforms:
+        for transform, chosen, drawn in zip(self.transforms, self.chosen, self.drawn, strict=True):
             if isinstance(transform, HorizontalFlip) and transform.alternate:
-                chosen = transform.flipped(
-                    phase(self.seed, torch.arange(self.count, dtype=torch.float64)), epoch
-                )
+                phases = phase(self.seed, torch.arange(self.count, dtype=torch.float64))
+                chosen.copy_(transform.flipped(phases, epoch), non_blocking=True)
             else:
-                chosen = torch.rand(self.count, generator=generator) < transform.p
-            parameters = _parameters(transform, self.count, generator)
-            self.chosen.append(chosen.to(self.device, non_blocking=True))
-            self.drawn.append(parameters.to(self.device, non_blocking=True))
+                chosen.copy_(torch.rand(self.count, generator=generator) < transform.p, non_blocking=True)
+            drawn.copy_(_parameters(transform, self.count, generator), non_blocking=True)
 
     def __call__(self, images: Tensor, indices: Tensor) -> Tensor:
         """The augmented images (N, 3, 32, 32) uint8 whose numbers among the training images are `indices`."""
@@ -133,6 +132,11 @@ def _parameters(transform: Transform, count: int, generator: torch.Generator) ->
     return torch.stack(columns, 1) if columns else torch.empty(count, 0)
 
 
+def _per_channel(values: tuple[float, float, float], device: torch.device) -> Tensor:
+    """(1, 3, 1, 1), made on the device: a recording takes no copies from the CPU."""
+    return torch.stack([torch.full((), value, device=device) for value in values]).view(1, 3, 1, 1)
+
+
 def _pixels(device: torch.device) -> Tensor:
     return torch.arange(IMAGE_SIZE, device=device, dtype=torch.float32)
 
@@ -171,8 +175,7 @@ def _hole(corners: Tensor, size: int) -> Tensor:
 
 def _grey(images: Tensor) -> Tensor:
     """(N, 3, 32, 32) -> (N, 1, 32, 32)"""
-    weights = torch.tensor(LUMA, device=images.device).view(1, 3, 1, 1)
-    return (images * weights).sum(1, keepdim=True).round()
+    return (images * _per_channel(LUMA, images.device)).sum(1, keepdim=True).round()
 
 
 def _jittered(images: Tensor, parameters: Tensor) -> Tensor:
@@ -207,7 +210,7 @@ def _hue(images: Tensor, turn: Tensor) -> Tensor:
     """Every colour moved by a share of a turn around the colour wheel, its value and saturation kept."""
     top, low = images.amax(1, keepdim=True), images.amin(1, keepdim=True)
     spread = (top - low).clamp(min=1e-6)
-    red, green, blue = (images[:, [channel]] for channel in range(3))
+    red, green, blue = images.split(1, dim=1)
     sextant = torch.where(
         top == red,
         (green - blue) / spread,
@@ -215,7 +218,7 @@ def _hue(images: Tensor, turn: Tensor) -> Tensor:
     )
     angle = (sextant / 6 + turn) % 1.0 * 6
     # A channel falls from the highest value to the lowest within the third sextant away from its own.
-    peaks = torch.tensor([0.0, 2.0, 4.0], device=images.device).view(1, 3, 1, 1)
+    peaks = _per_channel((0.0, 2.0, 4.0), images.device)
     away = ((angle - peaks + 3) % 6 - 3).abs()
     return low + (top - low) * (2 - away).clamp(0, 1)
 

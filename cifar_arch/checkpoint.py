@@ -24,9 +24,8 @@ class State:
         """`model` on its device, before the first of `steps` steps of the optimizer."""
         self.model = model
         self.how = how
-        self.recorded = how.compiled and how.device == "cuda"  # as CUDA graphs
-        self.forward = torch.compile(model) if how.compiled and not self.recorded else model
-        self.optimizer = build_optimizer(model, recipe, recorded=self.recorded)
+        self.forward = torch.compile(model) if how.compiled and not how.recorded else model
+        self.optimizer = build_optimizer(model, recipe, recorded=how.recorded)
         self.schedule = build_schedule(self.optimizer, recipe, steps)
         self.average = build_average(model, recipe)
         self.history: list[Epoch] = []

@@ -231,7 +231,10 @@ class Loader:
 
 
 class BatchLoader:
-    """The same order of images as `Loader`, augmented in whole batches, on the device where they stay."""
+    """The same order of images as `Loader`, augmented in whole batches, on the device where they stay.
+
+    `recorded`: as a CUDA graph, each batch while the one before it is trained with.
+    """
 
     def __init__(
         self,
@@ -242,10 +245,12 @@ class BatchLoader:
         batch_size: int,
         seed: int,
         device: "torch.device | str" = "cpu",
+        recorded: bool = False,
     ):
         import torch
 
         from cifar_arch.batches import BatchAugment
+        from cifar_arch.cuda_graph import Ahead
         from cifar_arch.mixing import Mixing
 
         self.mixing = Mixing(augment, seed)
@@ -253,22 +258,21 @@ class BatchLoader:
         self.augment = BatchAugment(augment, mean, seed, len(split.labels), device)
         images = torch.from_numpy(split.images).permute(0, 3, 1, 2)  # channels last in memory
         self.images, self.labels = images.to(device), torch.from_numpy(split.labels).to(device)
+        self.batches = Ahead(self._batch) if recorded else functools.partial(map, self._batch)
 
     def __len__(self) -> int:
         return len(self.order)
 
     def epoch(self, number: int) -> Iterator[tuple["torch.Tensor", "torch.Tensor"]]:
         """As of `Loader`, but on the device."""
-        return self.mixing(self._augmented(number), number)
-
-    def _augmented(self, number: int) -> Iterator[tuple["torch.Tensor", "torch.Tensor"]]:
         import torch
 
-        self.order.number = number
         self.augment.draw(number)
-        order = torch.tensor([indices for _, indices in self.order]).to(self.images.device)
-        for indices in order:
-            yield self.augment(self.images[indices], indices), self.labels[indices]
+        order = torch.from_numpy(self.order.of(number)).to(self.images.device)
+        return self.mixing(self.batches(order), number)
+
+    def _batch(self, indices: "torch.Tensor") -> tuple["torch.Tensor", "torch.Tensor"]:
+        return self.augment(self.images[indices], indices), self.labels[indices]
 
 
 class _EpochOrder:
@@ -282,10 +286,14 @@ class _EpochOrder:
     def __len__(self) -> int:
         return self.count // self.batch_size
 
+    def of(self, epoch: int) -> np.ndarray:
+        """(batches, batch_size) int64"""
+        order = np.random.default_rng((self.seed, epoch)).permutation(self.count)
+        return order[: len(self) * self.batch_size].reshape(len(self), self.batch_size)
+
     def __iter__(self) -> Iterator[tuple[int, list[int]]]:
-        order = np.random.default_rng((self.seed, self.number)).permutation(self.count)
-        for start in range(0, len(self) * self.batch_size, self.batch_size):
-            yield self.number, order[start : start + self.batch_size].tolist()
+        for indices in self.of(self.number):
+            yield self.number, indices.tolist()
 
 
 class _Augmented:

@@ -23,6 +23,10 @@ class Execution(NamedTuple):
     threads: int  # of the CPU, for one step
     compiled: bool = False  # by torch.compile on a CPU; on a GPU recorded as CUDA graphs
 
+    @property
+    def recorded(self) -> bool:
+        return self.compiled and self.device == "cuda"
+
 
 def execution(recipe: Recipe, images: int = 0) -> Execution:
     """How this machine trains a recipe on so many `images`, each as often as it is seen.

@@ -70,7 +70,7 @@ def train(
     if recipe.whiten:
         whiten(network, pictures)
     how = execution(recipe, recipe.epochs * len(pictures.train.labels))
-    loader = make_loader(pictures, augment or Augment(), recipe.batch_size, seed, workers, how.device)
+    loader = make_loader(pictures, augment or Augment(), recipe.batch_size, seed, workers, how)
     state = prepared(network, recipe, pictures.mean, pictures.std, recipe.epochs * len(loader), how)
     if checkpoint and checkpoint.exists():
         state.load(checkpoint)
@@ -162,7 +162,7 @@ def training_step(state: State, recipe: Recipe) -> Step:
     Both are of before the step.
     """
     backward: Step = partial(backward_pass, state, recipe)
-    if state.recorded:
+    if state.how.recorded:
         backward = Recorded(backward)
 
     def step(images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -272,13 +272,16 @@ def make_loader(
     batch_size: int,
     seed: int,
     workers: int | str,
-    device: str,
+    how: Execution,
 ) -> Loader | BatchLoader:
     """The training images in augmented batches; `workers` are processes, of albumentations alone."""
     where = (pictures.train, augment, pictures.mean)
+    make: Callable[..., Loader | BatchLoader] = partial(
+        BatchLoader, *where, device=how.device, recorded=how.recorded
+    )
     if augment.backend == "albumentations":
-        return Loader(*where, batch_size=batch_size, seed=seed, workers=_workers(workers, device))
-    return BatchLoader(*where, batch_size=batch_size, seed=seed, device=device)
+        make = partial(Loader, *where, workers=_workers(workers, how.device))
+    return make(batch_size=batch_size, seed=seed)
 
 
 def _workers(wanted: int | str, device: str) -> int:

@@ -45,7 +45,8 @@ def fake() -> Iterator[None]:
 
 
 def loader_of(pictures: Pictures) -> BatchLoader:
-    loader = make_loader(pictures, checked(Augment, EVERY, "augment"), 40, 0, "auto", "cuda")
+    how = Execution("cuda", "bf16", 1)
+    loader = make_loader(pictures, checked(Augment, EVERY, "augment"), 40, 0, "auto", how)
     assert isinstance(loader, BatchLoader)
     return loader
 
@@ -119,11 +120,18 @@ def test_these_tests_would_tell(wait: Callable[[Tensor], object], fake: None) ->
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
 def test_every_device_gets_the_same_augmentation(pictures: Pictures) -> None:
     augment = checked(Augment, EVERY, "augment")
-    loaders = {name: make_loader(pictures, augment, 40, 0, 0, name) for name in ("cpu", "cuda")}
-    batches = {name: next(iter(loader.epoch(1))) for name, loader in loaders.items()}
-    difference = (batches["cpu"][0].int() - batches["cuda"][0].cpu().int()).abs()
-    assert (difference > 1).float().mean() < 0.001  # rounding may differ
-    assert torch.equal(batches["cpu"][1], batches["cuda"][1].cpu())
+    hows = [
+        Execution("cpu", "float32", 1),
+        *(Execution("cuda", "bf16", 1, recorded) for recorded in (False, True)),
+    ]
+    ours, *others = (make_loader(pictures, augment, 20, 0, 0, how) for how in hows)
+    for epoch in range(1, 4):  # of six batches: the recording begins with the fourth
+        expected = list(ours.epoch(epoch))
+        for found in (list(loader.epoch(epoch)) for loader in others):
+            for (images, labels), (same, named) in zip(expected, found, strict=True):
+                difference = (images.float() - same.cpu().float()).abs()
+                assert (difference > 1).float().mean() < 0.001  # rounding may differ
+                assert torch.allclose(labels, named.cpu(), atol=1e-5)
 
 
 @pytest.mark.gpu
