@@ -210,7 +210,7 @@ def _hue(images: Tensor, turn: Tensor) -> Tensor:
     """Every colour moved by a share of a turn around the colour wheel, its value and saturation kept."""
     top, low = images.amax(1, keepdim=True), images.amin(1, keepdim=True)
     spread = (top - low).clamp(min=1e-6)
-    red, green, blue = images.split(1, dim=1)
+    red, green, blue = images.chunk(3, 1)
     sextant = torch.where(
         top == red,
         (green - blue) / spread,

@@ -2,15 +2,16 @@
 
 import codecs
 import contextlib
+import functools
 import io
 import logging
 import os
 import re
 import signal
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from cifar_arch.schema import ConfigError
 
@@ -73,6 +74,16 @@ def end_on_signals() -> None:
     """Has those signals end everything as Ctrl-C does, also where a script started us with SIGINT ignored."""
     for number in ENDING:
         signal.signal(number, _interrupt)
+    sys.unraisablehook = functools.partial(_lost, sys.unraisablehook)
+
+
+def _lost(otherwise: Callable[[Any], object], lost: "sys.UnraisableHookArgs") -> None:
+    """Interrupts once more where Python drops what is raised, as while an object is finalised."""
+    if lost.exc_type is not KeyboardInterrupt:
+        otherwise(lost)
+        return
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.01)  # later, for what is raised in here is dropped as well
 
 
 def _interrupt(*_: object) -> None:

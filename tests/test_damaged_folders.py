@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("save_augmented", "save_curves", "save_mistakes"):
         monkeypatch.setattr(artifacts, name, lambda *_: None)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
     before = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, before)

@@ -1,6 +1,7 @@
 """What commands say and return when something goes wrong, or nobody reads on."""
 
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,6 +66,29 @@ def test_nobody_reads_on(typed: str) -> None:
         process.stdout.close()
         assert process.stderr.read() == ""
     assert process.returncode == 1
+
+
+DROPPING = """
+import os, signal, time
+from cifar_arch.terminal import end_on_signals, sentences
+class Finalised:
+    def __del__(self):
+        os.kill(os.getpid(), signal.{sent})
+        time.sleep(10)
+with sentences():
+    end_on_signals()
+    Finalised()
+    time.sleep(10)
+    print("went on")
+"""
+
+
+@pytest.mark.parametrize("sent", ["SIGTERM", "SIGINT"])
+def test_an_interrupt_that_python_drops_comes_once_more(sent: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", DROPPING.format(sent=sent)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
 
 
 def test_a_table_spells_control_characters_out() -> None:
