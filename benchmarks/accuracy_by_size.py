@@ -81,13 +81,16 @@ def drawn(ours: list[Mark], known: list[Mark]) -> Figure:
         errors = [m.std or 0 for m in marks]
         axes.errorbar(xs, ys, errors, fmt="o", color=colour, capsize=3, label=label)
         for m in marks:
-            # Of two that lie together the higher has its label on the other side.
-            together = [o for o in marks if 0 < m.mean - o.mean < 0.5 and abs(m.params / o.params - 1) < 0.05]
-            left = m.params > CROWDED or bool(together)
+            # Of two that lie together the higher has its label on the other side, or above if both are left.
+            above = any(
+                0 < m.mean - o.mean < 0.5 and abs(m.params / o.params - 1) < 0.05 for o in [*ours, *known]
+            )
+            crowded = m.params > CROWDED
+            left = crowded or above
             axes.annotate(
                 f"{m.name}, {m.epochs} epochs",
                 (m.params, m.mean),
-                (-7 if left else 7, -2.5),
+                (-7 if left else 7, 3 if crowded and above else -2.5),
                 textcoords="offset points",
                 ha="right" if left else "left",
                 fontsize=7,
