@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cifar_arch.card import SEEDS
@@ -81,21 +82,7 @@ def drawn(ours: list[Mark], known: list[Mark]) -> Figure:
         errors = [m.std or 0 for m in marks]
         axes.errorbar(xs, ys, errors, fmt="o", color=colour, capsize=3, label=label)
         for m in marks:
-            # Of two that lie together the higher has its label on the other side, or above if both are left.
-            above = any(
-                0 < m.mean - o.mean < 0.5 and abs(m.params / o.params - 1) < 0.05 for o in [*ours, *known]
-            )
-            crowded = m.params > CROWDED
-            left = crowded or above
-            axes.annotate(
-                f"{m.name}, {m.epochs} epochs",
-                (m.params, m.mean),
-                (-7 if left else 7, 3 if crowded and above else -2.5),
-                textcoords="offset points",
-                ha="right" if left else "left",
-                fontsize=7,
-                color=colour,
-            )
+            _label(axes, m, [*ours, *known], colour)
     axes.axhline(TARGET, color="#b3261e", linestyle="--", linewidth=1)
     axes.text(
         0.005,
@@ -118,6 +105,22 @@ def drawn(ours: list[Mark], known: list[Mark]) -> Figure:
     axes.grid(alpha=0.25)
     axes.legend(loc="upper left", fontsize=8)
     return figure
+
+
+def _label(axes: Axes, m: Mark, every: list[Mark], colour: str) -> None:
+    """Of two that lie together the higher has its label on the other side, or above if both are left."""
+    above = any(0 < m.mean - o.mean < 0.5 and abs(m.params / o.params - 1) < 0.05 for o in every)
+    crowded = m.params > CROWDED
+    left = crowded or above
+    axes.annotate(
+        f"{m.name}, {m.epochs} epochs",
+        (m.params, m.mean),
+        (-7 if left else 7, 3 if crowded and above else -2.5),
+        textcoords="offset points",
+        ha="right" if left else "left",
+        fontsize=7,
+        color=colour,
+    )
 
 
 if __name__ == "__main__":
