@@ -198,6 +198,8 @@ def rules(verdict: Verdict, experiment: Experiment, accuracy: float) -> Iterator
     a, limits = verdict.analysis, experiment.limits
     if limits.params_below is not None:
         yield "trainable parameters", f"fewer than {limits.params_below:,}", f"{a.params:,}"
+    if limits.macs_below is not None:
+        yield "multiply-adds", f"fewer than {limits.macs_below:,}", f"{a.macs:,}"
     if limits.receptive_field_above is not None:
         asked = f"more than {limits.receptive_field_above} px"
         yield "receptive field before pooling", asked, f"{a.receptive_field} px"

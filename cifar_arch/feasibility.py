@@ -15,6 +15,7 @@ from cifar_arch.limits import Limits, Violation, too_slow, violations
 from cifar_arch.schema import ConfigError
 from cifar_arch.spec import DEEPEST, WIDEST, Architecture
 
+SIZE = ("params", "macs")  # the rules that a narrower network keeps
 CLOSE = 64  # widths within which groups divide the channels of one, or of none
 
 # What conf/block offers, by name.
@@ -94,28 +95,29 @@ def judge(
 
 
 def _widest(architecture: Architecture, limits: Limits) -> int:
-    """The largest width whose parameters meet the limit, or the smallest where none does.
+    """The largest width whose size meets the limits, or the smallest where none does.
 
     Of those that groups of channels divide.
     """
-    if limits.params_below is None:
+    size = Limits(params_below=limits.params_below, macs_below=limits.macs_below)
+    if size.check_nothing():
         raise ConfigError(
-            "model.width: auto needs a limit on parameters; set limits.params_below or give a number"
+            "model.width: auto needs a limit on the size; set limits.params_below or limits.macs_below, "
+            "or give a number"
         )
-    low, high = 1, 2  # parameters never fall with the width: `low` fits or is 1
-    while high <= WIDEST and _params(architecture, high) < limits.params_below:
+    low, high = 1, 2  # the size never falls with the width: `low` fits or is 1
+    while high <= WIDEST and _fits(architecture, high, size):
         low, high = high, min(2 * high, WIDEST + 1)
     while high - low > 1:
         middle = (low + high) // 2
-        fits = _params(architecture, middle) < limits.params_below
-        low, high = (middle, high) if fits else (low, middle)
+        low, high = (middle, high) if _fits(architecture, middle, size) else (low, middle)
     return _divided(architecture, low) or high
 
 
-def _params(architecture: Architecture, width: int) -> int:
-    """Of the widest network of at most `width` whose channels its groups divide; 0 where there is none."""
+def _fits(architecture: Architecture, width: int, size: Limits) -> bool:
+    """Of the widest network of at most `width` whose channels its groups divide; true where there is none."""
     width = _divided(architecture, width)
-    return analyse(replace(architecture, width=width).plan()).params if width else 0
+    return not width or not violations(analyse(replace(architecture, width=width).plan()), size)
 
 
 def _divided(architecture: Architecture, width: int) -> int:
@@ -144,7 +146,7 @@ def _repair(
         return " ".join(f"augment.{name}.p=0.25" for name in off) + " fits"
     neighbours = list(_neighbours(architecture))
     narrower = _narrower(architecture, limits)
-    if rule == "params" and narrower:
+    if rule in SIZE and narrower:
         neighbours.insert(0, (f"width={narrower.width}", narrower))
     for change, neighbour in neighbours:
         if _fixes(rule, neighbour, limits, broken):
@@ -165,12 +167,12 @@ def _fixes(rule: str, neighbour: Architecture, limits: Limits, broken: set[str])
 
 
 def _narrower(architecture: Architecture, limits: Limits) -> Architecture | None:
-    """The same with the widest width that meets the limit on parameters, where that is a change."""
-    if limits.params_below is None or not isinstance(architecture.width, int):
+    """The same with the widest width that meets the limits on the size, where that is a change."""
+    if not isinstance(architecture.width, int):
         return None
     try:
         width = _widest(architecture, limits)
-    except ConfigError:  # at another width it is no network, with head=none say
+    except ConfigError:  # no limit, or at another width it is no network, with head=none say
         return None
     return replace(architecture, width=width) if width < architecture.width else None
 

@@ -29,6 +29,7 @@ class Limits(Strict, frozen=True, kw_only=True):
     """
 
     params_below: Annotated[int, Meta(ge=1)] | None = None
+    macs_below: Annotated[int, Meta(ge=1)] | None = None  # multiply-adds of one image
     latency_ms_below: Annotated[float, Meta(gt=0)] | None = None  # of one image, see latency.py
     receptive_field_above: Count | None = None  # pixels, before global pooling
     separable_at_least: Count = 0
@@ -67,13 +68,13 @@ def too_slow(latency_ms: float, limits: Limits) -> tuple[Violation, ...]:
 
 
 def _broken(a: Analysis, limits: Limits, augment: Collection[str] | None) -> Iterator[Violation]:
-    if limits.params_below is not None and a.params >= limits.params_below:
-        yield _violation(
-            "params",
-            f"fewer than {limits.params_below:,} trainable parameters are allowed, got {a.params:,}",
-            limits.params_below,
-            a.params,
-        )
+    for rule, what, below, count in (
+        ("params", "trainable parameters", limits.params_below, a.params),
+        ("macs", "multiply-adds", limits.macs_below, a.macs),
+    ):
+        if below is not None and count >= below:
+            message = f"fewer than {below:,} {what} are allowed, got {count:,}"
+            yield _violation(rule, message, below, count)
     above = limits.receptive_field_above
     if above is not None and a.receptive_field <= above:
         yield _violation(

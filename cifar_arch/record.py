@@ -107,6 +107,7 @@ ADDED: Mapping[str, Any] = {
     "augment.cutmix.p": 0.0,
     "augment.horizontal_flip.alternate": False,
     "limits.latency_ms_below": None,
+    "limits.macs_below": None,
     "augment.mixup.alpha": 0.2,
     "augment.mixup.p": 0.0,
     "model.stem": None,

@@ -100,7 +100,7 @@ WRONG = [
         "use kind=strided",
     ),
     ("training.epochs=0", "training.epochs: expected an integer at least 1, got 0"),
-    ("limits=none width=auto", "model.width: auto needs a limit on parameters; set limits.params_below"),
+    ("limits=none width=auto", "model.width: auto needs a limit on the size; set limits.params_below or "),
     ("limits.augment=[blur]", "limits.augment[0]: expected one of coarse_dropout, "),
     ("seed=-1", "seed: expected an integer at least 0 and below 4294967296, got -1"),
 ]

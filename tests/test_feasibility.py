@@ -15,7 +15,7 @@ from cifar_arch.blocks import Plain, Separable
 from cifar_arch.compose import compose
 from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import FORMS, Verdict, judge
-from cifar_arch.limits import Limits
+from cifar_arch.limits import Limits, violations
 from cifar_arch.schema import ConfigError
 from cifar_arch.spec import WIDEST, Architecture
 
@@ -67,6 +67,8 @@ REPAIRED: list[tuple[dict[str, str], dict[str, str]]] = [
         {"dilated": "t3=dilated model.t3.separable=true"},
     ),
     ({"limits": "eva6_hard", "width": "8"}, {"head": "model.head=conv"}),
+    ({"limits.macs_below": "5000000"}, {"macs": "width=18"}),
+    ({"limits.macs_below": "100", "width": "auto"}, {"macs": ""}),
     (
         {"limits": "eva6_hard", "width": "8", "augment": "none"},
         {
@@ -161,6 +163,18 @@ def test_auto_is_the_widest(
         assert (any(narrower), rules(verdict)) == (False, {"params"})
 
 
+@pytest.mark.parametrize("params_below", [None, 10**12, 20_000])
+@pytest.mark.parametrize("macs_below", [9000, 2_000_000])
+def test_auto_meets_both_limits_on_the_size(params_below: int | None, macs_below: int) -> None:
+    limits = Limits(params_below=params_below, macs_below=macs_below)
+    fits = [
+        width
+        for width in range(1, WIDEST + 1)
+        if not violations(analyse(architecture(width=width).plan()), limits)
+    ]
+    assert judge(architecture(width="auto"), limits).architecture.width == max(fits, default=1)
+
+
 def params_of(start: Architecture, width: int) -> int:
     """0 where groups do not divide the channels."""
     try:
@@ -179,7 +193,8 @@ AUTO_WRONG = [
     (
         architecture(width="auto"),
         Limits(),
-        "model.width: auto needs a limit on parameters; set limits.params_below or give a number",
+        "model.width: auto needs a limit on the size; set limits.params_below or limits.macs_below, "
+        "or give a number",
     ),
     (
         architecture(width="auto", head="none"),

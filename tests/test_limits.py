@@ -124,6 +124,14 @@ def test_rule(groups: dict[str, Limits], case: Case) -> None:
     assert [(v.rule, v.message) for v in found] == ([(case.rule, case.message)] if case.rule else [])
 
 
+def test_multiply_adds() -> None:
+    within = replace(WITHIN, macs=1_999_999)
+    assert violations(within, Limits(macs_below=2_000_000)) == ()
+    (found,) = violations(within, Limits(macs_below=1_999_999))
+    assert (found.rule, found.limit, found.actual) == ("macs", 1_999_999, 1_999_999)
+    assert found.message == "fewer than 1,999,999 multiply-adds are allowed, got 1,999,999"
+
+
 REQUIRED = "the augmentation has to hold horizontal_flip, shift_scale_rotate, coarse_dropout"
 # Transforms that are on; None: not looked at.
 AUGMENTATION: list[dict[str, Any]] = [

@@ -22,7 +22,11 @@ X_LABELS = {
     "macs": "multiply-adds (millions)",
 }
 SCALES = {"params": 1e3, "macs": 1e6, "receptive_field": 1}
-LIMITS = {"params": "limits.params_below", "receptive_field": "limits.receptive_field_above"}
+LIMITS = {
+    "params": "limits.params_below",
+    "macs": "limits.macs_below",
+    "receptive_field": "limits.receptive_field_above",
+}
 BEST_CURVES = 5
 FRONT_FROM = 3  # points; a line through fewer says nothing
 
