@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import numpy as np
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from cifar_arch import shapes
 from cifar_arch.augment import Augment, Colour
@@ -59,8 +59,11 @@ class Split(NamedTuple):
     labels: np.ndarray
 
 
-class Pictures(NamedTuple):
-    """A data set, split; `mean` and `std` (0 to 255, per channel) come from `train` alone."""
+class Pictures(Struct, frozen=True, eq=False):
+    """A data set, split; `mean` and `std` (0 to 255, per channel) come from `train` alone.
+
+    Equal to itself alone, so that what is computed from it can be remembered.
+    """
 
     name: str
     classes: tuple[str, ...]

@@ -1,5 +1,7 @@
 """Filters of the first convolution that decorrelate the pixels of the training images from the first step."""
 
+import functools
+
 import numpy as np
 import torch
 from torch import nn
@@ -22,19 +24,25 @@ def whiten(network: nn.Module, pictures: Pictures) -> None:
     first = next((layer for layer in network.modules() if isinstance(layer, nn.Conv2d)), None)
     if first is None or first.groups > 1:
         return
-    variances, patterns = principal_patterns(pictures, first)
+    variances, patterns = principal_patterns(pictures, first.kernel_size, first.dilation)
     filters = (patterns / (variances + DAMPING).sqrt()).T.flip(0)[: (first.out_channels + 1) // 2]
     signed = torch.cat([filters, -filters])[: first.out_channels]
     first.weight[: len(signed)] = signed.view(-1, *first.weight.shape[1:])
 
 
-def principal_patterns(pictures: Pictures, layer: nn.Conv2d) -> tuple[torch.Tensor, torch.Tensor]:
-    """Variances (D) and patterns (D, D), one a column, of the D numbers that a filter of `layer` sees."""
+@functools.lru_cache(maxsize=1)  # a tenth of a second, the same for nearly all networks of a search
+def principal_patterns(
+    pictures: Pictures, kernel_size: tuple[int, ...], dilation: tuple[int, ...]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Variances (D) and patterns (D, D), one a column, of the D numbers that such a filter sees.
+
+    Whoever gets them must not change them.
+    """
     images = pictures.train.images
     chosen = images[np.linspace(0, len(images) - 1, min(IMAGES, len(images))).astype(int)]
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (pictures.mean, pictures.std))
     pixels = (torch.from_numpy(chosen).permute(0, 3, 1, 2).float() - mean) / std
-    patches = functional.unfold(pixels, layer.kernel_size, layer.dilation)  # (N, D, places)
+    patches = functional.unfold(pixels, kernel_size, dilation)  # (N, D, places)
     rows = patches.transpose(0, 1).flatten(1)  # (D, N * places)
     found = torch.linalg.eigh(rows @ rows.T / rows.shape[1])
     return found.eigenvalues, found.eigenvectors

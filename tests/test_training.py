@@ -225,7 +225,7 @@ def test_weights_that_the_last_step_of_an_epoch_broke_are_noticed(tmp_path: Path
 
 def test_without_validation_images_there_is_no_validation_accuracy(pictures: Pictures) -> None:
     empty = Split(pictures.validation.images[:0], pictures.validation.labels[:0])
-    trained = fit(pictures._replace(validation=empty), recipe(epochs=1))
+    trained = fit(replace(pictures, validation=empty), recipe(epochs=1))
     assert trained.history[0].val_loss is trained.history[0].val_accuracy is None
 
 

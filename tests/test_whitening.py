@@ -2,7 +2,8 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import tiny_architecture
+from conftest import easy_pictures, tiny_architecture
+from msgspec.structs import replace
 from torch import nn
 from torch.nn import functional
 
@@ -50,11 +51,17 @@ def test_each_pattern_comes_with_its_negative_and_others_stay(pictures: Pictures
 
 
 def test_the_strongest_pattern_comes_first(pictures: Pictures) -> None:
-    _, layer = first_layer()
-    variances, patterns = principal_patterns(pictures, layer)
+    variances, patterns = principal_patterns(pictures, (3, 3), (1, 1))
     assert variances.tolist() == sorted(variances)
     torch.testing.assert_close(patterns.T @ patterns, torch.eye(27), atol=1e-5, rtol=0)
     assert variances.sum().item() == pytest.approx(27, rel=0.1)  # of 27 normalised pixels
+
+
+def test_patterns_are_remembered_for_their_own_images_alone(pictures: Pictures) -> None:
+    first = principal_patterns(pictures, (3, 3), (1, 1))
+    assert principal_patterns(pictures, (3, 3), (1, 1)) is first
+    other = principal_patterns(easy_pictures(), (3, 3), (1, 1))
+    assert not torch.allclose(first[0], other[0], rtol=0.1)
 
 
 def test_a_depthwise_first_layer_stays(pictures: Pictures) -> None:
@@ -67,7 +74,7 @@ def test_a_depthwise_first_layer_stays(pictures: Pictures) -> None:
 def test_it_uses_training_images_alone(pictures: Pictures) -> None:
     nothing = pictures.test._replace(images=pictures.test.images[:0], labels=pictures.test.labels[:0])
     weights = []
-    for given in (pictures, pictures._replace(validation=nothing, test=nothing)):
+    for given in (pictures, replace(pictures, validation=nothing, test=nothing)):
         torch.manual_seed(0)
         net, layer = first_layer()
         whiten(net, given)
