@@ -32,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--batches", type=int, default=40, help="batches in a turn")
-    parser.add_argument("--workers", type=int, nargs="+", default=[0], help="processes of albumentations")
+    parser.add_argument("--workers", nargs="+", default=["auto"], help="data.workers of albumentations")
     parser.add_argument("overrides", nargs="*", help="such as training.precision=float32")
     arguments = parser.parse_args()
     experiment = Experiment.from_dict(compose(["training=fast", *arguments.overrides]))
@@ -56,7 +56,7 @@ def measured(experiment: Experiment, arguments: argparse.Namespace) -> dict[str,
     return rates
 
 
-def all_sources(experiment: Experiment, workers: list[int]) -> Iterator[tuple[str, Batches]]:
+def all_sources(experiment: Experiment, workers: list[str]) -> Iterator[tuple[str, Batches]]:
     default = experiment.augment
     every = msgspec.structs.replace(
         default, **{name: msgspec.structs.replace(t, p=1.0) for name, t in default.active().items()}
@@ -66,13 +66,14 @@ def all_sources(experiment: Experiment, workers: list[int]) -> Iterator[tuple[st
         yield f"{name}, batch", endless(partial(made, experiment, batches, 0))
         for count in workers:
             images = msgspec.structs.replace(augment, backend="albumentations")
-            processes = f", {count} processes" if count else ""
+            processes = "" if count == "auto" else f", {count} processes"
             yield f"{name}, albumentations{processes}", endless(partial(made, experiment, images, count))
 
 
-def made(experiment: Experiment, augment: Augment, workers: int) -> Loader | BatchLoader:
+def made(experiment: Experiment, augment: Augment, workers: int | str) -> Loader | BatchLoader:
     """A loader of that augmentation over the synthetic data set."""
     how, size = execution(experiment.training), experiment.training.batch_size
+    workers = workers if workers == "auto" else int(workers)
     return make_loader(load(DataConfig(name="shapes")), augment, size, 0, workers, how)
 
 

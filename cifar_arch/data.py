@@ -188,9 +188,11 @@ def _download(root: Path) -> None:
 
 
 class Loader:
-    """Shuffled, augmented batches of any epoch, the same for any number of worker processes.
+    """Shuffled, augmented batches of any epoch, the same for any number of processes.
 
     The order is drawn from (seed, epoch), the augmentation of an image from (seed, epoch, index).
+    `workers` make whole batches ahead of time, beside the training; `helpers` a part of the batch that is
+    asked for, and nothing during a step.
     """
 
     def __init__(
@@ -202,6 +204,7 @@ class Loader:
         batch_size: int,
         seed: int,
         workers: int = 0,
+        helpers: int = 0,
     ):
         import torch
         from torch.utils.data import DataLoader
@@ -211,7 +214,7 @@ class Loader:
         self.order = _EpochOrder(len(split.labels), batch_size, seed)
         self.mixing = Mixing(augment, seed)
         self.loader: DataLoader[tuple[torch.Tensor, torch.Tensor]] = DataLoader(
-            _Augmented(split, augment, mean, seed),  # type: ignore[arg-type]
+            _Augmented(split, augment, mean, seed, helpers),  # type: ignore[arg-type]
             sampler=self.order,
             batch_size=None,
             num_workers=workers,
@@ -302,16 +305,25 @@ class _EpochOrder:
 class _Augmented:
     """The data set that a DataLoader sees: a key is (epoch, indices), an item is a whole batch."""
 
-    def __init__(self, split: Split, augment: Augment, mean: Colour, seed: int):
-        from cifar_arch.pipeline import Pipeline
+    def __init__(self, split: Split, augment: Augment, mean: Colour, seed: int, helpers: int):
+        from cifar_arch.pipeline import Helper, Pipeline
 
         self.split = split
         self.pipeline = Pipeline(augment, mean, seed)
+        self.helpers = [Helper(self.pipeline, split.images) for _ in range(helpers)]
 
     def __getitem__(self, key: tuple[int, list[int]]) -> tuple["torch.Tensor", "torch.Tensor"]:
         import torch
 
         epoch, indices = key
-        images = np.stack([self.pipeline(self.split.images[i], epoch, i) for i in indices])
+        count = 1 + len(self.helpers)
+        own, *parts = (
+            indices[len(indices) * n // count : len(indices) * (n + 1) // count] for n in range(count)
+        )
+        for helper, part in zip(self.helpers, parts, strict=True):
+            helper.begin(epoch, part)
+        images = np.concatenate(
+            [self.pipeline.batch(self.split.images, epoch, own), *(h.result() for h in self.helpers)]
+        )
         labels = torch.from_numpy(self.split.labels[indices])
         return torch.from_numpy(images).permute(0, 3, 1, 2), labels

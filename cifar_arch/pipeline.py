@@ -1,8 +1,13 @@
-"""A typed augmentation, read as an albumentations pipeline that is seeded for each image."""
+"""A typed augmentation, read as an albumentations pipeline that is seeded for each image; its processes."""
 
+import contextlib
 import itertools
+import multiprocessing
 import os
 import random
+import signal
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
 
 import cv2
 import numpy as np
@@ -58,6 +63,47 @@ class Pipeline:
             for transform in itertools.compress(self.compose.transforms, chosen):
                 image = transform(image=image)["image"]
         return image
+
+    def batch(self, images: np.ndarray, epoch: int, indices: Sequence[int]) -> np.ndarray:
+        """Those of `images` (N, 32, 32, 3) with these indices, augmented."""
+        made = [self(images[index], epoch, index) for index in indices]
+        return np.array(made, np.uint8).reshape(-1, *images.shape[1:])
+
+
+class Helper:
+    """Another process that augments its part of a batch while this one augments the rest.
+
+    It sleeps in between, so that a training step has all cores, and ends with this object or this process.
+    """
+
+    def __init__(self, pipeline: Pipeline, images: np.ndarray):
+        self.pipe, theirs = multiprocessing.Pipe()
+        made = multiprocessing.Process(target=_help, args=(pipeline, images, theirs, self.pipe), daemon=True)
+        made.start()
+        theirs.close()
+
+    def begin(self, epoch: int, indices: Sequence[int]) -> None:
+        with contextlib.suppress(OSError):  # `result` says so
+            self.pipe.send((epoch, indices))
+
+    def result(self) -> np.ndarray:
+        """The images that were begun. Raises RuntimeError where the process is gone."""
+        try:
+            found: np.ndarray = self.pipe.recv()
+        except (EOFError, OSError):
+            raise RuntimeError(
+                "a process that augments has ended, for want of memory perhaps; data.workers=0 needs none"
+            ) from None
+        return found
+
+
+def _help(pipeline: Pipeline, images: np.ndarray, pipe: Connection, callers: Connection) -> None:
+    callers.close()  # else the end of the caller would not be seen
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the caller, whose end follows
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            pipe.send(pipeline.batch(images, *pipe.recv()))
 
 
 def _albumentations(transform: Transform, mean: Colour) -> A.BasicTransform | A.Sequential:

@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 # float32 on a GPU too, not TF32 with its 10 bits.
 torch.backends.cudnn.allow_tf32 = False
 
+MOST_PROCESSES = 8  # that augment
 READ_EVERY = 20  # steps between two looks at the loss on a GPU, which has to finish its work for each
 
 
@@ -275,20 +276,20 @@ def make_loader(
     how: Execution,
 ) -> Loader | BatchLoader:
     """The training images in augmented batches; `workers` are processes, of albumentations alone."""
-    where = (pictures.train, augment, pictures.mean)
-    make: Callable[..., Loader | BatchLoader] = partial(
-        BatchLoader, *where, device=how.device, recorded=how.recorded
-    )
+    what = (pictures.train, augment, pictures.mean)
     if augment.backend == "albumentations":
-        make = partial(Loader, *where, workers=_workers(workers, how.device))
-    return make(batch_size=batch_size, seed=seed)
+        ahead, helpers = _processes(workers, how)
+        return Loader(*what, batch_size=batch_size, seed=seed, workers=ahead, helpers=helpers)
+    return BatchLoader(*what, batch_size=batch_size, seed=seed, device=how.device, recorded=how.recorded)
 
 
-def _workers(wanted: int | str, device: str) -> int:
-    """Processes that augment. On a CPU none: training leaves no core for them to be faster on."""
+def _processes(wanted: int | str, how: Execution) -> tuple[int, int]:
+    """How many augment beside the steps, and how many between them: a CPU has no core left beside them."""
     if isinstance(wanted, int):
-        return wanted
-    return 0 if device == "cpu" else min(8, os.cpu_count() or 1)
+        return wanted, 0
+    if how.device == "cpu":
+        return 0, min(MOST_PROCESSES, how.threads) - 1
+    return min(MOST_PROCESSES, os.cpu_count() or 1), 0
 
 
 def random_seed(seed: int) -> None:

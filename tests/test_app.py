@@ -153,6 +153,8 @@ def test_a_diverged_run_is_one_sentence_with_the_traceback_in_its_log(tmp_path: 
 
 # Epochs that last long enough to be met in their middle.
 LONG = (*TINY, "data.validation=4000", "epochs=3")
+# With a process that helps to augment.
+HELPED = (*LONG, "augment.backend=albumentations", "training.threads=2")
 
 
 def results(folder: Path) -> tuple[list[dict[str, str]], bytes, float]:
@@ -168,7 +170,7 @@ def results(folder: Path) -> tuple[list[dict[str, str]], bytes, float]:
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cwd = tmp_path_factory.mktemp("uninterrupted")
-    assert type_command("run", *LONG, cwd=cwd).returncode == 0
+    assert type_command("run", *HELPED, cwd=cwd).returncode == 0
     (folder,) = run_folders(cwd)
     return folder
 
@@ -186,7 +188,7 @@ def test_a_stopped_run_is_resumed_to_the_very_same_end(
     tmp_path: Path, uninterrupted: Path, signal_: str, status: int
 ) -> None:
     process = subprocess.Popen(
-        command("run", *LONG, "data.workers=1"),
+        command("run", *HELPED),
         cwd=tmp_path,
         env=environment(),
         stdout=subprocess.PIPE,

@@ -37,7 +37,9 @@ def opening(path: Path) -> list[str]:
 @pytest.mark.parametrize("path", CHOICES, ids=str)
 def test_every_option_makes_an_experiment(path: Path) -> None:
     group = path.parts[0]
-    Experiment.from_dict(compose([f"{PLACES.get(group, group)}={path.stem}"]))
+    composed = compose([f"{PLACES.get(group, group)}={path.stem}"])
+    made = Experiment.from_dict(composed)
+    assert Experiment.from_dict(made.to_dict()) == made
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)

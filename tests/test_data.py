@@ -1,13 +1,17 @@
 import itertools
+import multiprocessing
 import os
+import signal
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import CIFAR10, easy_pictures
+from conftest import CHECKOUT, CIFAR10, easy_pictures, environment
 from torchvision import datasets
 
 from cifar_arch import data
@@ -143,19 +147,76 @@ def test_a_root_that_is_no_folder_is_refused(tmp_path: Path, root: str) -> None:
     assert (tmp_path / "file").is_file()
 
 
-def epochs(pictures: Pictures, workers: int = 0, seed: int = 0, count: int = 2) -> list[np.ndarray]:
-    loader = Loader(pictures.train, AUGMENT, pictures.mean, batch_size=32, seed=seed, workers=workers)
+def epochs(pictures: Pictures, seed: int = 0, count: int = 2, **processes: int) -> list[np.ndarray]:
+    loader = Loader(pictures.train, AUGMENT, pictures.mean, batch_size=32, seed=seed, **processes)
     numbers = range(1, count + 1)
     return [np.concatenate([i.numpy() for i, _ in loader.epoch(number)]) for number in numbers]
 
 
 @forks
 @pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker processes")  # on one core
-@pytest.mark.parametrize("workers", [1, 2])
-def test_the_same_images_whatever_the_number_of_workers(workers: int) -> None:
+@pytest.mark.parametrize(
+    "processes", [{"workers": 1}, {"workers": 2}, {"helpers": 1}, {"helpers": 2}], ids=str
+)
+def test_the_same_images_whatever_the_number_of_processes(processes: dict[str, int]) -> None:
     pictures = easy_pictures()
-    for alone, shared in zip(epochs(pictures), epochs(pictures, workers), strict=True):
+    for alone, shared in zip(epochs(pictures), epochs(pictures, **processes), strict=True):
         assert (alone == shared).all()
+
+
+@forks
+def test_a_batch_of_fewer_images_than_processes() -> None:
+    pictures = easy_pictures(train=10)
+    loader = Loader(pictures.train, Augment(), pictures.mean, batch_size=1, seed=0, helpers=2)
+    seen = [image.numpy() for image, _ in loader.epoch(1)]
+    assert {image.shape for image in seen} == {(1, 3, 32, 32)}
+    assert len({image.tobytes() for image in seen}) == 10
+
+
+@forks
+def test_helpers_end_with_their_loader() -> None:
+    pictures = easy_pictures()
+    loader = Loader(pictures.train, AUGMENT, pictures.mean, batch_size=32, seed=0, helpers=2)
+    helpers = multiprocessing.active_children()
+    assert len(helpers) == 2
+    next(iter(loader.epoch(1)))
+    del loader
+    for helper in helpers:
+        helper.join(20)
+    assert [helper.exitcode for helper in helpers] == [0, 0]
+
+
+@forks
+def test_a_helper_that_was_killed_is_reported() -> None:
+    pictures = easy_pictures()
+    loader = Loader(pictures.train, AUGMENT, pictures.mean, batch_size=32, seed=0, helpers=1)
+    (helper,) = multiprocessing.active_children()
+    helper.kill()
+    helper.join()
+    with pytest.raises(RuntimeError, match=r"a process that augments has ended, .* data\.workers=0"):
+        next(iter(loader.epoch(1)))
+
+
+ORPHANS = """
+import multiprocessing, os, signal
+from conftest import easy_pictures
+from cifar_arch.augment import Augment
+from cifar_arch.data import Loader
+
+split = easy_pictures().train
+loader = Loader(split, Augment(), (0, 0, 0), batch_size=32, seed=0, helpers=2)
+next(iter(loader.epoch(1)))
+print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_helpers_do_not_outlive_a_process_that_is_killed() -> None:
+    where = {**environment(), "PYTHONPATH": os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "tests")])}
+    done = subprocess.run(
+        [sys.executable, "-c", ORPHANS], env=where, capture_output=True, text=True, timeout=100, check=False
+    )  # which waits until no process holds its output any more
+    assert (done.returncode, done.stderr, len(done.stdout.split())) == (-signal.SIGKILL, "", 2)
 
 
 def test_different_images_every_epoch_and_with_another_seed() -> None:
