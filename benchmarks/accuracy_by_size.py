@@ -10,7 +10,7 @@ most with longer training.
 import csv
 import statistics
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -45,7 +45,7 @@ def main() -> None:
     known = [_known(row) for row in rows if row["source"] != HERE]
     default = [_known(row) for row in rows if row["source"] == HERE]
     with atomic(FIGURE) as temporary, rc_context({"svg.hashsalt": "cifar_arch"}):
-        drawn([*ours, *default], known).savefig(temporary, format="svg", metadata={"Date": None})
+        drawn([*_merged(ours), *default], known).savefig(temporary, format="svg", metadata={"Date": None})
     print("| network | parameters | multiply-adds | epochs | test accuracy, mean (std, n) |")
     print("|---|---|---|---|---|")
     for m in ours:
@@ -69,6 +69,14 @@ def _ours(seeds: Path) -> Mark:
     std = statistics.stdev(tested) if len(tested) > 1 else None
     size = (summary.params or 0, statistics.mean(tested), std, len(tested), summary.epochs_done or 0)
     return Mark(seeds.parent.name, *size, macs=summary.macs or 0)
+
+
+def _merged(marks: list[Mark]) -> list[Mark]:
+    """One mark for a network that is there under several names."""
+    names: dict[tuple[Any, ...], list[str]] = {}
+    for m in marks:
+        names.setdefault(m[1:], []).append(m.name)
+    return [Mark(" and ".join(shared), *rest) for rest, shared in names.items()]
 
 
 def drawn(ours: list[Mark], known: list[Mark]) -> Figure:
