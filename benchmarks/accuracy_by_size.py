@@ -10,7 +10,7 @@ most with longer training.
 import csv
 import statistics
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -45,7 +45,7 @@ def main() -> None:
     known = [_known(row) for row in rows if row["source"] != HERE]
     default = [_known(row) for row in rows if row["source"] == HERE]
     with atomic(FIGURE) as temporary, rc_context({"svg.hashsalt": "cifar_arch"}):
-        drawn([*_merged(ours), *default], known).savefig(temporary, format="svg", metadata={"Date": None})
+        drawn([*ours, *default], known).savefig(temporary, format="svg", metadata={"Date": None})
     print("| network | parameters | multiply-adds | epochs | test accuracy, mean (std, n) |")
     print("|---|---|---|---|---|")
     for m in ours:
@@ -69,14 +69,6 @@ def _ours(seeds: Path) -> Mark:
     std = statistics.stdev(tested) if len(tested) > 1 else None
     size = (summary.params or 0, statistics.mean(tested), std, len(tested), summary.epochs_done or 0)
     return Mark(seeds.parent.name, *size, macs=summary.macs or 0)
-
-
-def _merged(marks: list[Mark]) -> list[Mark]:
-    """One mark for a network that is there under several names."""
-    names: dict[tuple[Any, ...], list[str]] = {}
-    for m in marks:
-        names.setdefault(m[1:], []).append(m.name)
-    return [Mark(" and ".join(shared), *rest) for rest, shared in names.items()]
 
 
 def drawn(ours: list[Mark], known: list[Mark]) -> Figure:
@@ -116,14 +108,18 @@ def drawn(ours: list[Mark], known: list[Mark]) -> Figure:
 
 
 def _label(axes: Axes, m: Mark, every: list[Mark], colour: str) -> None:
-    """Of two that lie together the higher has its label on the other side, or above if both are left."""
+    """Of two that lie together the higher has its label on the other side, or above if both are left.
+
+    One on the line of the target has it below.
+    """
     above = any(0 < m.mean - o.mean < 0.5 and abs(m.params / o.params - 1) < 0.05 for o in every)
     crowded = m.params > CROWDED
     left = crowded or above
+    height = -11 if abs(m.mean - TARGET) < 0.2 else 3 if crowded and above else -2.5
     axes.annotate(
         f"{m.name}, {m.epochs} epochs",
         (m.params, m.mean),
-        (-7 if left else 7, 3 if crowded and above else -2.5),
+        (-7 if left else 7, height),
         textcoords="offset points",
         ha="right" if left else "left",
         fontsize=7,
