@@ -81,11 +81,17 @@ def plain(config: DictConfig) -> dict[str, Any]:
     """
     if "overrides" in config.get("hydra", {}):  # not in one read from a file
         _refuse_idle_choices(config.hydra)
-    ours = OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"])
     with explaining():
-        data = OmegaConf.to_container(ours, resolve=True, throw_on_missing=True)
-    assert isinstance(data, dict)
-    return {str(name): value for name, value in data.items()}
+        ours = {str(name): config[name] for name in config if name != "hydra"}
+        return {name: _plain(value) for name, value in ours.items()}
+
+
+def _plain(value: Any) -> Any:
+    return (
+        OmegaConf.to_container(value, resolve=True, throw_on_missing=True)
+        if OmegaConf.is_config(value)
+        else value
+    )
 
 
 def _refuse_idle_choices(hydra: DictConfig) -> None:

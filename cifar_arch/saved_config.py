@@ -22,6 +22,7 @@ from cifar_arch.schema import ConfigError
 T = TypeVar("T")
 
 DEEPEST = 50  # nesting of a config
+LOADER = getattr(yaml, "CLoader", yaml.Loader)  # libyaml's, ten times as fast, where it was built in
 OURS = {"data.root": "${oc.env:CIFAR_ARCH_DATA,data}"}  # what conf/data asks of the environment
 
 
@@ -58,7 +59,7 @@ def saved_config(folder: RunFolder) -> dict[str, Any]:
 def _require_small_depth(content: bytes) -> None:
     """Raises ConfigError for what would take libyaml's whole stack, or all of the memory."""
     depth = 0
-    for event in yaml.parse(content):
+    for event in yaml.parse(content, Loader=LOADER):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST or isinstance(event, yaml.AliasEvent):
             raise ConfigError(f"it has aliases, or is nested deeper than {DEEPEST}, as no config is")

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from cifar_arch.analysis import analyse
+from cifar_arch.layers import Plan
+from cifar_arch.recipe import Recipe
 from cifar_arch.schema import ConfigError
 from cifar_arch.search import preview as preview_module
 from cifar_arch.search.preview import preview
@@ -18,7 +21,7 @@ SWEEPS = [line for block in BLOCKS for line in block.splitlines() if "cifar_arch
 
 @pytest.fixture(autouse=True)
 def known_speed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preview_module, "training_speed", lambda: 36e9)
+    monkeypatch.setattr(preview_module, "training_speed", lambda *_: 5000.0)
 
 
 def test_a_small_space_is_looked_through() -> None:
@@ -27,7 +30,25 @@ def test_a_small_space_is_looked_through() -> None:
     assert "feasible         37.5% of 8\n" in text
     assert "rule separable is broken by 50.0%" in text
     assert "rule params is broken by " in text
-    assert text.endswith("at 36 billion multiply-adds a second, which this machine was measured to train")
+    assert text.endswith(
+        "about 7.1 minutes for 3 trials of 15 epochs without pruning, at 5,000 images a second, "
+        "which this machine was measured to train with a network of average size"
+    )
+
+
+def test_the_speed_is_that_of_a_network_of_the_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[Plan, Recipe]] = []
+
+    def training_speed(plan: Plan, recipe: Recipe) -> float:
+        asked.append((plan, recipe))
+        return 5000.0
+
+    monkeypatch.setattr(preview_module, "training_speed", training_speed)
+    preview(["width=8,16,24,64", "training=fast", "training.threads=1"])
+    (plan, recipe), *others = asked
+    assert not others
+    assert analyse(plan).params == 50_778
+    assert (recipe.epochs, recipe.threads) == (5, 1)
 
 
 def test_nothing_to_train() -> None:

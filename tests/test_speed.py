@@ -3,8 +3,14 @@ from pathlib import Path
 
 import pytest
 
+from cifar_arch.compose import compose
+from cifar_arch.experiment import Experiment
+from cifar_arch.layers import Plan
+from cifar_arch.recipe import Recipe
 from cifar_arch.search import speed
 from cifar_arch.search.speed import training_speed
+
+FAST = Recipe(batch_size=32)
 
 
 @pytest.fixture
@@ -13,27 +19,37 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cifar_arch" / "speed.json"
 
 
+def plan(width: int = 8) -> Plan:
+    return Experiment.from_dict(compose([f"width={width}"])).model.plan()
+
+
 def measured_as(value: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(speed, "_measured", lambda: value)
+    monkeypatch.setattr(speed, "_measured", lambda *_: value)
 
 
-def test_it_is_measured_once_for_each_machine(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    measured_as(5e9, monkeypatch)
-    assert training_speed() == 5e9
-    measured_as(7e9, monkeypatch)
-    assert training_speed() == 5e9
+def test_it_is_measured_once_for_each_network_recipe_and_machine(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured_as(5e3, monkeypatch)
+    assert training_speed(plan(), FAST) == 5e3
+    measured_as(7e3, monkeypatch)
+    assert training_speed(plan(), FAST) == 5e3
+    assert training_speed(plan(9), FAST) == 7e3
+    measured_as(8e3, monkeypatch)
+    assert training_speed(plan(), Recipe(batch_size=64)) == 8e3
+    measured_as(9e3, monkeypatch)
     monkeypatch.setenv("OMP_NUM_THREADS", "9")  # another number of cores
-    assert training_speed() == 7e9
-    assert sorted(json.loads(file.read_text(encoding="utf-8")).values()) == [5e9, 7e9]
+    assert training_speed(plan(), FAST) == 9e3
+    assert sorted(json.loads(file.read_text(encoding="utf-8")).values()) == [5e3, 7e3, 8e3, 9e3]
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", '{"x": "fast"}', '{"x": null}'])
 def test_a_damaged_file_is_written_again(file: Path, content: str, monkeypatch: pytest.MonkeyPatch) -> None:
     file.parent.mkdir()
     file.write_text(content, encoding="utf-8")
-    measured_as(5e9, monkeypatch)
-    assert training_speed() == 5e9
-    assert list(json.loads(file.read_text(encoding="utf-8")).values()) == [5e9]
+    measured_as(5e3, monkeypatch)
+    assert training_speed(plan(), FAST) == 5e3
+    assert list(json.loads(file.read_text(encoding="utf-8")).values()) == [5e3]
 
 
 def test_a_folder_that_cannot_be_written_costs_nothing_else(
@@ -41,10 +57,11 @@ def test_a_folder_that_cannot_be_written_costs_nothing_else(
 ) -> None:
     (tmp_path / "cifar_arch").write_text("a file", encoding="utf-8")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    measured_as(5e9, monkeypatch)
-    assert training_speed() == 5e9
+    measured_as(5e3, monkeypatch)
+    assert training_speed(plan(), FAST) == 5e3
 
 
 def test_it_is_that_of_training_steps(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speed, "SECONDS", 0.5)
-    assert 1e8 < training_speed() < 1e14
+    narrow, wide = (training_speed(plan(width), FAST) for width in (4, 64))
+    assert 1e6 > narrow > 2 * wide > 0

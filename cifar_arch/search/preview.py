@@ -16,6 +16,7 @@ from cifar_arch.compose import (
     read_override,
 )
 from cifar_arch.experiment import Experiment
+from cifar_arch.feasibility import judge
 from cifar_arch.plugins import load_composed
 from cifar_arch.schema import checked
 from cifar_arch.search.candidate import Candidate
@@ -45,10 +46,12 @@ def preview(arguments: Sequence[str], config_dir: str | None = None) -> str:
         config, composer = plain(base), Composer(load, fixed, space)
         checked(Options, {name: config[name] for name in Options.__struct_fields__ if name in config}, "")
         looked_at = [(p, assessed(composer, p)) for p in space.some(SAMPLE, random.Random(0))]
-    return _text(space, looked_at, config)
+        return _text(space, looked_at, config, composer)
 
 
-def _text(space: Space, looked_at: Sequence[tuple[Point, Candidate]], config: dict[str, Any]) -> str:
+def _text(
+    space: Space, looked_at: Sequence[tuple[Point, Candidate]], config: dict[str, Any], composer: Composer
+) -> str:
     size, count = space.size(), len(looked_at)
     feasible = [c for _, c in looked_at if not c.violations]
     share = len(feasible) / count
@@ -64,28 +67,33 @@ def _text(space: Space, looked_at: Sequence[tuple[Point, Candidate]], config: di
             lines.append(f"{name:15}  {least}" + (f" to {most}" if most != least else ""))
     rules = Counter(v.rule for _, c in looked_at for v in c.violations)
     lines += [f"rule {rule} is broken by {n / count:.1%}" for rule, n in rules.most_common()]
-    lines += _estimate(feasible, size, share, config)
+    if not feasible:
+        lines.append("nothing to train: widen the space or the limits")
+    elif trials := config["n_trials"] or round((size or 0) * share):
+        macs = sum(c.totals["macs"] for c in feasible) / len(feasible)
+        typical = min(
+            (pair for pair in looked_at if not pair[1].violations),
+            key=lambda pair: abs(pair[1].totals["macs"] - macs),
+        )
+        lines.append(_estimate(trials, composer(typical[0])))
+    else:
+        lines.append("give n_trials to see how long it takes")
     return "\n".join(lines)
 
 
-def _estimate(
-    feasible: Sequence[Candidate], size: int | None, share: float, config: dict[str, Any]
-) -> list[str]:
-    if not feasible:
-        return ["nothing to train: widen the space or the limits"]
-    trials = config["n_trials"] or round((size or 0) * share)
-    if not trials:
-        return ["give n_trials to see how long it takes"]
-    data, epochs = config["data"], config["training"]["epochs"]
+def _estimate(trials: int, typical: dict[str, Any]) -> str:
+    """How long the trials take if each takes as long as the one with this config."""
+    experiment = Experiment.from_dict(typical)
+    data, epochs = experiment.data, experiment.training.epochs
     # A forward pass is a third of a training step.
-    images = IMAGES[data["name"]] - data["validation"] + data["validation"] / 3
-    macs = sum(c.totals["macs"] for c in feasible) / len(feasible)
-    speed = training_speed()
-    seconds = trials * (epochs * images * macs / speed + PER_TRIAL)
-    return [
-        f"about {_duration(seconds)} for {trials} trials of {epochs} epochs without pruning, "
-        f"at {speed / 1e9:.0f} billion multiply-adds a second, which this machine was measured to train"
-    ]
+    images = IMAGES[data.name] - data.validation + data.validation / 3
+    plan = judge(experiment.model, experiment.limits, repairs=False).plan
+    speed = training_speed(plan, experiment.training)
+    seconds = trials * (epochs * images / speed + PER_TRIAL)
+    return (
+        f"about {_duration(seconds)} for {trials} trials of {epochs} epochs without pruning, at {speed:,.0f} "
+        "images a second, which this machine was measured to train with a network of average size"
+    )
 
 
 def _duration(seconds: float) -> str:

@@ -22,12 +22,10 @@ from cifar_arch.compose import anchored, explaining, plain
 from cifar_arch.device import cores
 from cifar_arch.plugins import load_composed
 from cifar_arch.provenance import masked
-from cifar_arch.runfolder import atomic
-from cifar_arch.saved_config import best_config
-from cifar_arch.schema import ConfigError, SearchStopped, checked
+from cifar_arch.schema import ConfigError, checked
 from cifar_arch.search.ask import Job, total
 from cifar_arch.search.composer import Composer, assessed, read_space
-from cifar_arch.search.console import done_line, next_steps, target_lines
+from cifar_arch.search.finish import finish, write_experiment
 from cifar_arch.search.options import (
     Options,
     SweeperOptions,
@@ -37,12 +35,10 @@ from cifar_arch.search.options import (
     target_accuracy,
 )
 from cifar_arch.search.processes import WorkerCommand, end_with_parent
-from cifar_arch.search.ranking import ranked
 from cifar_arch.search.space import Space, overrides
 from cifar_arch.search.storage import quiet_optuna
 from cifar_arch.search.study import SearchConfig, SharedStudy
 from cifar_arch.search.supervisor import Supervisor
-from cifar_arch.search.trial import TrialRecord
 from cifar_arch.search.worker import Worker
 from cifar_arch.terminal import one_line
 
@@ -107,7 +103,7 @@ class ArchitectureSweeper(OptunaSweeperImpl):
         except KeyboardInterrupt:
             print(f"\nstopped; the same command goes on with study {search.name}", flush=True)
             raise
-        _finish(shared, composer, options.prefer, target)
+        finish(shared, composer, options.prefer, target)
 
     def _config(self) -> dict[str, Any]:
         """The plain config. Raises ConfigError for trial folders that are not ours to place."""
@@ -257,7 +253,7 @@ class ArchitectureSweeper(OptunaSweeperImpl):
                 f"hydra: no trial can be started with this config ({one_line(str(error))})"
             ) from error
         if done.status == JobStatus.COMPLETED and done.cfg and done.hydra_cfg:
-            _write_config(_experiment(shared.config, f"trial-{job.number}"), done.cfg, done.hydra_cfg.hydra)
+            write_experiment(shared.config, f"trial-{job.number}", done.cfg, done.hydra_cfg.hydra)
 
 
 def _about(limits: dict[str, Any]) -> str:
@@ -278,42 +274,6 @@ def _made(kind: str, node: DictConfig, allowed: tuple[str, ...], **more: Any) ->
     except Exception as error:
         cause = str(error.__cause__ or error).splitlines()[0]
         raise ConfigError(f"hydra.sweeper.{kind}: {cause.removeprefix('Error in call to ')}") from error
-
-
-def _finish(shared: SharedStudy, composer: Composer, prefer: str, target: float | None) -> None:
-    """Prints the ranking and what to type next, and writes the configs to run again."""
-    print(f"\n{done_line(shared)}")
-    search = shared.config
-    ranking = ranked(shared.trials(), search.objectives, prefer, target)
-    if ranking is None:
-        raise SearchStopped("no trial was completed; look at run.log in the folders of the failed ones")
-    print(ranking)
-    synthetic = composer(ranking.best.point)["data"]["name"] == "shapes"
-    for line in target_lines(ranking, target, prefer, synthetic=synthetic):
-        print(line)
-    best = ranking.configurations[0]
-    _compose_again(search, composer, best.first, "best", pin_seed=not best.seeded)
-    for trial in (t for c in ranking.configurations for t in c.trials):
-        if not _experiment(search, f"trial-{trial.number}").exists():  # its worker died right before
-            _compose_again(search, composer, trial, f"trial-{trial.number}")
-    print(next_steps(search, ranking))
-
-
-def _compose_again(
-    search: SearchConfig, composer: Composer, trial: TrialRecord, name: str, *, pin_seed: bool = True
-) -> None:
-    """Writes the config of a trial, which takes Hydra a fifth of a second."""
-    composed = composer.load([*composer.fixed, *overrides(trial.point)])
-    _write_config(_experiment(search, name), composed, composed.hydra, pin_seed=pin_seed)
-
-
-def _experiment(search: SearchConfig, name: str) -> Path:
-    return search.folder / "experiment" / f"{name}.yaml"
-
-
-def _write_config(path: Path, config: DictConfig, hydra: DictConfig, *, pin_seed: bool = True) -> None:
-    with atomic(path) as temporary:
-        temporary.write_text(best_config(config, hydra, path, pin_seed=pin_seed), encoding="utf-8")
 
 
 def _command(search: SearchConfig, fixed: list[str], job: Job) -> list[str]:

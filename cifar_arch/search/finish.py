@@ -1,0 +1,58 @@
+"""The end of a sweep: its ranking, what to type next, and the configs that train its trials once more."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from cifar_arch.runfolder import atomic
+from cifar_arch.saved_config import best_config
+from cifar_arch.schema import SearchStopped
+from cifar_arch.search.composer import Composer
+from cifar_arch.search.console import done_line, next_steps, target_lines
+from cifar_arch.search.ranking import ranked
+from cifar_arch.search.space import overrides
+from cifar_arch.search.study import SearchConfig, SharedStudy
+from cifar_arch.search.trial import TrialRecord
+
+
+def finish(shared: SharedStudy, composer: Composer, prefer: str, target: float | None) -> None:
+    """Prints the ranking and what to type next, and writes the configs to run again.
+
+    Raises SearchStopped where no trial was completed.
+    """
+    print(f"\n{done_line(shared)}")
+    search = shared.config
+    ranking = ranked(shared.trials(), search.objectives, prefer, target)
+    if ranking is None:
+        raise SearchStopped("no trial was completed; look at run.log in the folders of the failed ones")
+    print(ranking)
+    synthetic = composer(ranking.best.point)["data"]["name"] == "shapes"
+    for line in target_lines(ranking, target, prefer, synthetic=synthetic):
+        print(line)
+    best = ranking.configurations[0]
+    _compose_again(search, composer, best.first, "best", pin_seed=not best.seeded)
+    for trial in (t for c in ranking.configurations for t in c.trials):
+        if not _file(search, f"trial-{trial.number}").exists():  # its worker died right before
+            _compose_again(search, composer, trial, f"trial-{trial.number}")
+    print(next_steps(search, ranking))
+
+
+def write_experiment(
+    search: SearchConfig, name: str, config: DictConfig, hydra: DictConfig, *, pin_seed: bool = True
+) -> None:
+    """Writes what `+experiment=` takes: the config, and the node `hydra` that was composed with it."""
+    path = _file(search, name)
+    with atomic(path) as temporary:
+        temporary.write_text(best_config(config, hydra, path, pin_seed=pin_seed), encoding="utf-8")
+
+
+def _file(search: SearchConfig, name: str) -> Path:
+    return search.folder / "experiment" / f"{name}.yaml"
+
+
+def _compose_again(
+    search: SearchConfig, composer: Composer, trial: TrialRecord, name: str, *, pin_seed: bool = True
+) -> None:
+    """Writes the config of a trial, which takes Hydra a fifth of a second."""
+    composed = composer.load([*composer.fixed, *overrides(trial.point)])
+    write_experiment(search, name, composed, composed.hydra, pin_seed=pin_seed)
