@@ -124,6 +124,7 @@ def _draw_growth(axes: Axes, verdict: Verdict, found: list[Part], limits: Limits
             above, color="#b3261e", linestyle="--", linewidth=1, label=f"limit: more than {above} px"
         )
     axes.set(xlabel="convolution", ylabel="receptive field (px)", ylim=(0, None))
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(loc="upper left", fontsize=9)
     axes.grid(alpha=0.25)
 
