@@ -8,6 +8,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from cifar_arch.analysis import Row
 from cifar_arch.feasibility import Verdict
@@ -124,7 +125,7 @@ def _draw_growth(axes: Axes, verdict: Verdict, found: list[Part], limits: Limits
             above, color="#b3261e", linestyle="--", linewidth=1, label=f"limit: more than {above} px"
         )
     axes.set(xlabel="convolution", ylabel="receptive field (px)", ylim=(0, None))
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
     axes.legend(loc="upper left", fontsize=9)
     axes.grid(alpha=0.25)
 

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from cifar_arch.device import cores
 from cifar_arch.layers import Plan, content_key
@@ -22,7 +23,8 @@ SECONDS = 2.0  # of training steps
 
 
 def training_speed(plan: Plan, recipe: Recipe) -> float:
-    """Images that a second of training steps goes through."""
+    """Images that a second of training steps goes through, on the device that is here, not compiled."""
+    recipe = replace(recipe, device="auto", compile="auto")  # what is previewed may be for another machine
     file = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "cifar_arch", "speed.json")
     known = _known(file)
     content = hashlib.sha256(msgspec.json.encode([content_key(plan), recipe])).hexdigest()[:16]
