@@ -31,7 +31,8 @@ def near(key: str, config: Mapping[str, Any], aliases: Iterable[str]) -> str:
     beside = _at(config, parent) if parent else [*(n for n in config if n != "hydra"), *aliases]
     prefix = f"{parent}." if parent else ""
     names = [str(name) for name in beside if not str(name).startswith("_")]
-    close = [f"{part}.{name}" for part, node in config.items() if isinstance(node, Mapping) and name in node]
+    close = [name] if parent and name in config else []  # hydra.sweeper.n_trials, as the stock sweeper has it
+    close += [f"{part}.{name}" for part, node in config.items() if isinstance(node, Mapping) and name in node]
     close += [prefix + n for n in difflib.get_close_matches(name, names, 1)]
     hint = f", did you mean {close[0]!r}?" if close else ";"
     return f"{key}: unknown key{hint} choose from {', '.join(prefix + n for n in sorted(names))}"

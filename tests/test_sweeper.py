@@ -41,7 +41,7 @@ WRONG = {
     "width=4,6 workers=0": "workers: expected an integer at least 1",
     "width=4,6 hydra.sweeper.largest_first=-1": "hydra.sweeper.largest_first: expected an integer",
     "width=4,6 hydra.sweeper.trials=3": "hydra.sweeper.trials: unknown key",
-    "width=4,6 hydra.sweeper.n_trials=3": "hydra.sweeper.n_trials: unknown key; type n_trials=3, or choose",
+    "width=4,6 hydra.sweeper.n_trials=3": "hydra.sweeper.n_trials: unknown key, did you mean 'n_trials'?",
     "width=4,6 hydra.sweeper.pruner.n_warmup_steps=-1": "hydra.sweeper.pruner: ",
     "width=4,6 ++hydra.job_logging.version=-6": "hydra: no trial can be started with this config (Un",
     "width=4,6 sampler=nsgaii hydra.sweeper.sampler.population_size=1": "hydra.sweeper.sampler: ",

@@ -22,8 +22,6 @@ DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
     "macs": "minimize",
     "latency": "minimize",
 }
-# Ours, by the names that the stock sweeper has for them below hydra.sweeper.
-ELSEWHERE = {"n_trials": "n_trials", "study_name": "study", "storage": "storage", "n_jobs": "workers"}
 
 
 def shown_value(objective: str, value: float) -> str:
@@ -100,11 +98,7 @@ class SweeperOptions(Strict, frozen=True, kw_only=True):
         others = {"_target_", "params", "pruner", "sampler"}
         known = sorted({*cls.__struct_fields__, *others} - {"_target_"})
         if unknown := [name for name in sweeper if name not in (*known, "_target_")]:
-            ours = ELSEWHERE.get(unknown[0])
-            hint = f"type {ours}={sweeper[unknown[0]]}, or " if ours else ""
-            raise ConfigError(
-                f"hydra.sweeper.{unknown[0]}: unknown key; {hint}choose from {', '.join(known)}"
-            )
+            raise ConfigError(f"hydra.sweeper.{unknown[0]}: unknown key; choose from {', '.join(known)}")
         numbers = {name: value for name, value in sweeper.items() if name not in others}
         return checked(cls, numbers, "hydra.sweeper")
 
