@@ -1,11 +1,11 @@
 """Hydra composition -> plain dicts, and Hydra's errors -> one sentence each. No torch."""
 
 import contextlib
+import functools
 import itertools
 import re
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -82,16 +82,11 @@ def plain(config: DictConfig) -> dict[str, Any]:
     if "overrides" in config.get("hydra", {}):  # not in one read from a file
         _refuse_idle_choices(config.hydra)
     with explaining():
+        to_plain = functools.partial(OmegaConf.to_container, resolve=True, throw_on_missing=True)
         ours = {str(name): config[name] for name in config if name != "hydra"}
-        return {name: _plain(value) for name, value in ours.items()}
-
-
-def _plain(value: Any) -> Any:
-    return (
-        OmegaConf.to_container(value, resolve=True, throw_on_missing=True)
-        if OmegaConf.is_config(value)
-        else value
-    )
+        return {
+            name: to_plain(value) if OmegaConf.is_config(value) else value for name, value in ours.items()
+        }
 
 
 def _refuse_idle_choices(hydra: DictConfig) -> None:
@@ -124,7 +119,7 @@ def anchored(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     return whole
 
 
-@cache
+@functools.cache
 def aliases() -> dict[str, str]:
     """Full keys by their aliases: model.width by width."""
     return dict(OmegaConf.load(CONF / "config.yaml").hydra.aliases)

@@ -1,10 +1,6 @@
 """CIFAR-10 or the synthetic data set in memory, split by class; the loader of augmented batches."""
 
-import contextlib
 import functools
-import hashlib
-import pickle
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
@@ -12,36 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 import numpy as np
 from msgspec import Meta, Struct
 
-from cifar_arch import shapes
+from cifar_arch import cifar10, shapes
 from cifar_arch.augment import Augment, Colour
 from cifar_arch.schema import ConfigError, Strict
 
 if TYPE_CHECKING:
     import torch
 
-CIFAR10_CLASSES = (
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-)
-CIFAR10_FOLDER = "cifar-10-batches-py"
-CIFAR10_FILES = {  # with the MD5 of each, as published
-    "data_batch_1": "c99cafc152244af753f735de768cd75f",
-    "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
-    "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
-    "data_batch_4": "634d18415352ddfa80567beed471001a",
-    "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
-    "test_batch": "40351d587109b95175f43aff81a1287e",
-}
 SHAPES_SIZES = {"train": 6000, "test": 1000}
-DOWNLOAD_PATIENCE = 20.0  # seconds without an answer
 
 
 class DataConfig(Strict, frozen=True, kw_only=True):
@@ -77,11 +51,11 @@ class Pictures(Struct, frozen=True, eq=False):
 def load(config: DataConfig) -> Pictures:
     """The data set of a config. Raises ConfigError where it is missing or damaged."""
     if config.name == "cifar10":
-        classes = CIFAR10_CLASSES
-        whole, test = _cifar10(Path(config.root))
+        classes, parts = cifar10.CLASSES, cifar10.read(Path(config.root))
     else:
-        classes = shapes.CLASSES
-        whole, test = (Split(*shapes.generate(n, seed)) for seed, n in enumerate(SHAPES_SIZES.values()))
+        sizes = SHAPES_SIZES.values()
+        classes, parts = shapes.CLASSES, [shapes.generate(n, seed) for seed, n in enumerate(sizes)]
+    whole, test = (Split(*part) for part in parts)
     if config.validation > len(whole.labels) - len(classes):
         raise ConfigError(
             f"data.validation: must leave one training image per class, "
@@ -99,7 +73,7 @@ def load_once(config: DataConfig) -> Pictures:
 
     Whoever gets it must not change it.
     """
-    folder = Path(config.root) / CIFAR10_FOLDER
+    folder = Path(config.root) / cifar10.FOLDER
     files = sorted(folder.glob("*")) if config.name == "cifar10" else []
     return _load_once(config, tuple((str(f), f.stat().st_mtime_ns, f.stat().st_size) for f in files))
 
@@ -133,58 +107,6 @@ def _colour_statistics(images: np.ndarray) -> tuple[Colour, Colour]:
         means.append(mean)
         stds.append(float(np.sqrt(share @ (levels - mean) ** 2)))
     return (means[0], means[1], means[2]), (stds[0], stds[1], stds[2])
-
-
-def _cifar10(root: Path) -> tuple[Split, Split]:
-    """The training and the test images, as published."""
-    folder = root / CIFAR10_FOLDER
-    if not folder.exists():
-        _download(root)
-    *train, test = [_verified(folder / name, md5) for name, md5 in CIFAR10_FILES.items()]
-    return Split(*map(np.concatenate, zip(*train, strict=True))), Split(*test)
-
-
-def _verified(file: Path, md5: str) -> tuple[np.ndarray, np.ndarray]:
-    """Images and labels of a published file. Raises ConfigError for any other content.
-
-    Not through torchvision, whose import takes longer than to read all files.
-    """
-    content = file.read_bytes() if file.exists() else b""
-    if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
-        state = "damaged (its checksum differs)" if file.exists() else "missing"
-        raise ConfigError(
-            f"data.root: {str(file)!r} is {state}; remove {str(file.parent)!r} and run again to download it"
-        )
-    batch = pickle.loads(content, encoding="latin1")  # the published file, and no other
-    images = batch["data"].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-    return np.ascontiguousarray(images), np.asarray(batch["labels"], np.int64)
-
-
-def _download(root: Path) -> None:
-    """Fetches CIFAR-10 into `root`, or leaves everything as it was and raises ConfigError."""
-    from filelock import FileLock
-    from torchvision.datasets import CIFAR10
-
-    lock, archive = root / ".cifar10.lock", root / CIFAR10.filename
-    made = [path for path in (lock, archive, root, *root.parents) if not path.exists()]
-    waited = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(DOWNLOAD_PATIENCE)  # else a network that swallows packets hangs the run
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        with FileLock(lock):  # workers of one sweep must not download twice
-            if not (root / CIFAR10.base_folder).exists():
-                CIFAR10(str(root), download=True)
-    except Exception as error:  # network, disk, permissions: in any case the user has to bring the data
-        for path in made:
-            with contextlib.suppress(OSError):
-                path.rmdir() if path.is_dir() else path.unlink()
-        raise ConfigError(
-            f"data.root: no CIFAR-10 in {str(root)!r} and it could not be downloaded ({error}); "
-            "put cifar-10-batches-py there, name its parent with data.root=FOLDER, "
-            "or train on the synthetic data set with data=shapes"
-        ) from error
-    finally:
-        socket.setdefaulttimeout(waited)
 
 
 class Loader:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cifar_arch import shapes
-from cifar_arch.data import CIFAR10_CLASSES, Pictures
+from cifar_arch import cifar10, shapes
+from cifar_arch.data import Pictures
 from cifar_arch.layers import IMAGE_SIZE
 from cifar_arch.plugins import add_plugin_option, load_plugins
 from cifar_arch.saved import SavedRun
@@ -104,7 +104,7 @@ def classify(path: Path, images: Path) -> str:
         )
     from cifar_arch.training import predict
 
-    classes = CIFAR10_CLASSES if run.data_config().name == "cifar10" else shapes.CLASSES
+    classes = cifar10.CLASSES if run.data_config().name == "cifar10" else shapes.CLASSES
     found = predict(run.network(), np.stack(list(read.values())))
     for file, probabilities in zip(read, found, strict=True):
         best = np.argsort(-probabilities, kind="stable")[:3]

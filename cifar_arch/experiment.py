@@ -164,7 +164,7 @@ def _steps(
     # Before torch and the data are loaded, which takes seconds.
     log.info("{params:,} parameters, receptive field {receptive_field} px".format_map(totals))
     pictures = load_once(experiment.data)
-    yield {"split": {part: len(getattr(pictures, part).labels) for part in _PARTS}}
+    yield {"split": {part: len(getattr(pictures, part).labels) for part in ("train", "validation", "test")}}
     yield (how := _execution(experiment, pictures))
     log.info(
         f"{experiment.training.epochs} epochs on {len(pictures.train.labels):,} images of {pictures.name}, "
@@ -179,9 +179,6 @@ def _steps(
     scored = pictures.test if experiment.read_test else pictures.validation
     artifacts.save_mistakes(folder, scored, probabilities, pictures.classes)
     yield {"status": Status.COMPLETED, **results}
-
-
-_PARTS = ("train", "validation", "test")
 
 
 def _asked(experiment: Experiment) -> dict[str, Any]:

@@ -43,6 +43,7 @@ LOADED = [
             "provenance",
             "augment",
             "data",
+            "cifar10",
             "shapes",
             "experiment",
         ),

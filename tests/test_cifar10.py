@@ -1,0 +1,82 @@
+import os
+import socket
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import CIFAR10
+from torchvision import datasets
+
+from cifar_arch import cifar10
+from cifar_arch.data import DataConfig, load
+from cifar_arch.schema import ConfigError
+
+
+@pytest.mark.slow
+@pytest.mark.cifar10
+def test_cifar10_as_published_split_45000_5000_10000() -> None:
+    pictures = load(DataConfig(root=str(CIFAR10)))
+    for part, a_class in ((pictures.train, 4500), (pictures.validation, 500), (pictures.test, 1000)):
+        assert part.images.shape == (10 * a_class, 32, 32, 3)
+        assert part.images.dtype == np.uint8
+        assert np.bincount(part.labels).tolist() == [a_class] * 10
+    exact = pictures.train.images.reshape(-1, 3).astype(np.float64)
+    assert pictures.mean == pytest.approx(exact.mean(0), abs=1e-6)
+    assert pictures.std == pytest.approx(exact.std(0), abs=1e-6)
+    theirs = datasets.CIFAR10(str(CIFAR10), train=False)
+    assert pictures.classes == tuple(theirs.classes)
+    assert (pictures.test.images == theirs.data).all()
+    assert pictures.test.labels.tolist() == theirs.targets
+    assert all(part.images.flags.c_contiguous for part in (pictures.train, pictures.test))
+
+
+def test_the_checksums_are_those_that_torchvision_knows() -> None:
+    published = [*datasets.CIFAR10.train_list, *datasets.CIFAR10.test_list]
+    assert list(cifar10.FILES.items()) == [tuple(pair) for pair in published]
+
+
+@pytest.mark.cifar10
+@pytest.mark.parametrize("state", ["damaged", "missing"])
+def test_a_bad_file_is_named(tmp_path: Path, state: str) -> None:
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    for file in (CIFAR10 / "cifar-10-batches-py").iterdir():
+        (folder / file.name).symlink_to(file)
+    bad = folder / "data_batch_2"
+    bad.unlink()
+    if state == "damaged":
+        bad.write_bytes((CIFAR10 / "cifar-10-batches-py" / bad.name).read_bytes()[:-1])
+    with pytest.raises(ConfigError, match=rf"data\.root: '.*data_batch_2' is {state}.*; remove '.*py' and"):
+        load(DataConfig(root=str(tmp_path)))
+
+
+def test_a_failed_download_says_what_to_type_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datasets.CIFAR10, "url", "http://127.0.0.1:9/cifar-10-python.tar.gz")
+    start = time.perf_counter()
+    with pytest.raises(ConfigError, match=r"data\.root: no CIFAR-10 in .*data\.root=FOLDER.* data=shapes"):
+        load(DataConfig(root=str(tmp_path / "new" / "deep")))
+    assert time.perf_counter() - start < 5
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_server_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cifar10, "DOWNLOAD_PATIENCE", 0.2)
+    (tmp_path / "own.txt").touch()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/cifar-10-python.tar.gz"
+        monkeypatch.setattr(datasets.CIFAR10, "url", url)
+        with pytest.raises(ConfigError, match="timed out"):
+            load(DataConfig(root=str(tmp_path)))
+    assert os.listdir(tmp_path) == ["own.txt"]
+    assert socket.getdefaulttimeout() is None
+
+
+@pytest.mark.parametrize("root", ["file", "file/below"])
+def test_a_root_that_is_no_folder_is_refused(tmp_path: Path, root: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"data\.root: no CIFAR-10 in"):
+        load(DataConfig(root=str(tmp_path / root)))
+    assert (tmp_path / "file").is_file()
