@@ -4,6 +4,8 @@ Shapes vary in position, size, angle and colour on a shaded, noisy background wi
 blob, so that a tiny network needs several epochs to tell them apart.
 """
 
+import functools
+
 import numpy as np
 
 CLASSES = (
@@ -25,8 +27,12 @@ Array = np.ndarray
 _PIXELS = (np.mgrid[0:SIZE, 0:SIZE] - (SIZE - 1) / 2).astype(np.float32)  # rows, columns
 
 
+@functools.lru_cache(maxsize=2)  # a training and a test set, for each of which it takes half a second
 def generate(count: int, seed: int) -> tuple[Array, Array]:
-    """`count` images (N, 32, 32, 3) uint8 and labels (N,) int64; every class equally often."""
+    """`count` images (N, 32, 32, 3) uint8 and labels (N,) int64; every class equally often.
+
+    Remembered: whoever gets them must not change them.
+    """
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.arange(count) % len(CLASSES))
     x, y = _shape_coordinates(rng, count)

@@ -1,6 +1,8 @@
 """What each transform does, image by image with albumentations and in whole batches with torch."""
 
 import colorsys
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,22 +23,28 @@ TRANSFORMS = [name for name in Augment.__struct_fields__ if name != "backend"]
 
 
 BACKENDS = ["albumentations", "batch"]
-CHOSEN = {"backend": "albumentations"}
+
+Augmented = Callable[..., np.ndarray]
 
 
-@pytest.fixture(autouse=True, params=BACKENDS)
-def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What a test runs through: each runs through both."""
-    monkeypatch.setitem(CHOSEN, "backend", request.param)
-    return str(request.param)
+@pytest.fixture(params=BACKENDS)
+def augmented(request: pytest.FixtureRequest) -> Augmented:
+    """`augmented_by` each backend in turn."""
+    return functools.partial(augmented_by, request.param)
 
 
-def augmented(
-    image: np.ndarray, count: int, mean: Colour = MEAN, seed: int = 0, epoch: int = 1, **transforms: Any
+def augmented_by(
+    backend: str,
+    image: np.ndarray,
+    count: int,
+    mean: Colour = MEAN,
+    seed: int = 0,
+    epoch: int = 1,
+    **transforms: Any,
 ) -> np.ndarray:
     """`image` as `count` different samples of an epoch, (count, 32, 32, 3)."""
     augment = checked(Augment, transforms, "augment")
-    if CHOSEN["backend"] == "albumentations":
+    if backend == "albumentations":
         pipeline = Pipeline(augment, mean, seed)
         return np.stack([pipeline(image, epoch, index) for index in range(count)])
     batch = BatchAugment(augment, mean, seed, count)
@@ -81,14 +89,14 @@ def ramps() -> np.ndarray:
     return np.stack([64 + 4 * column, 64 + 4 * row, 0 * row], -1).astype(np.uint8)
 
 
-def test_flip_mirrors() -> None:
+def test_flip_mirrors(augmented: Augmented) -> None:
     image = noise()
     assert (augmented(image, 20, horizontal_flip={"p": 1}) == image[:, ::-1]).all()
 
 
 @pytest.mark.parametrize("name", ["horizontal_flip", "grayscale", "coarse_dropout", "shift_scale_rotate"])
 @pytest.mark.parametrize("p", [0.15, 0.5])
-def test_p_is_the_share_of_images_that_change(name: str, p: float) -> None:
+def test_p_is_the_share_of_images_that_change(augmented: Augmented, name: str, p: float) -> None:
     image, count = noise(), 1000
     strong = {"rotate": 90, "shift": 0.5} if name == "shift_scale_rotate" else {}
     transforms: dict[str, Any] = {name: {"p": p, **strong}}
@@ -96,7 +104,7 @@ def test_p_is_the_share_of_images_that_change(name: str, p: float) -> None:
     assert abs(changed.mean() - p) < 4 * np.sqrt(p * (1 - p) / count)
 
 
-def test_coarse_dropout_makes_one_hole_of_the_rounded_mean_inside_the_image() -> None:
+def test_coarse_dropout_makes_one_hole_of_the_rounded_mean_inside_the_image(augmented: Augmented) -> None:
     image = np.full((32, 32, 3), 255, np.uint8)
     tops = set()
     for result in augmented(image, 500, mean=(10.4, 20.6, 200.2), coarse_dropout={"p": 1}):
@@ -110,14 +118,16 @@ def test_coarse_dropout_makes_one_hole_of_the_rounded_mean_inside_the_image() ->
 
 
 @pytest.mark.parametrize(("shift", "most"), [(0.0625, 2), (0.05, 2), (0.1, 3), (0.0, 0)])
-def test_shifts_are_whole_pixels_uniform_in_both_axes_with_mirrored_borders(shift: float, most: int) -> None:
+def test_shifts_are_whole_pixels_uniform_in_both_axes_with_mirrored_borders(
+    augmented: Augmented, shift: float, most: int
+) -> None:
     image = noise()
     still = {"p": 1, "shift": shift, "scale": 0, "rotate": 0}
     counts = which_crop(augmented(image, 100 * (2 * most + 1) ** 2, shift_scale_rotate=still), image, most)
     assert is_uniform(counts)
 
 
-def test_shift_moves_an_impulse_and_keeps_it_one_pixel() -> None:
+def test_shift_moves_an_impulse_and_keeps_it_one_pixel(augmented: Augmented) -> None:
     image = np.zeros((32, 32, 3), np.uint8)
     image[16, 16] = 255
     still = {"p": 1, "scale": 0, "rotate": 0}
@@ -127,7 +137,7 @@ def test_shift_moves_an_impulse_and_keeps_it_one_pixel() -> None:
         assert result.sum() == 3 * 255
 
 
-def test_scale_is_equal_on_both_axes() -> None:
+def test_scale_is_equal_on_both_axes(augmented: Augmented) -> None:
     results = augmented(ramps(), 100, shift_scale_rotate={"p": 1, "shift": 0, "scale": 0.3, "rotate": 0})
     scales = []
     for (across, none_y), (none_x, down) in map(slopes, results):
@@ -138,27 +148,27 @@ def test_scale_is_equal_on_both_axes() -> None:
     assert 1.2 < max(scales) < 1.33
 
 
-def test_rotation_stays_within_its_range_both_ways() -> None:
+def test_rotation_stays_within_its_range_both_ways(augmented: Augmented) -> None:
     results = augmented(ramps(), 100, shift_scale_rotate={"p": 1, "shift": 0, "scale": 0, "rotate": 15})
     angles = [np.degrees(np.arctan2(s[0, 1], s[0, 0])) for s in map(slopes, results)]
     assert -16 < min(angles) < -12
     assert 12 < max(angles) < 16
 
 
-def test_no_border_is_black() -> None:
+def test_no_border_is_black(augmented: Augmented) -> None:
     image = np.full((32, 32, 3), 200, np.uint8)
     strong = {"p": 1, "shift": 0.25, "scale": 0.4, "rotate": 90}
     assert (augmented(image, 100, shift_scale_rotate=strong) == 200).all()
 
 
 @pytest.mark.parametrize("padding", [1, 4])
-def test_pad_crop_is_every_crop_of_the_mirrored_picture(padding: int) -> None:
+def test_pad_crop_is_every_crop_of_the_mirrored_picture(augmented: Augmented, padding: int) -> None:
     image = noise()
     results = augmented(image, 30 * (2 * padding + 1) ** 2, pad_crop={"p": 1, "padding": padding})
     assert is_uniform(which_crop(results, image, padding))
 
 
-def test_grayscale_has_equal_channels_between_the_darkest_and_the_lightest() -> None:
+def test_grayscale_has_equal_channels_between_the_darkest_and_the_lightest(augmented: Augmented) -> None:
     image = noise()
     result = augmented(image, 1, grayscale={"p": 1})[0].astype(int)
     assert (result == result[..., :1]).all()
@@ -183,7 +193,7 @@ JITTERS = {
 
 
 @pytest.mark.parametrize("case", JITTERS.values(), ids=JITTERS)
-def test_each_part_of_colour_jitter_changes_only_what_it_should(case: Jitter) -> None:
+def test_each_part_of_colour_jitter_changes_only_what_it_should(augmented: Augmented, case: Jitter) -> None:
     off = {"brightness": 0, "contrast": 0, "saturation": 0, "hue": 0}
     grey, colour = np.full((32, 32, 3), 100, np.uint8), noise()
     jitter = {"p": 1, **off, **case.strength}
@@ -192,14 +202,14 @@ def test_each_part_of_colour_jitter_changes_only_what_it_should(case: Jitter) ->
         assert (moved > 2).mean() > 0.8 if changes else moved.max() <= 1
 
 
-def test_brightness_is_a_factor_within_its_range() -> None:
+def test_brightness_is_a_factor_within_its_range(augmented: Augmented) -> None:
     only = {"p": 1, "brightness": 0.3, "contrast": 0, "saturation": 0, "hue": 0}
     results = augmented(np.full((32, 32, 3), 100, np.uint8), 100, colour_jitter=only)
     assert 69 <= results.min() < 75
     assert 125 < results.max() <= 130
 
 
-def test_p_0_is_off() -> None:
+def test_p_0_is_off(augmented: Augmented) -> None:
     image = noise()
     everything: dict[str, Any] = {name: {"p": 0} for name in TRANSFORMS}
     assert (augmented(image, 20, **everything) == image).all()
@@ -211,14 +221,14 @@ EVERYTHING: dict[str, Any] = {name: {"p": 0.5} for name in TRANSFORMS}
 @pytest.mark.parametrize(
     "change", [{"seed": 1}, {"epoch": 2}, {"seed": 2**32 - 1}], ids=["seed", "epoch", "largest seed"]
 )
-def test_another_seed_or_epoch_gives_other_images(change: dict[str, int]) -> None:
+def test_another_seed_or_epoch_gives_other_images(augmented: Augmented, change: dict[str, int]) -> None:
     image = noise()
     first = augmented(image, 40, **EVERYTHING)
-    second = augmented(image, 40, **change, **EVERYTHING)  # type: ignore[arg-type]
+    second = augmented(image, 40, **change, **EVERYTHING)
     assert (first != second).any((1, 2, 3)).mean() > 0.9
 
 
-def test_images_of_an_epoch_are_augmented_differently() -> None:
+def test_images_of_an_epoch_are_augmented_differently(augmented: Augmented) -> None:
     results = augmented(noise(), 40, **EVERYTHING)
     assert len({result.tobytes() for result in results}) > 35
 
@@ -242,14 +252,10 @@ def picture() -> np.ndarray:
 
 @pytest.mark.parametrize("p", [0.3, 1.0])
 @pytest.mark.parametrize("name", STRENGTHS)
-def test_both_give_images_of_one_distribution(name: str, p: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_give_images_of_one_distribution(name: str, p: float) -> None:
     count = 3000
-    draws = []
     transform: dict[str, Any] = {name: {"p": p, **STRENGTHS[name]}}
-    for chosen in BACKENDS:
-        monkeypatch.setitem(CHOSEN, "backend", chosen)
-        draws.append(augmented(picture(), count, **transform).astype(float))
-    first, second = draws
+    first, second = (augmented_by(each, picture(), count, **transform).astype(float) for each in BACKENDS)
     # Each pixel's mean, in standard errors of it; a grey level is what rounding may add.
     error = np.sqrt((first.var(0) + second.var(0)) / count) + 0.2
     assert (abs(first.mean(0) - second.mean(0)) / error).max() < 5.5
@@ -289,7 +295,9 @@ def test_a_hue_is_the_one_of_the_standard_library(turn: float) -> None:
 
 
 @pytest.mark.parametrize("p", [0.2, 0.5, 1.0])
-def test_an_alternating_flip_comes_in_an_even_share_of_an_images_epochs(p: float) -> None:
+def test_an_alternating_flip_comes_in_an_even_share_of_an_images_epochs(
+    augmented: Augmented, p: float
+) -> None:
     image, flip = noise(), {"p": p, "alternate": True}
     epochs = np.stack([augmented(image, 500, epoch=e, horizontal_flip=flip) for e in range(1, 21)])
     turned = (epochs == image[:, ::-1]).all((2, 3, 4))  # (epochs, images)

@@ -18,7 +18,7 @@ from conftest import Cli, Done, tiny_config
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cifar_arch import artifacts, shapes
+from cifar_arch import artifacts
 from cifar_arch.runfolder import RunFolder
 
 many = settings(
@@ -117,9 +117,7 @@ def folder(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Fold
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Pictures generated once, no figures, and the process as it was."""
-    made = {seed: shapes.generate(count, seed) for seed, count in enumerate((6000, 1000))}
-    monkeypatch.setattr(shapes, "generate", lambda count, seed: made[seed])
+    """No figures, and the process as it was."""
     for name in ("save_augmented", "save_curves", "save_mistakes"):
         monkeypatch.setattr(artifacts, name, lambda *_: None)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")

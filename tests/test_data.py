@@ -139,6 +139,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+@pytest.mark.slow
 def test_helpers_do_not_outlive_a_process_that_is_killed() -> None:
     where = {**environment(), "PYTHONPATH": os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "tests")])}
     done = subprocess.run(

@@ -116,7 +116,8 @@ def commands(draw: st.DrawFn) -> dict[str, str]:
     }
 
 
-@settings(max_examples=4, derandomize=True, deadline=None, database=None)
+@pytest.mark.slow
+@settings(max_examples=20, derandomize=True, deadline=None, database=None)
 @given(commands())
 def test_repairs_of_random_draws(command: dict[str, str]) -> None:
     check_repairs(command)

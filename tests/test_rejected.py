@@ -55,10 +55,19 @@ def worked(request: pytest.FixtureRequest, tmp_path: Path) -> Worker:
     return worker
 
 
-CASES = [(sampler, objectives) for sampler in SAMPLERS for objectives in OBJECTIVES]
+CASES = [
+    pytest.param((sampler, objectives), id=f"{sampler} {objectives}", marks=marks)
+    for sampler, marks in (
+        ("tpe", ()),
+        ("nsgaii", ()),
+        ("gp", pytest.mark.slow),
+        ("nsgaiii", pytest.mark.slow),
+    )
+    for objectives in OBJECTIVES
+]
 
 
-@pytest.mark.parametrize("worked", CASES, indirect=True, ids=" ".join)
+@pytest.mark.parametrize("worked", CASES, indirect=True)
 def test_a_rejected_candidate_has_no_value_that_could_be_read(worked: Worker) -> None:
     study = optuna.load_study(study_name="test", storage=worked.shared.storage)
     rejected = [t for t in study.trials if t.user_attrs.get("role") == "rejected"]

@@ -117,9 +117,8 @@ def type_narrowly(narrow: dict[str, str], cwd: Path, *typed: str) -> Done:
     return Done(done.returncode, out, err)
 
 
-@pytest.mark.parametrize(
-    "narrow", [name if name == "both" else pytest.param(name, marks=pytest.mark.slow) for name in NARROW]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("narrow", NARROW)
 def test_the_encoding_of_a_terminal_stops_no_check(narrow: str, tmp_path: Path) -> None:
     here = tmp_path / "größe ☃"
     (here / "größe").mkdir(parents=True)
