@@ -85,7 +85,7 @@ def drawn(ours: list[Mark], known: list[Mark]) -> Figure:
             _label(axes, m, [*ours, *known], colour)
     axes.axhline(TARGET, color="#b3261e", linestyle="--", linewidth=1)
     axes.text(
-        0.005,
+        0.5,
         TARGET + 0.15,
         "the target, 85 %",
         transform=axes.get_yaxis_transform(),
