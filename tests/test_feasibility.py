@@ -117,16 +117,9 @@ def commands(draw: st.DrawFn) -> dict[str, str]:
 
 
 @pytest.mark.slow
-@settings(max_examples=20, derandomize=True, deadline=None, database=None)
-@given(commands())
-def test_repairs_of_random_draws(command: dict[str, str]) -> None:
-    check_repairs(command)
-
-
-@pytest.mark.slow
 @settings(max_examples=80, derandomize=True, deadline=None, database=None)
 @given(commands())
-def test_repairs_of_many_random_draws(command: dict[str, str]) -> None:
+def test_repairs_of_random_draws(command: dict[str, str]) -> None:
     check_repairs(command)
 
 
