@@ -84,9 +84,7 @@ def plain(config: DictConfig) -> dict[str, Any]:
     with explaining():
         to_plain = functools.partial(OmegaConf.to_container, resolve=True, throw_on_missing=True)
         ours = {str(name): config[name] for name in config if name != "hydra"}
-        return {
-            name: to_plain(value) if OmegaConf.is_config(value) else value for name, value in ours.items()
-        }
+        return {name: to_plain(v) if OmegaConf.is_config(v) else v for name, v in ours.items()}
 
 
 def _refuse_idle_choices(hydra: DictConfig) -> None:

@@ -27,7 +27,7 @@ Array = np.ndarray
 _PIXELS = (np.mgrid[0:SIZE, 0:SIZE] - (SIZE - 1) / 2).astype(np.float32)  # rows, columns
 
 
-@functools.lru_cache(maxsize=2)  # a training and a test set, for each of which it takes half a second
+@functools.lru_cache(maxsize=2)  # a training set, which takes one or two seconds, and a test set
 def generate(count: int, seed: int) -> tuple[Array, Array]:
     """`count` images (N, 32, 32, 3) uint8 and labels (N,) int64; every class equally often.
 

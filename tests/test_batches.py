@@ -20,8 +20,6 @@ from cifar_arch.schema import checked
 
 MEAN = (125.3, 122.6, 113.9)
 TRANSFORMS = [name for name in Augment.__struct_fields__ if name != "backend"]
-
-
 BACKENDS = ["albumentations", "batch"]
 
 Augmented = Callable[..., np.ndarray]
