@@ -75,6 +75,25 @@ def test_points_are_composed_as_by_hydra(command: list[str]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "command", [*COMMANDS, ["model.width=4,6", "training.lr=${oc.env:RATE}"]], ids=" ".join
+)
+def test_jobs_have_the_config_that_hydra_gives_them(
+    command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RATE", "0.5")
+    made = composer(command)
+    for point in samples(made.space, 4):
+        point |= {"study": "named-1", "trial.number": 7, "training.threads": 2}
+        job = made.job(point)
+        like = hydra_compose("config", [*made.fixed, *overrides(point)], return_hydra_config=True)
+        assert OmegaConf.to_container(job) == OmegaConf.to_container(like)  # interpolations as they are
+        assert OmegaConf.is_struct(job)
+        job.hydra.runtime.output_dir = job.model.activation = "changed"
+        assert OmegaConf.to_container(made.job(point)) == OmegaConf.to_container(like)
+
+
+@pytest.mark.slow
 def test_a_judgement_takes_a_millisecond_once_the_choices_are_composed() -> None:
     made = composer(["+search=blocks"])
     points = samples(made.space, 300)

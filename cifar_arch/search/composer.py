@@ -1,7 +1,8 @@
 """Hydra's overrides -> the space of a sweep, the plain configs of its points, a config to run again."""
 
+import copy
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from shlex import quote
 from typing import Any
 
@@ -25,13 +26,13 @@ from cifar_arch.compose import (
 from cifar_arch.schema import ConfigError
 from cifar_arch.search.candidate import Candidate, candidate
 from cifar_arch.search.options import refuse_unswept
-from cifar_arch.search.space import ALIASES, Space, with_value
+from cifar_arch.search.space import ALIASES, Space, overrides, with_value
 
 
 class Composer:
-    """Plain configs of the points of a space.
+    """Configs of the points of a space.
 
-    Hydra takes a tenth of a second for a composition. But a group that is placed at a package of its
+    Hydra takes a fifth of a second for a composition. But a group that is placed at a package of its
     own (`block@model.c3=plain`) fills that package and nothing else, so each of its options is
     composed once; other groups are composed once for each of their combinations; and single values
     are set in a copy. Whatever does not fit that is composed by Hydra as it stands.
@@ -43,31 +44,71 @@ class Composer:
         self.fixed = list(fixed)
         groups = config_groups()
         self.groups = {key for key in space.distributions if bare(key).partition("@")[0] in groups}
-        self.cache: dict[tuple[str, ...], dict[str, Any]] = {}
+        self.cache: dict[tuple[str, ...], tuple[DictConfig, dict[str, Any]]] = {}
         self.linked = False  # whether a value is interpolated from others, so that setting one is not enough
 
     def __call__(self, point: Mapping[str, Any]) -> dict[str, Any]:
         """The plain config of the fixed overrides and a point of the space."""
-        whole = [f"{k}={v}" for k, v in point.items() if k in self.groups and "@" not in k]
-        config = self._composed(*whole)
-        for key, value in point.items():
-            if key in self.groups and "@" in key:
-                path = key.partition("@")[2]
-                composed = self._composed(*whole, f"{key}={value}")
-                config = with_value(config, path, _at(composed, path))
-        for key, value in point.items():
-            if key not in self.groups:
-                added = key.startswith("+") and not key.startswith("++")  # Hydra says whether it may be
-                if self.linked or added or "${" in str(value) or not _holds(config, bare(key)):
-                    return plain(self.load([*self.fixed, *(f"{k}={v}" for k, v in point.items())]))
-                config = with_value(config, bare(key), _value(key, str(value)))
+        config = self._assembled(point)
+        return plain(self._by_hydra(point)) if config is None else config
+
+    def job(self, point: Mapping[str, Any]) -> DictConfig:
+        """The same as Hydra's config of a job, with its node `hydra`: what was assessed is what is trained.
+
+        `point` may set further values.
+        """
+        if self._assembled(point) is None:
+            return self._by_hydra(point)
+        whole = self._whole(point)
+        base, _ = self._composed(*whole)
+        config = copy.deepcopy(base)
+        for path, chosen in self._placed(point):
+            composed, _ = self._composed(*chosen)
+            OmegaConf.update(config, path, OmegaConf.select(composed, path), merge=False, force_add=True)
+            theirs, ours = composed.hydra.runtime.choices, base.hydra.runtime.choices
+            config.hydra.runtime.choices.update(theirs.items() - ours.items())
+        for key, value in self._values(point):
+            OmegaConf.update(config, bare(key), _value(key, str(value)))
+        typed: Any = OmegaConf.to_container(base.hydra.overrides.task, resolve=False)
+        config.hydra.overrides.task = [*typed[: len(typed) - len(whole)], *overrides(point)]
         return config
 
-    def _composed(self, *chosen: str) -> dict[str, Any]:
+    def _assembled(self, point: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The plain config, put together from parts; None where Hydra has to compose it."""
+        _, config = self._composed(*self._whole(point))
+        for path, chosen in self._placed(point):
+            _, composed = self._composed(*chosen)
+            config = with_value(config, path, _at(composed, path))
+        for key, value in self._values(point):
+            added = key.startswith("+") and not key.startswith("++")  # Hydra says whether it may be
+            if self.linked or added or "${" in str(value) or not _holds(config, bare(key)):
+                return None
+            config = with_value(config, bare(key), _value(key, str(value)))
+        return config
+
+    def _by_hydra(self, point: Mapping[str, Any]) -> DictConfig:
+        return self.load([*self.fixed, *overrides(point)])
+
+    def _whole(self, point: Mapping[str, Any]) -> tuple[str, ...]:
+        """The choices of groups that fill more than a package of their own."""
+        return overrides({k: v for k, v in point.items() if k in self.groups and "@" not in k})
+
+    def _placed(self, point: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """The packages of the other groups, each with the choices that fill it."""
+        whole = self._whole(point)
+        for key, value in point.items():
+            if key in self.groups and "@" in key:
+                yield key.partition("@")[2], (*whole, *overrides({key: value}))
+
+    def _values(self, point: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+        return ((key, value) for key, value in point.items() if key not in self.groups)
+
+    def _composed(self, *chosen: str) -> tuple[DictConfig, dict[str, Any]]:
+        """As Hydra composed it, and plain."""
         if chosen not in self.cache:
             composed = self.load([*self.fixed, *chosen])
             self.linked |= _linked(composed)
-            self.cache[chosen] = plain(composed)
+            self.cache[chosen] = composed, plain(composed)
         return self.cache[chosen]
 
 

@@ -64,8 +64,8 @@ class Console:
 
     def finished(self, trial: TrialRecord) -> None:
         """Prints a line about a trial and brings the bar up to date."""
-        done = self.shared.counts()["trained"]
         self._update(())
+        done = self.bar.n
         of = f"/{self.total}" if self.total else ""
         line = one_line(_result_line(self.shared, trial))
         if self.progress:
@@ -108,12 +108,12 @@ class Console:
         return f"about {seconds / 60:.1f} min left"
 
     def _update(self, trials: Sequence[int]) -> None:
-        counts = self.shared.counts()
+        counts, best = self.shared.counts(), _best_line(self.shared)
         running = [f"trial {number} epoch {len(self.shared.history(number))}" for number in trials]
         others = [f"{counts[name]} {name}" for name in ("rejected", "pruned", "failed")]
         # Where the line is too long, the last of these are left out first.
-        wanted = [*running[:1], self._left(counts["trained"]), _best_line(self.shared), *running[1:], *others]
-        shown = [_best_line(self.shared), *others, *running, self._left(counts["trained"])]
+        wanted = [*running[:1], self._left(counts["trained"]), best, *running[1:], *others]
+        shown = [best, *others, *running, self._left(counts["trained"])]
         self.bar.n = counts["trained"]
         self.bar.set_postfix_str(", ".join(fitting(shown, wanted, self._room())), refresh=False)
 

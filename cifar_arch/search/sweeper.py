@@ -7,15 +7,14 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
-from hydra.core.utils import JobStatus
+from hydra.core.utils import JobStatus, configure_log, run_job
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl
-from omegaconf import DictConfig, OmegaConf, flag_override
+from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
 from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler
 
 from cifar_arch.compose import anchored, explaining, plain
@@ -35,7 +34,7 @@ from cifar_arch.search.options import (
     target_accuracy,
 )
 from cifar_arch.search.processes import WorkerCommand, end_with_parent
-from cifar_arch.search.space import Space, overrides
+from cifar_arch.search.space import Space
 from cifar_arch.search.storage import quiet_optuna
 from cifar_arch.search.study import SearchConfig, SharedStudy
 from cifar_arch.search.supervisor import Supervisor
@@ -151,8 +150,6 @@ class ArchitectureSweeper(OptunaSweeperImpl):
             end_with_parent()
         with flag_override(self.config.hydra, "readonly", False):
             self.config.hydra.sweep.dir = str(search.folder)
-        launcher = BasicLauncher()
-        launcher.setup(hydra_context=self.hydra_context, task_function=self.task_function, config=self.config)
         worker = Worker(
             search,
             lambda moved_on: self._sampler(options.seed + moved_on),
@@ -161,7 +158,7 @@ class ArchitectureSweeper(OptunaSweeperImpl):
         )
         with worker:
             worker.work(
-                lambda job: self._train(launcher, worker.shared, composer.fixed, job),
+                lambda job: self._train(worker.shared, composer, job),
                 max_failure_rate=numbers.max_failure_rate,
             )
         return worker.shared
@@ -241,13 +238,24 @@ class ArchitectureSweeper(OptunaSweeperImpl):
         launcher.setup(hydra_context=context, task_function=job, config=self.config)
         launcher.launch([[*fixed, f"study={study}", *WORKER_JOB]] * count, initial_job_idx=0)
 
-    def _train(self, launcher: BasicLauncher, shared: SharedStudy, fixed: list[str], job: Job) -> None:
-        threads = []
+    def _train(self, shared: SharedStudy, composer: Composer, job: Job) -> None:
+        """Runs a job as Hydra's own launcher does, but for the composition, which is there already."""
+        given = {"study": shared.config.name, "trial.number": job.number, "trial.id": job.trial_id}
         if self.config.training.threads == "auto":
-            threads = [f"training.threads={shared.workers.threads()}"]
-        command = _command(shared.config, [*fixed, *threads], job)
+            given["training.threads"] = shared.workers.threads()
         try:
-            (done,) = launcher.launch([command], initial_job_idx=job.number)
+            config = composer.job({**job.point, **given})
+            with open_dict(config.hydra):
+                config.hydra.job.update(id=str(job.number), num=job.number)
+            done = run_job(
+                hydra_context=self.hydra_context,
+                task_function=self.task_function,
+                config=config,
+                job_dir_key="hydra.sweep.dir",
+                job_subdir_key="hydra.sweep.subdir",
+            )
+            logging_of = self.config.hydra.hydra_logging, self.config.hydra.verbose
+            configure_log(*logging_of, execution_whitelist=self.hydra_context.execution_whitelist)
         except Exception as error:  # what a job raises is kept: this came before it
             raise ConfigError(
                 f"hydra: no trial can be started with this config ({one_line(str(error))})"
@@ -274,18 +282,6 @@ def _made(kind: str, node: DictConfig, allowed: tuple[str, ...], **more: Any) ->
     except Exception as error:
         cause = str(error.__cause__ or error).splitlines()[0]
         raise ConfigError(f"hydra.sweeper.{kind}: {cause.removeprefix('Error in call to ')}") from error
-
-
-def _command(search: SearchConfig, fixed: list[str], job: Job) -> list[str]:
-    """The overrides of one job."""
-    return [
-        *fixed,
-        *overrides(job.point),
-        "read_test=false",
-        f"study={search.name}",
-        f"trial.number={job.number}",
-        f"trial.id={job.trial_id}",
-    ]
 
 
 def register() -> None:
