@@ -30,7 +30,7 @@ from cifar_arch.search.trial import Role, TrialRecord
 EPOCHS = 5
 
 
-def slept(config: dict[str, Any], path: Path, on_epoch: Any, *, progress: bool) -> Summary:
+def slept(config: dict[str, Any], path: Path, on_epoch: Any, **_: Any) -> Summary:
     """In place of `experiment.run_config`: sleeps in as many epochs, and leaves the files of a run."""
     folder = RunFolder(path)
     history: list[Epoch] = []
