@@ -86,6 +86,13 @@ def page(table: pd.DataFrame) -> Iterator[str]:
     if len(pairs):
         yield "\nPairs of networks that differ in this choice alone, where there are three or more:\n"
         yield from as_table(pairs, "pairs")
+    yield from the_best(table)
+    yield from known_before(table)
+    yield from of_the_full_schedule(both_schedules(table))
+
+
+def the_best(table: pd.DataFrame) -> Iterator[str]:
+    """The five most accurate networks."""
     yield "\n## The best\n"
     yield "| accuracy | parameters | million multiply-adds | T1, T2, T3 | C2 | C3 | C4 | depth |"
     yield "|---:|---:|---:|---|---|---|---|---|"
@@ -95,6 +102,10 @@ def page(table: pd.DataFrame) -> Iterator[str]:
             f"| {best['t1']}, {best['t2']}, {best['t3']} | {best['c2']} | {best['c3']} | {best['c4']} "
             f"| {best['model.depth']} |"
         )
+
+
+def known_before(table: pd.DataFrame) -> Iterator[str]:
+    """What predicts the accuracy: sizes before training, and the epochs of it."""
     strided = table[table["t1"] == "strided"]
     yield "\n## What is known before training\n"
     yield "Spearman's correlation of the accuracy with what `check` prints:\n"
@@ -113,7 +124,6 @@ def page(table: pd.DataFrame) -> Iterator[str]:
         order_by_epoch(table), order_by_epoch(strided), strict=True
     ):
         yield f"| {epoch} | {value:.2f} | {among_strided:.2f} |"
-    yield from of_the_full_schedule(both_schedules(table))
 
 
 def of_the_full_schedule(both: pd.DataFrame) -> Iterator[str]:

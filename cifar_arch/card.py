@@ -149,7 +149,7 @@ def headline(tested: Sequence[Tested]) -> str:
 
 def page(folder: Path, tested: Sequence[Tested], experiment: Experiment, verdict: Verdict) -> Iterator[str]:
     """The lines of README.md."""
-    summary, first = tested[0].run.summary, tested[0]
+    first, summary = tested[0], tested[0].run.summary
     accuracies = [t.found["test_accuracy"] for t in tested]
     a = verdict.analysis
     yield f"# {folder.name}\n"
@@ -166,17 +166,7 @@ def page(folder: Path, tested: Sequence[Tested], experiment: Experiment, verdict
     for rule, asked, got in rules(verdict, experiment, statistics.mean(accuracies)):
         yield f"| {rule} | {asked} | {got} |"
     yield "\n## Accuracy\n"
-    yield "The test set was read once a seed, after the last epoch.\n"
-    yield "| seed | test | validation | seconds |\n|---|---|---|---|"
-    for t in tested:
-        s = t.run.summary
-        validation = "-" if s.val_accuracy is None else f"{s.val_accuracy:.2%}"
-        yield f"| {t.seed} | {t.found['test_accuracy']:.2%} | {validation} | {s.seconds or 0:,.0f} |"
-    yield "\n| class | recall | precision |\n|---|---|---|"
-    for place, known in enumerate(first.found["classes"]):
-        each = [t.found["classes"][place] for t in tested]
-        recall, precision = (statistics.mean(c[name] for c in each) for name in ("recall", "precision"))
-        yield f"| {known['name']} | {recall:.1%} | {precision:.1%} |"
+    yield from accuracy_tables(tested)
     yield f"\nBy class the mean over the seeds; below, seed {first.seed}.\n"
     yield from (f"![{name.replace('_', ' ')}](plots/{name}.png)" for name in PICTURES)
     yield "\n## Recipe\n"
@@ -191,6 +181,21 @@ def page(folder: Path, tested: Sequence[Tested], experiment: Experiment, verdict
     yield f"python -m cifar_arch.evaluate {quote(str(folder))} --data FOLDER"
     yield f"{again(folder)} seed={first.seed}"
     yield "```\n"
+
+
+def accuracy_tables(tested: Sequence[Tested]) -> Iterator[str]:
+    """The accuracies by seed, and by class."""
+    yield "The test set was read once a seed, after the last epoch.\n"
+    yield "| seed | test | validation | seconds |\n|---|---|---|---|"
+    for t in tested:
+        s = t.run.summary
+        validation = "-" if s.val_accuracy is None else f"{s.val_accuracy:.2%}"
+        yield f"| {t.seed} | {t.found['test_accuracy']:.2%} | {validation} | {s.seconds or 0:,.0f} |"
+    yield "\n| class | recall | precision |\n|---|---|---|"
+    for place, known in enumerate(tested[0].found["classes"]):
+        each = [t.found["classes"][place] for t in tested]
+        recall, precision = (statistics.mean(c[name] for c in each) for name in ("recall", "precision"))
+        yield f"| {known['name']} | {recall:.1%} | {precision:.1%} |"
 
 
 def rules(verdict: Verdict, experiment: Experiment, accuracy: float) -> Iterator[tuple[str, str, str]]:

@@ -129,6 +129,7 @@ def _confirm(arguments: argparse.Namespace) -> None:
     )
     shared = confirmation.work() if arguments.workers == 1 else confirmation.supervise(arguments.workers)
     results = list(confirmation.results(shared))
+    target = Experiment.from_dict(config).limits.target_accuracy
     found = [
         Confirmed(
             number=choice.number,
@@ -140,16 +141,19 @@ def _confirm(arguments: argparse.Namespace) -> None:
         )
         for choice, trials in results
     ]
-    target = Experiment.from_dict(config).limits.target_accuracy
     print(f"\n{results_table(found, target if data != 'shapes' else None)}\n\n{verdict(found, target, data)}")
-    path = write_winner(choices[0], arguments.epochs)
-    folders = " ".join(quote(str(trial.folder)) for trial in results[0][1])
+    winner, folders = write_winner(choices[0], arguments.epochs), [str(t.folder) for t in results[0][1]]
     first = "the first trial named" if arguments.trial else "the first of the study's ranking"
-    print(
-        f"\n{first} is the winner, so that the test images choose nothing; again:\n"
-        f"  python -m cifar_arch.run --config-dir {quote(str(path.parent.parent))} +experiment=winner\n"
+    print(f"\n{first} is the winner, so that the test images choose nothing; again:")
+    print(next_steps(winner, folders, arguments.study))
+
+
+def next_steps(winner: Path, folders: list[str], study: str) -> str:
+    """What to type after a confirmation."""
+    return (
+        f"  python -m cifar_arch.run --config-dir {quote(str(winner.parent.parent))} +experiment=winner\n"
         "a page on it with its weights, to publish:\n"
-        f"  python -m cifar_arch.card {folders} --to results/{quote(arguments.study)}"
+        f"  python -m cifar_arch.card {' '.join(map(quote, folders))} --to results/{quote(study)}"
     )
 
 

@@ -117,26 +117,20 @@ def run(
 
     Goes on from the folder's checkpoint where there is one; where nothing is left to do, returns what
     is on record. Raises ConfigError, with nothing written, where the folder holds another experiment.
-    `on_epoch` gets the history after every epoch; what it raises ends the run. `config` is what goes on
-    record, by default the experiment's own fields. Raises Rejected before any tensor exists, and any
-    other error; summary.json is written all the same. `progress` shows a bar on a terminal, `command` is
-    what repeats the run, for the record.
+    `on_epoch` gets the history after every epoch; what it raises ends the run. `config` goes on record,
+    by default the experiment's own fields, and so does `command`, which repeats the run. `progress` shows
+    a bar on a terminal. Raises Rejected before any tensor exists, and any other error; summary.json is
+    written all the same.
     """
     folder = RunFolder(path)
     if done := identity.finished(folder, experiment):
         log.info(f"{folder.path} is complete: nothing is left to train")
         return done
     folder.discard_unfinished()
-    before = sum(epoch.seconds for epoch in folder.read_metrics())  # of earlier sessions
-    start = time.perf_counter() - before
-    summary = Summary(
-        status=Status.FAILED,
-        command=command,
-        **provenance(config or experiment.to_dict()),
-        **_asked(experiment),
-    )
+    summary = _begun(experiment, config, command)
+    start = time.perf_counter() - sum(epoch.seconds for epoch in folder.read_metrics())  # earlier sessions
+    timed = "latency" in (config or {}).get("objectives", ())
     try:
-        timed = "latency" in (config or {}).get("objectives", ())
         for known in _steps(experiment, folder, on_epoch, progress, timed):
             summary = replace(summary, **known)
     except BaseException as error:
@@ -181,13 +175,16 @@ def _steps(
     yield {"status": Status.COMPLETED, **results}
 
 
-def _asked(experiment: Experiment) -> dict[str, Any]:
-    """What was asked for, as it goes on record."""
-    return {
-        "data": experiment.data.name,
-        "target_accuracy": experiment.limits.target_accuracy,
-        "epochs": experiment.training.epochs,
-    }
+def _begun(experiment: Experiment, config: dict[str, Any] | None, command: str | None) -> Summary:
+    """The summary of a run of which nothing is known but what was asked for."""
+    return Summary(
+        status=Status.FAILED,
+        command=command,
+        data=experiment.data.name,
+        target_accuracy=experiment.limits.target_accuracy,
+        epochs=experiment.training.epochs,
+        **provenance(config or experiment.to_dict()),
+    )
 
 
 def _totals(verdict: Verdict) -> dict[str, Any]:

@@ -58,12 +58,9 @@ def noise(seed: int = 0) -> np.ndarray:
 def which_crop(images: np.ndarray, original: np.ndarray, most: int) -> np.ndarray:
     """How often each shift of at most `most` pixels with mirrored borders is met, by (y, x)."""
     padded = np.pad(original, ((most, most), (most, most), (0, 0)), mode="reflect")
-    shifts = {
-        padded[y : y + 32, x : x + 32].tobytes(): (y, x)
-        for y in range(2 * most + 1)
-        for x in range(2 * most + 1)
-    }
-    counts = np.zeros((2 * most + 1, 2 * most + 1), int)
+    places = range(2 * most + 1)
+    shifts = {padded[y : y + 32, x : x + 32].tobytes(): (y, x) for y in places for x in places}
+    counts = np.zeros((len(places), len(places)), int)
     for image in images:
         counts[shifts[image.tobytes()]] += 1  # a KeyError: something else was done to the pixels
     return counts
@@ -208,9 +205,7 @@ def test_brightness_is_a_factor_within_its_range(augmented: Augmented) -> None:
 
 
 def test_p_0_is_off(augmented: Augmented) -> None:
-    image = noise()
-    everything: dict[str, Any] = {name: {"p": 0} for name in TRANSFORMS}
-    assert (augmented(image, 20, **everything) == image).all()
+    assert (augmented(noise(), 20, **{name: {"p": 0} for name in TRANSFORMS}) == noise()).all()
 
 
 EVERYTHING: dict[str, Any] = {name: {"p": 0.5} for name in TRANSFORMS}
@@ -286,10 +281,8 @@ def test_a_hue_is_the_one_of_the_standard_library(turn: float) -> None:
     images = torch.tensor(colours.T, dtype=torch.float32)[None, :, :, None]
     found = batches._hue(images, torch.tensor(turn).view(1, 1, 1, 1))[0, :, :, 0].T
     for colour, result in zip(colours, found, strict=True):
-        hue, saturation, value = colorsys.rgb_to_hsv(*colour)
-        assert result.tolist() == pytest.approx(
-            colorsys.hsv_to_rgb((hue + turn) % 1, saturation, value), abs=0.05
-        )
+        hue, *others = colorsys.rgb_to_hsv(*colour)
+        assert result.tolist() == pytest.approx(colorsys.hsv_to_rgb((hue + turn) % 1, *others), abs=0.05)
 
 
 @pytest.mark.parametrize("p", [0.2, 0.5, 1.0])

@@ -31,19 +31,16 @@ QUIET = (
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 
 
+def accuracy(point: dict[str, Any]) -> float:
+    return float(0.7 + 0.01 * point["width"] - 0.02 * (point["t1"] == "dilated"))
+
+
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report over a sweep, pruned and broken runs, a confirmation and one on the synthetic data set."""
-    place = tmp_path_factory.mktemp("page")
-    outputs = place / "outputs"
-    space: dict[str, list[Any]] = {
-        "t1": ["strided", "dilated"],
-        "c4": ["plain", "separable"],
-        "width": [8, 12],
-    }
-    write_sweep(
-        outputs, "s", space, lambda p: 0.7 + 0.01 * p["width"] - 0.02 * (p["t1"] == "dilated"), seeds=(0, 1)
-    )
+    outputs = (place := tmp_path_factory.mktemp("page")) / "outputs"
+    space: dict[str, Any] = {"t1": ["strided", "dilated"], "c4": ["plain", "separable"], "width": [8, 12]}
+    write_sweep(outputs, "s", space, accuracy, seeds=(0, 1))
     write_run(outputs / "sweeps" / "s" / "90", 0.2, status=Status.PRUNED, study="s", trial__number=90)
     write_run(outputs / "confirm" / "s" / "3-seed0", None, test=0.81, data__validation=0)
     write_run(outputs / "runs" / "<b>bold", 0.5, pictures="shapes")
@@ -52,8 +49,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (outputs / "sweeps" / "s" / "rejected.csv").write_text(
         f"trial,overrides,rule,limit,actual,message\n{rules}\n", encoding="utf-8"
     )
-    plots = outputs / "sweeps" / "s" / "6" / "plots"
-    plots.mkdir()
+    (plots := outputs / "sweeps" / "s" / "6" / "plots").mkdir()
     for name in ("confusion_matrix", "misclassified"):
         Image.new("RGB", (8, 8), "red").save(plots / f"{name}.png")
     done = type_command("report", str(outputs), "--to", "report", "--group-by", "t1", cwd=place)
@@ -164,7 +160,7 @@ def test_the_front_is_that_of_the_means_over_seeds(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_shares_that_are_all_zero_are_told_instead_of_drawn(tmp_path: Path) -> None:
-    space: dict[str, list[Any]] = {"t1": ["strided", "dilated"], "width": [8, 12]}
+    space: dict[str, Any] = {"t1": ["strided", "dilated"], "width": [8, 12]}
     truth = {("strided", 8): 0.6, ("dilated", 12): 0.6}  # each setting by itself makes no difference
     write_sweep(tmp_path / "outputs", "s", space, lambda p: truth.get((p["t1"], p["width"]), 0.5))
     done = type_command("report", "outputs", cwd=tmp_path)

@@ -89,36 +89,37 @@ def accuracy_against(done: pd.DataFrame, column: str) -> Figure:
             zorder=3,
         )
         points.set_urls([f"#run-{rank}" for rank in group["rank"]])
-        colour = ORANGE if tested else BLUE
-        means = over_seeds(group, column)
-        if (means["n"] > 1).any():
-            bars = (
-                means[column].astype(float) / scale,
-                100 * means["accuracy"],
-                100 * means["std"].fillna(0),
-            )
-            axes.errorbar(
-                *bars,
-                fmt="_",
-                color=colour,
-                capsize=3,
-                linewidth=1,
-                zorder=4,
-                label="mean and std over seeds",
-            )
-        front = pareto(means, column)
-        if column != "receptive_field" and len(front) >= FRONT_FROM:
-            axes.step(
-                front[column].astype(float) / scale,
-                100 * front["accuracy"],
-                where="post",
-                color=colour,
-                linewidth=1.2,
-                label=f"Pareto front, {len(front)} of {len(means)}",
-            )
+        _means_and_front(axes, over_seeds(group, column), column, ORANGE if tested else BLUE)
     _limit_lines(axes, done, column)
     figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     return figure
+
+
+def _means_and_front(axes: Any, means: pd.DataFrame, column: str, colour: str) -> None:
+    """Where there are several seeds the means with their standard deviations; for costs the Pareto front."""
+    scale = SCALES[column]
+    if (means["n"] > 1).any():
+        axes.errorbar(
+            means[column].astype(float) / scale,
+            100 * means["accuracy"],
+            100 * means["std"].fillna(0),
+            fmt="_",
+            color=colour,
+            capsize=3,
+            linewidth=1,
+            zorder=4,
+            label="mean and std over seeds",
+        )
+    front = pareto(means, column)
+    if column != "receptive_field" and len(front) >= FRONT_FROM:
+        axes.step(
+            front[column].astype(float) / scale,
+            100 * front["accuracy"],
+            where="post",
+            color=colour,
+            linewidth=1.2,
+            label=f"Pareto front, {len(front)} of {len(means)}",
+        )
 
 
 def over_seeds(runs: pd.DataFrame, cost: str) -> pd.DataFrame:
