@@ -148,8 +148,6 @@ class ArchitectureSweeper(OptunaSweeperImpl):
         """Works in this process; in a `session` as one of the workers that another process started."""
         if session:
             end_with_parent()
-        with flag_override(self.config.hydra, "readonly", False):
-            self.config.hydra.sweep.dir = str(search.folder)
         worker = Worker(
             search,
             lambda moved_on: self._sampler(options.seed + moved_on),
