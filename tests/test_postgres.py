@@ -1,10 +1,15 @@
 """Two shells on a PostgreSQL that the test starts from the system's package."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy
 from postgres import Server
-from sweeping import epochs, start, trained_trials
+from sweeping import WIDTHS, epochs, search_config, start, trained_trials
+
+from cifar_arch.search.storage import quiet_optuna
+from cifar_arch.search.study import SharedStudy
 
 pytestmark = pytest.mark.slow
 
@@ -33,3 +38,25 @@ def test_the_plain_address_works_and_the_password_is_masked(server: Server, tmp_
     assert (process.returncode, err) == (0, "")
     assert "secret" not in out
     assert "optuna-dashboard 'postgresql://tester:***@127.0.0.1" in out
+
+
+CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'cut'"
+
+
+def test_a_connection_that_ends_between_two_statements_of_a_read_is_made_again(
+    server: Server, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    quiet_optuna()
+    shared = SharedStudy(search_config(tmp_path, WIDTHS, storage=server.database("cut")))
+    shared.ask()
+    statements: list[str] = []
+
+    def cut(*given: Any) -> None:
+        statements.append(given[2])
+        if len(statements) == 2:
+            server.execute("postgres", CUT)
+
+    sqlalchemy.event.listen(shared.storage.engine, "before_cursor_execute", cut)
+    assert shared.counts() == {"running": 1}
+    assert "waiting for the database (" in capfd.readouterr().out
+    assert len(statements) > 3

@@ -16,7 +16,13 @@ from filelock import FileLock
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    InterfaceError,
+    OperationalError,
+    PendingRollbackError,
+    SQLAlchemyError,
+)
 
 from cifar_arch.provenance import masked
 from cifar_arch.schema import ConfigError, SearchStopped
@@ -163,7 +169,9 @@ def _unreachable(error: BaseException | None) -> BaseException | None:
     while error is not None:
         if isinstance(error, OperationalError | InterfaceError):
             return error.orig or error
-        error = error.__cause__
+        # Optuna reads on in the transaction that ended with the connection, which hides why it ended.
+        hidden = error.__context__ if isinstance(error, PendingRollbackError) else None
+        error = error.__cause__ or hidden
     return None
 
 
