@@ -13,12 +13,14 @@ import statistics
 import subprocess
 import sys
 import time
+from unittest.mock import patch
 
 ROWS: dict[str, tuple[dict[str, str], list[str]]] = {
     "float32": ({}, ["training.precision=float32"]),
     "bf16": ({}, ["training.precision=bf16"]),
     "bf16, threads never spin": ({"OMP_WAIT_POLICY": "PASSIVE"}, ["training.precision=bf16"]),
     "bf16, they spin as libgomp does": ({"GOMP_SPINCOUNT": "300000"}, ["training.precision=bf16"]),
+    "bf16, memory handed back": ({"HAND_BACK": "1"}, ["training.precision=bf16"]),
     "bf16, one thread": ({}, ["training.precision=bf16", "training.threads=1"]),
     "bf16, compiled": ({}, ["training.precision=bf16", "training.compile=true"]),
 }
@@ -64,9 +66,12 @@ def in_a_process(name: str, seconds: float) -> float:
 def measured(overrides: list[str], seconds: float) -> float:
     """Images per second in this process."""
     from benchmarks.training_step import batch, training_step
+    from cifar_arch import training
     from cifar_arch.compose import compose
     from cifar_arch.experiment import Experiment
 
+    if "HAND_BACK" in os.environ:
+        patch.object(training, "keep_memory").start()
     experiment = Experiment.from_dict(compose(["training=fast", *overrides]))
     step, images = training_step(experiment), batch(experiment)
     for _ in range(5):

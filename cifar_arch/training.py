@@ -22,7 +22,7 @@ from cifar_arch.augment import Augment, Colour
 from cifar_arch.checkpoint import State
 from cifar_arch.cuda_graph import Recorded
 from cifar_arch.data import BatchLoader, Loader, Pictures, Split
-from cifar_arch.device import Execution, execution
+from cifar_arch.device import Execution, execution, keep_memory
 from cifar_arch.network import Normalised
 from cifar_arch.recipe import Recipe
 from cifar_arch.record import Epoch
@@ -97,6 +97,7 @@ def prepared(
     how: Execution,
 ) -> State:
     """A network on its device, ready for the first of `steps` steps."""
+    keep_memory()
     model = Normalised(network, mean, std).to(how.device)
     if how.device != "mps":
         model = model.to(memory_format=torch.channels_last)
@@ -244,6 +245,7 @@ def _log_epoch(history: list[Epoch], epochs: int) -> None:
 
 def predict(model: nn.Module, images: np.ndarray, batch_size: int = 500) -> np.ndarray:
     """Class probabilities (N, 10) float32 of uint8 images (N, 32, 32, 3)."""
+    keep_memory()
     device = next(model.parameters()).device
     model.eval()
     found = []

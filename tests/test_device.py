@@ -96,3 +96,30 @@ def test_a_container_is_held_to_its_quota(
     monkeypatch.setattr(device, "CGROUP", tmp_path)
     monkeypatch.setattr(device, "_affinity", lambda: 8)
     assert cores() == (expected or 8)
+
+
+PAGES_OF_TENSORS = """
+import resource, sys, torch
+from cifar_arch.device import keep_memory
+
+def pages(tensors):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(tensors):
+        torch.ones(64 * 2**20, dtype=torch.uint8)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+if sys.argv[1] == "kept":
+    keep_memory()
+first = pages(1)
+pages(20)  # glibc needs some of them to find places that fit
+print(pages(10) / first)
+"""
+
+
+@pytest.mark.skipif("CS_GNU_LIBC_VERSION" not in os.confstr_names, reason="glibc alone can be told so")
+@pytest.mark.parametrize(("memory", "least", "most"), [("kept", 0, 1), ("handed back", 5, 11)])
+def test_the_memory_of_tensors_is_kept_for_the_next_ones(memory: str, least: float, most: float) -> None:
+    """In pages that the system hands out for ten tensors, over those of the first one."""
+    command = [sys.executable, "-c", PAGES_OF_TENSORS, memory]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert least <= float(done.stdout) <= most
