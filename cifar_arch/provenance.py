@@ -1,5 +1,6 @@
 """Where a run comes from: its flattened config without secrets, versions and commit. No torch."""
 
+import functools
 import importlib.metadata
 import platform
 import re
@@ -16,13 +17,19 @@ _GIVEN = re.compile(rf"""((?:^|[?&;\s])\w*(?:{_NAMES})\w*=)(?:'[^']*'|"[^"]*"|[^
 
 def provenance(config: dict[str, Any]) -> dict[str, Any]:
     """The flattened config without secrets, the versions and the commit that made a run."""
-    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     return {
         "seed": config.get("seed"),
-        "versions": {"python": platform.python_version(), **versions},
+        "versions": _versions(),
         "git_commit": git_commit(),
         "config": dict(flatten(config)),
     }
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    """Of Python and of the packages that decide a result."""
+    found = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {"python": platform.python_version(), **found}
 
 
 def flatten(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
