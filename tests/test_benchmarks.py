@@ -1,4 +1,4 @@
-"""The benchmarks that put something in the place of our functions run on small numbers; no speed is judged."""
+"""The benchmarks that put something in the place of our functions run on small numbers, unjudged."""
 
 import os
 import subprocess
