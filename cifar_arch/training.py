@@ -140,8 +140,7 @@ def _train_epoch(
     state.model.train()
     device = state.device
     read_every = 1 if device.type == "cpu" else READ_EVERY
-    total_loss = torch.zeros((), device=device)
-    total_right = torch.zeros((), device=device)
+    total_loss, total_right = torch.zeros(2, device=device)
     mean_loss = accuracy = 0.0
     for number, (images, labels) in enumerate(loader.epoch(state.epoch), 1):
         images = images.to(device, non_blocking=True)
