@@ -167,7 +167,8 @@ class Guard(Callback):
             HydraConfig.instance().set_config(config)  # the folder's name may ask for values of Hydra
             load_composed(config.get("plugins", []), config.hydra)
             ours = plain(config)
-            run = RunFolder(config.hydra.run.dir)
+            with explaining():
+                run = RunFolder(config.hydra.run.dir)
             if not holds_run(run):
                 return
             summary = finished(run, Experiment.from_dict(ours), began_with(run))

@@ -61,6 +61,8 @@ def main() -> None:
     arguments = parser.parse_args()
     with sentences():
         load_plugins(arguments.plugin)
+        if arguments.to.resolve() in [path.resolve() for path in arguments.runs]:
+            raise ConfigError(f"--to: {str(arguments.to)!r} is one of the runs; name another folder")
         runs = sorted(map(SavedRun, arguments.runs), key=lambda run: run.summary.seed or 0)
         experiment = of_one_experiment(runs)
         tested = [tested_again(run, arguments.data) for run in runs]

@@ -9,6 +9,7 @@ from cifar_arch.compose import compose, refuse_search
 from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import Verdict, judge
 from cifar_arch.limits import Limits
+from cifar_arch.schema import ConfigError
 from cifar_arch.terminal import sentences, table
 
 
@@ -27,6 +28,10 @@ def main() -> None:
     arguments = parser.parse_intermixed_args()
     with sentences():
         if arguments.multirun:
+            if arguments.json or arguments.plot:
+                raise ConfigError(
+                    "--json and --plot are of one network, got -m as well; leave one of them out"
+                )
             from cifar_arch.search.preview import preview
 
             print(preview(arguments.overrides, arguments.config_dir))

@@ -123,6 +123,13 @@ def aliases() -> dict[str, str]:
     return dict(OmegaConf.load(CONF / "config.yaml").hydra.aliases)
 
 
+@functools.cache
+def default_groups() -> set[str]:
+    """The groups of which config.yaml chooses an option by default."""
+    entries = OmegaConf.load(CONF / "config.yaml").defaults
+    return {str(group) for entry in entries if isinstance(entry, DictConfig) for group in entry}
+
+
 def expanded(override: str) -> str:
     """The override with its full key: model.width=8 for width=8."""
     match = re.fullmatch(r"(\+\+|\+|~)?([^=]*)(.*)", override, re.DOTALL)

@@ -8,8 +8,8 @@ from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
 from cifar_arch.analysis import Analysis, analyse
-from cifar_arch.blocks import BLOCKS, Custom, Grouped, Unit
-from cifar_arch.downsample import DOWNSAMPLERS
+from cifar_arch.blocks import BLOCKS, Grouped, Unit
+from cifar_arch.downsample import DOWNSAMPLERS, Downsampler
 from cifar_arch.layers import Plan, content_key
 from cifar_arch.limits import Limits, Violation, too_slow, violations
 from cifar_arch.schema import ConfigError
@@ -18,7 +18,8 @@ from cifar_arch.spec import DEEPEST, WIDEST, Architecture
 SIZE = ("params", "macs")  # the rules that a narrower network keeps
 CLOSE = 64  # widths within which groups divide the channels of one, or of none
 
-# What conf/block offers, by name.
+# What conf/downsample and conf/block offer, by kind and by name.
+TRANSITIONS = {kind: variant for kind, variant in DOWNSAMPLERS.items() if issubclass(variant, Downsampler)}
 FORMS: dict[str, Unit] = {
     kind + suffix: variant(layers=2 if residual else 1, residual=residual)
     for kind, variant in BLOCKS.items()
@@ -155,7 +156,7 @@ def _repair(
         narrower = _narrower(neighbour, limits)
         if narrower and _fixes(rule, narrower, limits, broken):
             return f"{change} width={narrower.width} fits"
-    return "no single change fixes it: start from model=c1c2c3c4 width=auto"
+    return "no single change fixes it: start from model=c1c2c3c4 width=auto, or change the limit"
 
 
 def _fixes(rule: str, neighbour: Architecture, limits: Limits, broken: set[str]) -> bool:
@@ -185,9 +186,9 @@ def _neighbours(architecture: Architecture) -> Iterator[tuple[str, Architecture]
     """
     for name in ("t1", "t2", "t3"):
         now = getattr(architecture, name)
-        for kind, downsampler in DOWNSAMPLERS.items():
-            if kind != "custom" and not isinstance(now, Custom):
-                also = f" model.{name}.separable=true" if now.separable else ""
+        if type(now) in TRANSITIONS.values():
+            also = f" model.{name}.separable=true" if now.separable else ""
+            for kind, downsampler in TRANSITIONS.items():
                 other = downsampler(separable=now.separable)
                 yield f"{name}={kind}{also}", replace(architecture, **{name: other})
     for name in ("c4", "c3", "c2", "c1"):

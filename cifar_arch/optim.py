@@ -28,7 +28,7 @@ def spare_the_compiler() -> None:
 def build_optimizer(model: nn.Module, recipe: Recipe, *, recorded: bool = False) -> Optimizer:
     """SGD with Nesterov momentum, AdamW or Muon; weight decay on weights, none on norms and biases.
 
-    `recorded`: Muon's many small steps as a CUDA graph.
+    `recorded`: Muon's many small steps as a CUDA graph, which would keep the momentum of the moment.
     """
     spare_the_compiler()
     filters = orthogonalised(model) if recipe.optimizer == "muon" else []
@@ -44,7 +44,8 @@ def build_optimizer(model: nn.Module, recipe: Recipe, *, recorded: bool = False)
             return AdamW(groups, lr=recipe.lr, betas=(recipe.momentum, 0.999))
         case "muon":
             rates = {"lr": recipe.lr, "sgd_lr": recipe.sgd_lr}
-            return Muon(filters, groups, **rates, momentum=momentum, recorded=recorded)
+            fixed = recipe.cycle_momentum is None
+            return Muon(filters, groups, **rates, momentum=momentum, recorded=recorded and fixed)
     nesterov = recipe.momentum > 0 or recipe.cycle_momentum is not None
     return SGD(groups, lr=recipe.lr, momentum=momentum, nesterov=nesterov)
 
@@ -84,7 +85,7 @@ def build_average(model: nn.Module, recipe: Recipe) -> "Average | None":
 
 
 class Average(AveragedModel):
-    """Exponential averaging that starts as a plain mean, so that short runs forget their start.
+    """Exponential averaging over few steps at first, more later, so that short runs forget their start.
 
     torch's own looks up and sorts all tensors in every step, which takes longer than to average them.
     """

@@ -29,6 +29,11 @@ def add_plugin_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def override(files: Sequence[str]) -> list[str]:
+    """The words that name the files to `run`; none for none."""
+    return [f"plugins=[{','.join(files)}]"] if files else []
+
+
 def load_composed(files: Any, hydra: Any) -> None:
     """Imports the files of a config that Hydra composed of what was typed; `hydra` is its node of that name.
 

@@ -1,5 +1,6 @@
 """How a network is trained, as checked data. No torch, so that `check` and the sweeper can read it."""
 
+from shlex import quote
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -29,10 +30,15 @@ class Recipe(Strict, frozen=True, kw_only=True):
     threads: Positive | Literal["auto"] = "auto"  # of the CPU; auto: the cores, shared among workers
     compile: Literal["auto"] | bool = "auto"  # by torch.compile; auto: where it pays
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    resume: str | None = None  # a run folder to go on in
+    resume: str | None = None  # a run folder to go on in; as an override alone, whose own config counts
     tensorboard: bool = False  # event files too; needs the extra of that name
 
     def __post_init__(self) -> None:
+        if self.resume is not None:
+            raise ConfigError(
+                f"training.resume: no config can ask for it, got {self.resume!r}; "
+                f"type {quote(f'training.resume={self.resume}')} alone, or set it to null"
+            )
         if self.cycle_momentum is None:
             return
         if self.schedule != "onecycle":

@@ -34,7 +34,7 @@ LEFT_OUT = (
 
 
 def load_table(path: str | Path | None = None) -> pd.DataFrame:
-    """The published table, one row for each network and seed; or another one at `path`.
+    """The published table, a row for each network, seed and number of epochs; or another one at `path`.
 
     `architecture` is equal for equal layers; c1 to t3 name the variants, model.* every field of them;
     `val_accuracy_1` and so on are the validation accuracies after each epoch, from 0 to 1, and
@@ -88,9 +88,11 @@ def main() -> None:
 
 @contextlib.contextmanager
 def _parquet() -> Iterator[None]:
-    """Within it a missing pyarrow is a ConfigError."""
+    """Within it a missing pyarrow, or a file that it cannot read, is a ConfigError."""
     try:
         yield
+    except ValueError as error:  # pyarrow's ArrowInvalid
+        raise ConfigError(f"results: no Parquet file ({error}); name another") from error
     except ImportError as error:
         raise ConfigError(
             "results: needs pyarrow, which is not installed; type uv sync --extra report"

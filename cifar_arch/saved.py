@@ -1,5 +1,6 @@
 """A finished run folder -> its network, its data set and its record again."""
 
+import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,7 @@ class SavedRun:
         """The data set of the run, below `root` where one is given."""
         config = self.summary.config.items()
         fields: dict[str, Any] = {k.removeprefix("data."): v for k, v in config if k.startswith("data.")}
+        fields.setdefault("root", os.environ.get("CIFAR_ARCH_DATA", "data"))  # as in conf/data
         name = self.summary.data
         if name is None or fields.setdefault("name", name) != name:
             raise ConfigError(

@@ -2,6 +2,7 @@
 
 import io
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from shlex import quote
@@ -11,7 +12,7 @@ import msgspec
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from cifar_arch.compose import COMPOSITION_ERRORS, CONF, plain, sentence
+from cifar_arch.compose import COMPOSITION_ERRORS, CONF, default_groups, plain, sentence
 from cifar_arch.experiment import Experiment
 from cifar_arch.identity import recorded_config
 from cifar_arch.provenance import flatten, masked
@@ -96,12 +97,7 @@ def best_config(config: DictConfig, hydra: DictConfig, path: Path, *, pin_seed: 
     written out, so that it does not change when the defaults do. `pin_seed`: no for a configuration
     that was chosen by its mean over several.
     """
-    choices = {str(group): choice for group, choice in hydra.runtime.choices.items()}
-    defaults: list[Any] = [
-        {f"override /{group}": choice}
-        for group, choice in choices.items()
-        if not group.startswith(("hydra/", "search", "experiment")) and choice is not None
-    ]
+    defaults: list[Any] = [{f"override /{group}": choice} for group, choice in _chosen(hydra)]
     values = _without_execution(plain(config))
     heading = (
         "# @package _global_\n"
@@ -111,6 +107,30 @@ def best_config(config: DictConfig, hydra: DictConfig, path: Path, *, pin_seed: 
         del values["seed"]
         heading += "# Chosen by its mean over several seeds, so that none is pinned: type seed=1.\n"
     return heading + OmegaConf.to_yaml(OmegaConf.create({"defaults": [*defaults, "_self_"], **values}))
+
+
+def _chosen(hydra: DictConfig) -> list[tuple[str, str]]:
+    """(group, option) of the groups that `+experiment=` can choose again: there by default, or placed.
+
+    What another one sets, such as `+cluster=slurm`, says how a sweep runs, or is a value like any other.
+    """
+    choices = {str(group): choice for group, choice in hydra.runtime.choices.items()}
+    known = (group for group in choices if group in default_groups() or "@" in group)
+    return [(group, choices[group]) for group in known if choices[group] is not None]
+
+
+def copy_own_options(hydra: DictConfig, folder: Path) -> None:
+    """Copies the options of a user's own that were chosen to `folder`, so that it is enough as --config-dir.
+
+    With their groups as a whole, for an option may build upon others of its group.
+    """
+    places = [Path(source.path) for source in hydra.runtime.config_sources if source["schema"] == "file"]
+    for group, choice in _chosen(hydra):
+        name = group.partition("@")[0]
+        if not (CONF / name / f"{choice}.yaml").is_file():
+            for place in places:
+                if (place / name / f"{choice}.yaml").is_file() and place.resolve() != folder.resolve():
+                    shutil.copytree(place / name, folder / name, dirs_exist_ok=True)
 
 
 def _without_execution(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -243,13 +243,13 @@ def _log_epoch(history: list[Epoch], epochs: int) -> None:
 
 
 def predict(model: nn.Module, images: np.ndarray, batch_size: int = 500) -> np.ndarray:
-    """Class probabilities (N, 10) float32 of uint8 images (N, 32, 32, 3)."""
+    """Class probabilities (N, 10) float32 of uint8 images (N, 32, 32, 3), of which there may be none."""
     keep_memory()
     device = next(model.parameters()).device
     model.eval()
     found = []
     with torch.inference_mode():
-        for start in range(0, len(images), batch_size):
+        for start in range(0, max(1, len(images)), batch_size):
             batch = torch.from_numpy(images[start : start + batch_size]).permute(0, 3, 1, 2)
             found.append(functional.softmax(model(batch.to(device)).float(), 1).cpu())
     return torch.cat(found).numpy()

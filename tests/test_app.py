@@ -29,6 +29,7 @@ def one_line(text: str) -> str:
         ("width=-4", r"model\.width: .* at least 1 .*got -4"),
         ("seed=-1", r"seed: .* got -1"),
         ("training.resume=nowhere", r"training\.resume: 'nowhere' is no run folder"),
+        ("hydra.run.dir=${nope}", r"hydra\.run\.dir: Interpolation key 'nope' not found"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_status_2(tmp_path: Path, override: str, message: str) -> None:

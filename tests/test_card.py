@@ -90,6 +90,10 @@ REFUSED = {
 }
 
 
+def test_a_run_is_not_written_over(cwd: Path, cli: Cli) -> None:
+    assert cli("card", "s0", "--to", "s0") == (2, "", "--to: 's0' is one of the runs; name another folder\n")
+
+
 @pytest.mark.parametrize(("runs", "sentence"), REFUSED.items(), ids=" ".join)
 def test_what_is_no_card(cwd: Path, cli: Cli, runs: tuple[str, ...], sentence: str) -> None:
     assert cli("card", *runs, "--to", "results/mine") == (2, "", sentence)

@@ -31,7 +31,11 @@ def test_status(arguments: str, status: int, output: str, cli: Cli) -> None:
     assert output in done.out
 
 
-@pytest.mark.parametrize("arguments", ["width=0", "widht=3", "c1=plan", "--json width=", "model.head=none"])
+MISTAKES = ["width=0", "widht=3", "c1=plan", "--json width=", "model.head=none"]
+MISTAKES += ["-m width=8,16 --json", "-m width=8,16 --plot net"]
+
+
+@pytest.mark.parametrize("arguments", MISTAKES)
 def test_bad_config_is_one_line_on_stderr(arguments: str, cli: Cli) -> None:
     done = cli("check", *arguments.split())
     assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)

@@ -102,6 +102,10 @@ WRONG = [
     ("training.epochs=0", "training.epochs: expected an integer at least 1, got 0"),
     ("limits=none width=auto", "model.width: auto needs a limit on the size; set limits.params_below or "),
     ("limits.augment=[blur]", "limits.augment[0]: expected one of coarse_dropout, "),
+    (
+        "training={resume:nowhere}",
+        "training.resume: no config can ask for it, got 'nowhere'; type training.resume=nowhere alone, or ",
+    ),
     ("seed=-1", "seed: expected an integer at least 0 and below 4294967296, got -1"),
 ]
 

@@ -181,6 +181,7 @@ BESTS: list[tuple[list[str], dict[str, Any]]] = [
     ),
     ([], {"model": "reference", "training": "reference"}),
     (["+experiment=reference"], {"training.lr": 0.05}),
+    (["+cluster=gpus"], {"model.width": 12}),
     (["+search=quickstart"], {"block@model.c3": "dilated", "model.width": 16}),
     (["data=shapes"], {"model.depth": "[1,2,2,1]", "model.c3.layers": 3, "training.clip": 1.5}),
 ]

@@ -1,5 +1,6 @@
 """Which configurations `confirm` takes: different ones, named ones, the smallest at a target."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from conftest import Cli
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import IntDistribution
 from sweeping import STORAGE
 
@@ -42,14 +43,18 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]
     return make
 
 
+@functools.cache  # most tests begin with the same study
+def _composed(*overrides: str) -> DictConfig:
+    with initialize_config_dir(str(CONF), job_name="cifar_arch"):
+        return hydra_compose("config", list(overrides), return_hydra_config=True)
+
+
 def _add(
     study: optuna.Study, number: int, point: dict[str, Any], accuracy: float | None, fixed: tuple[str, ...]
 ) -> None:
     folder = RunFolder(Path("outputs/sweeps/s") / str(number))
     folder.config.parent.mkdir(parents=True)
-    with initialize_config_dir(str(CONF), job_name="cifar_arch"):
-        texts = [*fixed, *(f"{key}={value}" for key, value in point.items())]
-        whole = hydra_compose("config", texts, return_hydra_config=True)
+    whole = _composed(*fixed, *(f"{key}={value}" for key, value in point.items()))
     choices = {"hydra": {"runtime": {"choices": whole.hydra.runtime.choices}}}
     OmegaConf.save(OmegaConf.create(choices), folder.config.with_name("hydra.yaml"))
     names = [str(name) for name in whole if name != "hydra"]

@@ -175,10 +175,13 @@ def test_the_test_set_is_read_only_when_asked_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_without_validation_images_completes(tmp_path: Path) -> None:
-    config = tiny_config(data={"validation": 0}, training={"epochs": 1, "batch_size": 500})
+@pytest.mark.parametrize("read_test", [True, False])
+def test_a_run_without_validation_images_completes(read_test: bool, tmp_path: Path) -> None:
+    recipe = {"epochs": 1, "batch_size": 500}
+    config = tiny_config(data={"validation": 0}, training=recipe, read_test=read_test)
     summary = experiment.run_config(config, tmp_path)
     assert (summary.status, summary.val_accuracy) == (Status.COMPLETED, None)
+    assert (summary.test_accuracy is not None) is read_test
 
 
 def test_a_run_whose_checkpoint_is_damaged_names_it(tmp_path: Path, finished_run: Path) -> None:

@@ -19,6 +19,8 @@ from cifar_arch.limits import Limits, violations
 from cifar_arch.schema import ConfigError
 from cifar_arch.spec import WIDEST, Architecture
 
+NO_REPAIR = "no single change fixes it: start from model=c1c2c3c4 width=auto, or change the limit"
+
 
 def typed(overrides: Mapping[str, str]) -> Verdict:
     """The verdict on what a user types."""
@@ -35,7 +37,7 @@ def suggestion(message: str) -> dict[str, str]:
     """The overrides that a message suggests; {} where it knows none."""
     advice = message.rpartition("; ")[2]
     if not advice.endswith(" fits"):
-        assert advice == "no single change fixes it: start from model=c1c2c3c4 width=auto"
+        assert advice == NO_REPAIR
         return {}
     return dict(override.split("=") for override in advice.removesuffix(" fits").split(" "))
 

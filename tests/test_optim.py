@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import tiny_architecture
+from msgspec.structs import replace
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -68,6 +69,12 @@ def test_momentum_cycles_against_the_learning_rate() -> None:
     momenta = settings_by_step(schedule, "momentum", 100)
     assert [momenta[0], min(momenta), momenta[-1]] == pytest.approx([0.95, 0.85, 0.95], abs=1e-3)
     assert abs(int(np.argmin(momenta)) - 30) <= 1
+
+
+def test_muon_is_not_recorded_where_its_momentum_cycles() -> None:
+    recipe = Recipe(optimizer="muon", schedule="onecycle", cycle_momentum=(0.85, 0.95))
+    for made, recorded in ((recipe, False), (replace(recipe, cycle_momentum=None), True)):
+        assert bool(build_optimizer(network(), made, recorded=True).recorded) is recorded  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("ema", [0.5, 0.998])

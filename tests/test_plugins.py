@@ -1,13 +1,15 @@
 """Blocks of a user's own, from a file beside the command, without a change to the package."""
 
 import os
+import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from architectures import architecture
-from conftest import TINY, type_command
+from conftest import TINY, Cli, summary_of, type_command
 
 from cifar_arch import plugins
 from cifar_arch.blocks import BLOCKS
@@ -72,6 +74,32 @@ def test_check_takes_it(own: Path) -> None:
     assert without.stderr.endswith("one of your own needs its file, plugins=[FILE.py] or --plugin FILE.py\n")
 
 
+WIDE = """
+from cifar_arch.downsample import DOWNSAMPLERS, Conv, Downsampler
+
+class Wide(Downsampler, frozen=True, kw_only=True):
+    kernel: int
+
+    def conv(self, in_channels, out_channels, size):
+        kernel, padding = self.kernel, self.kernel // 2
+        sizes = {"in_channels": in_channels, "out_channels": out_channels}
+        return Conv(**sizes, kernel=kernel, padding=padding, stride=2)
+
+DOWNSAMPLERS["wide"] = Wide
+"""
+
+
+@pytest.mark.parametrize("typed", ["t1=wide model.t1.kernel=5", "t1=wide", "t1=strided"])
+def test_a_downsampler_is_taken_and_never_suggested(typed: str, own: Path, cli: Cli) -> None:
+    (own / "my_blocks.py").write_text(WIDE, encoding="utf-8")
+    (own / "own" / "downsample").mkdir()
+    (own / "own" / "downsample" / "wide.yaml").write_text("kind: wide\nkernel: 5\n", encoding="utf-8")
+    named = ["--config-dir", str(own / "own"), f"plugins=[{own / 'my_blocks.py'}]"]
+    done = cli("check", *named, *typed.split(), "c3=plain", "c4=plain", "width=12")
+    assert (done.status, done.err) == (1, "")
+    assert "wide" not in done.out
+
+
 def test_a_file_beside_the_configs_is_found(own: Path) -> None:
     os.replace(own / "my_blocks.py", own / "own" / "my_blocks.py")
     assert type_command("check", *NAMED, cwd=own).returncode == 0
@@ -105,10 +133,19 @@ def test_a_sweep_and_its_confirmation_take_it(own: Path) -> None:
     assert done.returncode == 0, done.stderr
     best = (own / "outputs" / "sweeps" / "s" / "experiment" / "best.yaml").read_text(encoding="utf-8")
     assert "my_blocks" not in best
+    printed = re.findall(r"^  python -m cifar_arch\.(run|confirm) (.*)", done.stdout, re.M)
+    assert all("my_blocks.py" in words for _, words in printed)
+    for words in (shlex.split(words) for name, words in printed if name == "run"):
+        again = type_command("check", *words, cwd=own)
+        assert again.returncode == 0, again.stderr
     confirm = ("s", "--trial", "0", "1", "--seeds", "1", "--epochs", "1")
     assert "unknown kind 'ghost'" in type_command("confirm", *confirm, cwd=own).stderr
     done = type_command("confirm", *confirm, "--plugin", "my_blocks.py", cwd=own)
     assert done.returncode == 0, done.stderr
+    for folder in (own / "outputs" / "sweeps" / "s" / "0", own / "outputs" / "confirm" / "s" / "0"):
+        words = shlex.split(summary_of(folder)["command"])[3:]
+        again = type_command("check", *words, cwd=own)
+        assert again.returncode == 0, again.stderr
 
 
 def test_nothing_that_a_run_folder_names_is_imported(own: Path) -> None:

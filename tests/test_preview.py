@@ -55,6 +55,12 @@ def test_nothing_to_train() -> None:
     assert preview(["width=64,96"]).endswith("nothing to train: widen the space or the limits")
 
 
+@pytest.mark.parametrize(("wanted", "trials"), [(2, 2), (100, 3)])
+def test_no_more_trials_than_points_are_estimated(wanted: int, trials: int) -> None:
+    text = preview(["width=16,24,32,64", "c4=separable,plain", f"n_trials={wanted}"])
+    assert f" for {trials} trials of 15 epochs" in text
+
+
 def test_an_endless_space_needs_a_number() -> None:
     text = preview(["training.lr=interval(0.1,0.2)"])
     assert text.startswith("points           endless, for it holds an interval\n")

@@ -133,6 +133,12 @@ DAMAGES = {
     "a torn network": Damage(
         "unreadable", "architecture.json is damaged (", {"architecture.json": "{"}, ("summary.json",)
     ),
+    "another experiment": Damage(
+        "unreadable",
+        "experiment.json is not ours (Expected `int | null`, got `str` - at `$.epochs`)",
+        {"experiment.json": '{"training": {"epochs": "many"}}'},
+        ("summary.json",),
+    ),
     "another cell": Damage(
         "unreadable", "metrics.csv is not ours (", {"metrics.csv": "epoch,lr\n1,x\n"}, ("summary.json",)
     ),

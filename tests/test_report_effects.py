@@ -200,6 +200,31 @@ def test_null_is_a_level_like_any_other(tmp_path: Path) -> None:
     assert cells(runs, ["training.clip"]) == [["null"], ["null"], ["1"], ["1"], [""]]
 
 
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [("model__stem", [None, 1, 3]), ("model__c4__squeeze", [None, 4]), ("model__c4__kernel", [3, 5])],
+)
+def test_fields_that_no_form_names_are_settings(tmp_path: Path, key: str, values: list[Any]) -> None:
+    name, scale = key.replace("__", "."), 0.02
+    write_sweep(
+        tmp_path, "s", {key: values, "t1": KINDS}, lambda point: 0.5 + scale * values.index(point[key])
+    )
+    assert name in swept(load_runs(tmp_path))
+    low, high = sorted(map(str, (value for value in values if value)), key=int)[0], "null"
+    first, second = (low, high) if None in values else (str(values[0]), str(values[1]))
+    assert effect(tmp_path, name, first, second)["effect"] == pytest.approx(
+        -scale if None in values else scale
+    )
+
+
+def test_a_network_without_a_width_is_compared_too(tmp_path: Path) -> None:
+    write_sweep(tmp_path, "s", {"width": [8, 12]}, lambda point: 0.5 + 0.01 * point["width"])
+    reference = compose(["model=reference"])["model"]
+    run = write_run(tmp_path / "runs" / "a")
+    edit_summary(run, config={"seed": 0, "data.name": "cifar10", **dict(flatten({"model": reference}))})
+    assert effect(tmp_path, "model.width", "8", "12")["effect"] == pytest.approx(0.04)
+
+
 def test_one_is_one_whether_written_as_a_float_or_not(tmp_path: Path) -> None:
     for number, multipliers in enumerate([[1, 1, 2, 3], [1.0, 1.0, 2.0, 3.0]]):
         write_run(tmp_path / "runs" / str(number), seed=number, model__multipliers=multipliers)

@@ -17,7 +17,7 @@ from PIL import Image
 from cifar_arch.record import Status
 from cifar_arch.report import files, load_runs, tables
 from cifar_arch.report.effects import compared
-from cifar_arch.report.figures import accuracy_against, pareto
+from cifar_arch.report.figures import accuracy_against, over_seeds, pareto
 from cifar_arch.report.page import layer_rows
 from cifar_arch.runfolder import RunFolder
 
@@ -171,6 +171,24 @@ def test_shares_that_are_all_zero_are_told_instead_of_drawn(tmp_path: Path) -> N
     assert 'id="parallel_coordinates"' in page
 
 
+@pytest.mark.parametrize(("column", "sign"), {"params": "<", "macs": "<", "receptive_field": ">"}.items())
+def test_a_limit_is_drawn_with_its_sign(tmp_path: Path, column: str, sign: str) -> None:
+    limits: dict[str, Any] = {"limits__macs_below": 2_000_000, "limits__params_below": 200_000}
+    limits["limits__receptive_field_above"] = 44
+    for seed in (0, 1):
+        write_run(tmp_path / "outputs" / "runs" / str(seed), 0.5 + seed / 10, seed=seed, **limits)
+    [axes] = accuracy_against(tables.ranking(load_runs(tmp_path / "outputs")), column).axes
+    labels = [str(line.get_label()) for line in axes.lines]
+    assert [text[:8] for text in labels if text.startswith("limit")] == [f"limit: {sign}"]
+
+
+def test_equal_runs_are_no_spread(tmp_path: Path) -> None:
+    for number in range(2):
+        write_run(tmp_path / "outputs" / "runs" / str(number), 0.5 + number / 10)
+    (row,) = over_seeds(load_runs(tmp_path / "outputs"), "params").to_dict("records")
+    assert (row["accuracy"], row["n"]) == (pytest.approx(0.55), 1)
+
+
 def test_the_front_holds_what_nothing_beats() -> None:
     runs = pd.DataFrame({"params": [1, 2, 2, 3, 4], "accuracy": [0.5, 0.4, 0.6, 0.6, 0.7]})
     assert pareto(runs, "params").to_numpy().tolist() == [[1, 0.5], [2, 0.6], [4, 0.7]]
@@ -184,6 +202,7 @@ REFUSED = {
     "--where 'exit()'": "--where: 'exit()' is not allowed there; ",
     "--sort acuracy": "--sort: no column 'acuracy'; did you mean 'accuracy' or ",
     "--sort=-parms": "--sort: no column 'parms'; did you mean 'params'",
+    "--group-by accuracy": "--group-by: accuracy is what the groups are compared in; name another, as c4\n",
     "--group-by t9": "--group-by: no column 't9'; did you mean 't",
 }
 

@@ -50,6 +50,9 @@ def test_mistakes(outputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert (done.returncode, done.stderr) == (2, "--study: no completed run of 'none' in 'outputs'\n")
     with pytest.raises(ConfigError, match=r"^results: no table at '.*nothing.parquet'; take one from"):
         load_table(tmp_path / "nothing.parquet")
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"^results: no Parquet file \(.+\); name another$"):
+        load_table(tmp_path / "t.csv")
     table_of(outputs, "s").to_parquet(tmp_path / "t.parquet")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ConfigError, match=r"^results: needs pyarrow, .*; type uv sync --extra report$"):

@@ -41,6 +41,19 @@ def test_load_network_takes_pixels_of_any_type(run: RunFolder) -> None:
     assert not network.training
 
 
+def test_the_folder_of_the_data_is_that_of_the_run_or_of_this_machine(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CIFAR_ARCH_DATA", "here")
+    assert SavedRun(run.path).data_config().root == "here"
+    assert SavedRun(run.path).data_config("there").root == "there"
+    record = run.read_json(run.summary)
+    assert "data.root" not in record["config"]  # as in a published folder
+    record["config"]["data.root"] = "its own"
+    run.write_json(run.summary, record)
+    assert SavedRun(run.path).data_config().root == "its own"
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [

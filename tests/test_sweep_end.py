@@ -46,6 +46,10 @@ def test_any_trial_of_a_front_runs_again_as_the_last_page_says(tmp_path: Path) -
     confirmed = re.search(r"^  python -m cifar_arch\.confirm (front --trial \d+)$", done.stdout, re.M)
     assert confirmed
     assert confirmed[1].endswith(f" {number}")
+    other_way = [text.replace("accuracy,params", "params,accuracy") for text in objectives]
+    done = sweep("width=4,5", *NONE, *other_way, "study=small", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "confirm" not in done.stdout  # it would refuse a study that looked for parameters first
 
 
 @pytest.mark.slow

@@ -18,8 +18,10 @@ from sweeping import close
 import cifar_arch
 from cifar_arch.search.storage import open_storage, quiet_optuna
 from cifar_arch.search.trial import (
+    EXCERPT,
     Attributes,
     Role,
+    StudySampler,
     TrialRecord,
     random_start,
     set_constraint,
@@ -167,6 +169,24 @@ def test_tpe_stays_random_for_as_long_as_its_random_start_says() -> None:
 
     assert eighth(2, moved=20) == eighth(20, moved=20)
     assert eighth(20, moved=2) == eighth(2, moved=2) != eighth(20, moved=20)
+
+
+@pytest.mark.parametrize("rejected", [0, 2 * EXCERPT])
+def test_rejected_trials_do_not_use_up_the_random_start(rejected: int) -> None:
+    study = optuna.create_study(direction="maximize")
+    for width in range(rejected):
+        made: dict[str, Any] = {"params": {"width": width % 6 + 4}, "distributions": WIDTH}
+        made["user_attrs"] = {"role": "rejected"}
+        study.add_trial(optuna.create_trial(state=TrialState.PRUNED, **made))
+    sampler = TPESampler(seed=0, n_startup_trials=4)
+    study.sampler = wrapped = StudySampler(sampler, study)
+    at_random = []
+    for _ in range(8):
+        trial = study.ask(WIDTH)
+        known = wrapped.study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))
+        at_random.append(len(known) < (random_start(sampler) or 0))
+        study.tell(trial, 1.0)
+    assert at_random == [True] * 4 + [False] * 4
 
 
 @pytest.mark.parametrize("excess", [0.0, 2.5])

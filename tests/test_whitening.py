@@ -64,8 +64,11 @@ def test_patterns_are_remembered_for_their_own_images_alone(pictures: Pictures) 
     assert not torch.allclose(first[0], other[0], rtol=0.1)
 
 
-def test_a_depthwise_first_layer_stays(pictures: Pictures) -> None:
-    net, layer = first_layer(3, depthwise=True)
+@pytest.mark.parametrize("conv", [{"depthwise": True}, {"dilation": 16}], ids=str)
+def test_a_first_layer_of_one_channel_each_or_beyond_the_image_stays(
+    conv: dict[str, Any], pictures: Pictures
+) -> None:
+    net, layer = first_layer(3, **conv)
     before = layer.weight.detach().clone()
     whiten(net, pictures)
     assert torch.equal(layer.weight, before)

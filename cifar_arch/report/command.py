@@ -46,6 +46,8 @@ def _report(arguments: argparse.Namespace) -> None:
     require_column(runs, sort.lstrip("-"), "--sort")
     if arguments.group_by:
         require_column(runs, arguments.group_by, "--group-by")
+        if arguments.group_by == "accuracy":
+            raise ConfigError("--group-by: accuracy is what the groups are compared in; name another, as c4")
     report = Report.of(runs, arguments.outputs, sort, arguments.group_by)
     with contextlib.suppress(BrokenPipeError):  # as after `| head`: the files are written all the same
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None

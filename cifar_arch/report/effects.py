@@ -1,6 +1,7 @@
 """What a choice changes: runs that are equal in everything else, compared in pairs; repeats; importances."""
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -8,9 +9,13 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
+from cifar_arch.blocks import BLOCKS
+from cifar_arch.downsample import DOWNSAMPLERS
 from cifar_arch.record import decides_result
 from cifar_arch.report.reading import STAGES, TRANSITIONS
 
+# What the form of a stage or a transition says, such as plain_residual x3; a network written out is no form.
+IN_FORM = ("kind", "residual", "separable", "layers", "convs")
 EQUAL_PARAMS = 0.02  # largest difference in parameters within a pair of width=auto, in parts
 
 
@@ -34,10 +39,21 @@ def nulls(runs: pd.DataFrame, name: str) -> pd.Series:
 
     A network has only the settings of its blocks; the other parts of a config are whole wherever it is known.
     """
-    keys = [key for key in runs if "." in key and not key.startswith("model.")]
-    if name not in keys:
-        return pd.Series(False, index=runs.index)
-    return runs[name].isna() & runs[keys].notna().any(axis=1)
+    if part := _in_block(name):
+        variants = [*BLOCKS.items(), *DOWNSAMPLERS.items()]
+        having = [kind for kind, variant in variants if part[1] in variant.__struct_fields__]
+        kinds = runs.get(f"model.{part[0]}.kind")
+        there = pd.Series(False, index=runs.index) if kinds is None else kinds.isin(having)
+    else:
+        keys = [key for key in runs if "." in key and not _in_block(key)]
+        there = runs[keys].notna().any(axis=1) & (name in keys)
+    return runs[name].isna() & there
+
+
+def _in_block(name: str) -> tuple[str, str] | None:
+    """The stage or transition and the field of its block that a key names; None for any other key."""
+    match = re.fullmatch(rf"model\.({'|'.join((*STAGES, *TRANSITIONS))})\.(\w+)", name)
+    return (match[1], match[2]) if match else None
 
 
 def levels(runs: pd.DataFrame, name: str) -> list[Any]:
@@ -53,9 +69,14 @@ def varies(runs: pd.DataFrame, name: str) -> bool:
 def swept(runs: pd.DataFrame) -> list[str]:
     """The settings in which the runs differ, in the words of the command line where there are some."""
     forms = [name for name in (*STAGES, *TRANSITIONS) if runs[name].nunique() > 1]
-    covered = tuple(f"model.{name}." for name in (*STAGES, *TRANSITIONS))
-    others = [k for k in settings(runs) if not k.startswith(covered) and varies(runs, k)]
+    others = [k for k in settings(runs) if not _covered(k) and varies(runs, k)]
     return [*forms, *(k for k in others if k != "seed")]
+
+
+def _covered(name: str) -> bool:
+    """Whether the form of a stage or transition says what the setting is."""
+    part = _in_block(name)
+    return part is not None and part[1] in IN_FORM
 
 
 def compared(runs: pd.DataFrame) -> pd.DataFrame:
@@ -117,7 +138,7 @@ class _Codes:
 
     def pairs(self, factor: Factor) -> dict[tuple[str, str], list[float]]:
         """Differences in accuracy by (baseline, level), one for each group of runs equal otherwise."""
-        member = np.array([level is not None and level == level for level in factor.levels], bool)
+        member = np.array([not pd.isna(level) for level in factor.levels], bool)
         others = [i for i, name in enumerate(self.columns) if name not in factor.columns]
         found: dict[tuple[str, str], list[float]] = {}
         places = np.flatnonzero(member)
@@ -172,9 +193,13 @@ def _factors(runs: pd.DataFrame) -> dict[str, list[Factor]]:
         for key in residual
         if key in config
     ]
-    covered = below(*STAGES, *TRANSITIONS) | {"seed", "data"}
     for key in config:
-        if key not in covered and varies(runs, key) and runs[key].nunique() <= 50:
+        if (
+            not _covered(key)
+            and key not in ("seed", "data")
+            and varies(runs, key)
+            and runs[key].nunique() <= 50
+        ):
             factors[key] = [Factor(key, levels(runs, key), frozenset({key}))]
     return factors
 

@@ -125,9 +125,10 @@ def _means_and_front(axes: Any, means: pd.DataFrame, column: str, colour: str) -
 def over_seeds(runs: pd.DataFrame, cost: str) -> pd.DataFrame:
     """A row for each configuration: its cost, the mean, std and n of its accuracies over seeds."""
     columns = [name for name in settings(runs) if name != "seed"]
-    groups = (
-        runs.groupby(columns, dropna=False, sort=False) if columns else runs.groupby("folder", sort=False)
-    )
+    # Runs of an equal seed as well are no independent ones, as in `effects.repeats`.
+    once = runs.groupby([*columns, "seed"], dropna=False, sort=False, as_index=False)
+    once = once.agg({cost: "first", "accuracy": "mean"})
+    groups = once.groupby(columns, dropna=False, sort=False)
     accuracy = groups["accuracy"]
     found = {"accuracy": accuracy.mean(), "std": accuracy.std(), "n": accuracy.size()}
     return pd.DataFrame({cost: groups[cost].first(), **found}).reset_index(drop=True)
@@ -136,7 +137,7 @@ def over_seeds(runs: pd.DataFrame, cost: str) -> pd.DataFrame:
 def _limit_lines(axes: Any, done: pd.DataFrame, column: str) -> None:
     key = LIMITS.get(column)
     for limit in sorted(set(done[key].dropna())) if key in done else ():
-        sign = "<" if column == "params" else ">"
+        sign = ">" if column == "receptive_field" else "<"
         axes.axvline(
             limit / SCALES[column], color=GREY, linestyle="--", linewidth=1, label=f"limit: {sign} {limit:,}"
         )

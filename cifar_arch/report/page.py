@@ -14,6 +14,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 from matplotlib.figure import Figure
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from cifar_arch.analysis import Row, table_rows
 from cifar_arch.report import tables
@@ -99,7 +100,8 @@ def sortable(frame: pd.DataFrame, columns: list[str]) -> dict[str, Any]:
     values = zip(*(frame[name].astype(object) for name in columns), strict=True)
     return {
         "columns": [
-            {"label": tables.label(n), "number": pd.api.types.is_numeric_dtype(frame[n])} for n in columns
+            {"label": tables.label(n), "number": is_numeric_dtype(frame[n]) and not is_bool_dtype(frame[n])}
+            for n in columns
         ],
         "rows": [
             [(text, "" if pd.isna(v) else v) for text, v in zip(line, row, strict=True)]

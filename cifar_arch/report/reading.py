@@ -40,6 +40,14 @@ class _Width(msgspec.Struct):
     spec: _Spec
 
 
+class _Asked(msgspec.Struct):
+    """What a row has of experiment.json."""
+
+    seed: int | None
+    data: str | None
+    epochs: int | None
+
+
 _network = msgspec.json.Decoder(_Network)
 _width = msgspec.json.Decoder(_Width)
 
@@ -78,11 +86,8 @@ def _unfinished(folder: RunFolder) -> tuple[Row, Row]:
     row: Row = {"status": RUNNING}
     with _problems(folder.experiment):
         config = {name: _plain(value) for name, value in (recorded_config(folder) or {}).items()}
-    row |= {
-        "seed": config.get("seed"),
-        "data": config.get("data.name"),
-        "epochs": config.get("training.epochs"),
-    }
+        names = {"seed": "seed", "data": "data.name", "epochs": "training.epochs"}
+        row |= msgspec.structs.asdict(msgspec.convert({k: config.get(v) for k, v in names.items()}, _Asked))
     if network := _architecture(folder, _network):
         totals = ("params", "macs", "receptive_field", "receptive_field_with_pooling")
         row |= {name: getattr(network, name) for name in totals}

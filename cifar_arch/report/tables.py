@@ -137,8 +137,10 @@ def notes(runs: pd.DataFrame) -> list[str]:
     if synthetic:
         found.append(f"{synthetic:,} of them on the synthetic data set: {SYNTHETIC}")
     read = int(runs["test_accuracy"].notna().sum())
+    without = ", or of the test images where a run has no others"
     found.append(
         "accuracy is that of the validation images"
+        + without * bool((runs["accuracy_of"] == "test").any())
         + (f"; the test images were read in {read:,} runs" if read else ", the test images were not read")
     )
     if line := target_line(runs):

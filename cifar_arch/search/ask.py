@@ -21,9 +21,7 @@ from cifar_arch.search.trial import (
     Role,
     StudySampler,
     TrialRecord,
-    random_start,
     set_constraint,
-    set_random_start,
 )
 
 GUESSES = 20  # proposals in a row without anything new before every point of a finite space is looked at
@@ -68,7 +66,6 @@ class Asker:
         # A seed that stood still would propose the same points again after every restart, and in
         # every shell that starts at the same moment.
         self.sampler = make_sampler(len(shared.trials()) + 1009 * shared.workers.others())
-        self.random_start = random_start(self.sampler)
         shared.study.sampler = StudySampler(self.sampler, shared.study)
 
     @patient
@@ -82,13 +79,14 @@ class Asker:
         while True:
             with self.shared.lock():
                 self.teller.recover()
-                counts = self.shared.counts()
+                counts = self.shared.ledger.counts()
                 if self._total_reached(counts):
                     return None
                 if not counts and config.largest_first and not config.exhaustive:
                     self._queue_largest()
-                    counts = self.shared.counts()
-                trial = self._next_trial(counts, stale, rejected)
+                    counts = self.shared.ledger.counts()
+                hopeless = rejected >= config.max_rejections and not config.exhaustive
+                trial = None if hopeless else self._next_trial(counts, stale, rejected)
                 if trial is None:
                     if not any(counts[name] for name in ("trained", "running", Role.REPLAYED)):
                         self._nothing_feasible()
@@ -97,9 +95,7 @@ class Asker:
             if isinstance(decision, Job):
                 return decision
             stale = 0 if decision is Role.REJECTED else stale + 1
-            rejected += decision is Role.REJECTED
-            if rejected >= config.max_rejections and not config.exhaustive:
-                self._nothing_feasible()
+            rejected = rejected + 1 if decision is Role.REJECTED else 0
 
     # --- proposing ------------------------------------------------------------------------------
 
@@ -140,8 +136,6 @@ class Asker:
             self.shared.queue(point)
         elif stale >= STALE:
             return None
-        if self.random_start is not None:  # rejected trials do not use it up
-            set_random_start(self.sampler, self.random_start + counts[Role.REJECTED])
         return self.shared.ask()
 
     def _first_untried(self, feasible: bool) -> Point | None:
@@ -177,7 +171,7 @@ class Asker:
 
     def _decided(self, asked: Trial) -> Job | Role:
         """A job of this worker, or the role that the trial was closed with."""
-        trial = self.shared.trial(asked.number)
+        trial = self.shared.ledger.trial(asked.number)
         try:
             candidate = self.assess(trial.point)
         except BaseException:  # an invalid value: the sweep ends, and leaves nothing running
@@ -250,7 +244,7 @@ class Asker:
     def _nothing_feasible(self) -> None:
         """Raises ConfigError with the rules that bind and the closest candidate."""
         config = self.shared.config
-        rejected = [t.point for t in self.shared.trials() if t.role is Role.REJECTED]
+        rejected = [t.point for t in self.shared.ledger.trials() if t.role is Role.REJECTED]
         if not rejected:  # every point was found outside before it was asked for
             rejected = list(config.space.points())
         assessed = [(self.assess(point), point) for point in rejected[-config.max_rejections :]]

@@ -14,6 +14,7 @@ from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
 from cifar_arch.compose import plain
+from cifar_arch.plugins import override
 from cifar_arch.provenance import masked
 from cifar_arch.recipe import Recipe
 from cifar_arch.runfolder import RunFolder, atomic
@@ -57,7 +58,6 @@ def full_schedule(composed: DictConfig, epochs: int | None) -> DictConfig:
     changed = composed.copy()
     changed.data.validation = 0
     changed.training.epochs = epochs or max(Recipe().epochs, changed.training.epochs)
-    changed.training.resume = None
     return changed
 
 
@@ -76,7 +76,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 def chosen(wanted: Wanted) -> tuple[list[Choice], list[str]]:
     """What to confirm, the best first, and what there is to say about it.
 
-    No two of them train the same. Raises ConfigError where there is no such study or trial.
+    No two of the best train the same; trials that are named are taken as they are. Raises ConfigError where
+    there is no such study or trial.
     """
     quiet_optuna()
     study = _load(wanted.study, wanted.storage)
@@ -227,7 +228,8 @@ class Confirmation:
             end_with_parent()
         # The sampler is never asked, for the study goes point by point.
         with Worker(self.search, RandomSampler, self._assess, session=session) as worker:
-            worker.work(lambda job: self._train(job, worker.shared))
+            # A failure of an earlier time, whose cause is mended, ends nothing.
+            worker.work(lambda job: self._train(job, worker.shared), max_failure_rate=1.0)
         return worker.shared
 
     def supervise(self, workers: int) -> SharedStudy:
@@ -266,11 +268,12 @@ class Confirmation:
     def _command(self, point: Point, config: dict[str, Any]) -> str:
         """What trains one of these once more, from the file that the sweep left for its trial."""
         choice, epochs = self.choices[point["network"]], config["training"]["epochs"]
-        folder = quote(str(choice.folder.parent))
-        return (
-            f"python -m cifar_arch.run --config-dir {folder} +experiment=trial-{choice.number} "
-            f"data.validation=0 training.epochs={epochs} seed={config['seed']}"
-        )
+        words = [
+            *("--config-dir", str(choice.folder.parent), *override(config.get("plugins", []))),
+            *(f"+experiment=trial-{choice.number}", "data.validation=0", f"training.epochs={epochs}"),
+            f"seed={config['seed']}",
+        ]
+        return " ".join(map(quote, ["python", "-m", "cifar_arch.run", *words]))
 
 
 def write_winner(choice: Choice, epochs: int | None) -> Path:

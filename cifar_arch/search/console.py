@@ -9,6 +9,7 @@ from shlex import quote
 from optuna.trial import TrialState
 from tqdm import tqdm
 
+from cifar_arch.plugins import override
 from cifar_arch.provenance import masked
 from cifar_arch.search.options import shown_value
 from cifar_arch.search.ranking import Ranking
@@ -135,7 +136,7 @@ def fitting(parts: Sequence[str], wanted: Sequence[str], room: int) -> list[str]
 
 
 def _best_line(shared: SharedStudy) -> str:
-    best = shared.ledger.best()
+    best = shared.best()
     return f"best {best:.2%}" if best is not None and shared.config.objectives[0].endswith("accuracy") else ""
 
 
@@ -162,7 +163,7 @@ def done_line(shared: SharedStudy) -> str:
     used_up = wanted is not None and count < wanted
     return (
         f"study {config.name} is done: {count} trained"
-        + (f", and nothing new is left of the {wanted} that were asked for" if used_up else "")
+        + (f", and nothing new was found of the {wanted} that were asked for" if used_up else "")
         + (f" ({others})" if others else "")
     )
 
@@ -186,25 +187,30 @@ def target_lines(ranking: Ranking, target: float | None, prefer: str, *, synthet
     return lines
 
 
-def next_steps(config: SearchConfig, ranking: Ranking) -> str:
-    """What to type after a sweep."""
+def next_steps(config: SearchConfig, ranking: Ranking, plugins: Sequence[str]) -> str:
+    """What to type after a sweep; `plugins` are the Python files that it takes."""
     outputs = config.folder.parent.parent
     folder, whole, artifacts = (quote(str(path)) for path in (config.folder, outputs, outputs / "artifacts"))
-    again = f"python -m cifar_arch.run --config-dir {folder} +experiment="
+    words = " ".join([folder, *map(quote, override(plugins)), "+experiment="])
+    again = f"python -m cifar_arch.run --config-dir {words}"
     other = ranking.trials[min(1, len(ranking.trials) - 1)].number
     confirm = f"  python -m cifar_arch.confirm {config.name}"
     if whole != "outputs":
         confirm += f" --outputs {whole}"
     if config.storage != sqlite_url(outputs / "studies.db"):
         confirm += f" --storage {quote(masked(config.storage))}"
+    confirm += "".join(f" --plugin {quote(file)}" for file in plugins)
+    confirmed = (
+        f"the best three, or one that you choose, on the full schedule with several seeds:\n"
+        f"{confirm}\n"
+        f"{confirm} --trial {other}\n"
+    )
     return (
         f"\ntrain the best again, and read the test set:\n"
         f"  {again}best\n"
         f"any completed trial, such as trial {other}:\n"
         f"  {again}trial-{other}\n"
-        f"the best three, or one that you choose, on the full schedule with several seeds:\n"
-        f"{confirm}\n"
-        f"{confirm} --trial {other}\n"
+        f"{confirmed if config.objectives[0] == 'accuracy' else ''}"
         f"tables and figures of all runs:\n"
         f"  python -m cifar_arch.report {whole}\n"
         f"look at the study:\n"

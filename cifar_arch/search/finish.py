@@ -5,7 +5,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from cifar_arch.runfolder import atomic
-from cifar_arch.saved_config import best_config
+from cifar_arch.saved_config import best_config, copy_own_options
 from cifar_arch.schema import SearchStopped
 from cifar_arch.search.composer import Composer
 from cifar_arch.search.console import done_line, next_steps, target_lines
@@ -34,7 +34,7 @@ def finish(shared: SharedStudy, composer: Composer, prefer: str, target: float |
     for trial in (t for c in ranking.configurations for t in c.trials):
         if not _file(search, f"trial-{trial.number}").exists():  # its worker died right before
             _compose_again(search, composer, trial, f"trial-{trial.number}")
-    print(next_steps(search, ranking))
+    print(next_steps(search, ranking, composer(ranking.best.point)["plugins"]))
 
 
 def write_experiment(
@@ -42,6 +42,7 @@ def write_experiment(
 ) -> None:
     """Writes what `+experiment=` takes: the config, and the node `hydra` that was composed with it."""
     path = _file(search, name)
+    copy_own_options(hydra, search.folder)
     with atomic(path) as temporary:
         temporary.write_text(best_config(config, hydra, path, pin_seed=pin_seed), encoding="utf-8")
 

@@ -30,7 +30,7 @@ class Ledger:
         self._counts: Counter[str] = Counter()
         self._best: float | None = None
 
-    def trials(self, states: Iterable[TrialState]) -> list[TrialRecord]:
+    def trials(self, states: Iterable[TrialState] = ()) -> list[TrialRecord]:
         """All trials by number, or those in one of `states`."""
         with self._lock:
             self._update()

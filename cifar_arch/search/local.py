@@ -156,7 +156,7 @@ def _described(sampler: Any) -> str:
 
 
 def _train(points: _Points, shared: SharedStudy, pruner: BasePruner, job: Job) -> None:
-    config = points.config_at(job.point)
+    config = {**points.config_at(job.point), "objectives": list(shared.config.objectives)}
     epochs = Experiment.from_dict(config).training.epochs
     callback = PruningCallback(shared.config.storage, shared.config.name, job.trial_id, pruner, epochs)
     with suppress(Exception):  # its summary.json has the reason, and its log the traceback
@@ -171,7 +171,7 @@ def train_here(
     command: str | None = None,
 ) -> None:
     """Runs a trial in this process, on its share of the cores; what it says goes to its log alone."""
-    if config["training"].get("threads", "auto") == "auto":
+    if config.get("training", {}).get("threads", "auto") == "auto":
         config = with_value(config, "training.threads", shared.workers.threads())
     with _logged_to(folder.log):
         try:

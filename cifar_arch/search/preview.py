@@ -69,7 +69,7 @@ def _text(
     lines += [f"rule {rule} is broken by {n / count:.1%}" for rule, n in rules.most_common()]
     if not feasible:
         lines.append("nothing to train: widen the space or the limits")
-    elif trials := config["n_trials"] or round((size or 0) * share):
+    elif trials := _trials(config["n_trials"], None if size is None else round(size * share)):
         macs = sum(c.totals["macs"] for c in feasible) / len(feasible)
         typical = min(
             (pair for pair in looked_at if not pair[1].violations),
@@ -79,6 +79,11 @@ def _text(
     else:
         lines.append("give n_trials to see how long it takes")
     return "\n".join(lines)
+
+
+def _trials(wanted: int | None, feasible: int | None) -> int | None:
+    """How many will be trained, None where nobody knows; `feasible` points are there, None: without end."""
+    return min((number for number in (wanted, feasible) if number), default=None)
 
 
 def _estimate(trials: int, typical: dict[str, Any]) -> str:

@@ -114,14 +114,21 @@ class SharedStudy:
         )
         return differences(then, now, most=4)
 
-    # --- reading --------------------------------------------------------------------------------
+    # --- reading; whoever holds the lock asks the ledger instead, for that has to fail as a whole -----------
 
+    @patient
     def trials(self, *states: TrialState) -> list[TrialRecord]:
         """All trials by number, or those in one of `states`."""
         return self.ledger.trials(states)
 
+    @patient
     def trial(self, number: int) -> TrialRecord:
         return self.ledger.trial(number)
+
+    @patient
+    def best(self) -> float | None:
+        """The highest first value of the trained trials."""
+        return self.ledger.best()
 
     def trained_trials(self) -> list[TrialRecord]:
         return [t for t in self.trials() if t.trained]

@@ -109,8 +109,7 @@ class Supervisor:
             now = time.monotonic()
             if over or now - recovered > RECOVER:
                 recovered = now
-                with self.shared.lock():
-                    self.teller.recover()
+                self.teller.look_after()
             if self.shared.trials(TrialState.RUNNING) or not (over or self._all_started()):
                 busy = now
             elif now - busy > (SETTLE if over else LOST):

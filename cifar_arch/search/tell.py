@@ -37,10 +37,10 @@ class Teller:
         """
         with self.shared.lock():
             before = self.shared.ledger.best()
-            self._settle(self.shared.trial(number), stopped=stopped)
-            trial = self.shared.trial(number)
-            by_accuracy = len(self.shared.config.objectives) == 1 and trial.trained and trial.values
-            if by_accuracy and self.shared.ledger.best() != before:
+            self._settle(self.shared.ledger.trial(number), stopped=stopped)
+            trial = self.shared.ledger.trial(number)
+            by_accuracy = self.shared.config.objectives in (("accuracy",), ("test_accuracy",))
+            if by_accuracy and trial.trained and trial.values and self.shared.ledger.best() != before:
                 note_study(self.shared.study, self.shared.config.about, trial)
             return trial
 
@@ -49,14 +49,20 @@ class Teller:
         """Gives back what this worker did not finish; another one goes on from its checkpoint."""
         with self.shared.lock():
             self.recover()  # also a trial whose asking failed half-way
-            for trial in self.shared.trials(TrialState.RUNNING):
+            for trial in self.shared.ledger.trials([TrialState.RUNNING]):
                 if trial.worker == self.shared.workers.me:
                     self._settle(trial, stopped=True)
         self.shared.workers.leave()
 
+    @patient
+    def look_after(self) -> None:
+        """`recover`, by whoever does not hold the lock."""
+        with self.shared.lock():
+            self.recover()
+
     def recover(self) -> None:
         """Settles or queues again what dead workers left running; under the lock."""
-        running = self.shared.trials(TrialState.RUNNING)
+        running = self.shared.ledger.trials([TrialState.RUNNING])
         if not running:
             return
         stale = stale_ids(self.shared.storage, self.shared.config.name)

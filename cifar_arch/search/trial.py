@@ -151,6 +151,7 @@ class StudySampler(BaseSampler):
 
     def __init__(self, sampler: BaseSampler, study: optuna.Study):
         self.sampler = sampler
+        self.random_start = random_start(sampler)
         self.study = study
         if isinstance(sampler, GPSampler | NSGAIISampler | NSGAIIISampler):
             self.study = _WithRejected(study.study_name, study._storage)
@@ -160,6 +161,10 @@ class StudySampler(BaseSampler):
     def infer_relative_search_space(self, study: Any, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         if isinstance(self.study, _Excerpt):
             self.study.read()
+        if self.random_start is not None:  # which rejected trials do not use up
+            shown = self.study.get_trials(deepcopy=False)
+            rejected = sum(_role(t) == Role.REJECTED for t in shown)
+            set_random_start(self.sampler, self.random_start + rejected)
         return self.sampler.infer_relative_search_space(self.study, trial)
 
     def sample_relative(
