@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 from cifar_arch.recipe import Recipe
 from cifar_arch.schema import ConfigError
 
-LONG = 3_000_000  # images, a quarter of an hour of training; a quarter of them would break even
+LONG = 3_000_000  # images, half an hour of training; with the default network a sixth of them break even
 CGROUP = Path("/sys/fs/cgroup")  # where Linux tells a container its share of the machine
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # bytes, as <malloc.h> of glibc names and numbers them
 
@@ -49,7 +49,7 @@ def execution(recipe: Recipe, images: int = 0) -> Execution:
 
 def _pays_to_compile(device: str, images: int) -> bool:
     """On a GPU always: what it records there costs nothing. On a CPU it was measured: 40 s of compiling,
-    then 5 to 15 % less for each image (LOG.md, 2026-11-25 and 27)."""
+    then 5 to 20 % less for each image, but for networks of few channels (LOG.md, 2026-11-25 and 29)."""
     compiler = os.environ.get("CXX", "g++")
     return device == "cuda" or (device == "cpu" and images >= LONG and shutil.which(compiler) is not None)
 

@@ -43,7 +43,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     architecture: str | None = None  # equal for equal layers
     params: int | None = None  # trainable numbers
     macs: int | None = None  # multiply-adds of one image
-    latency_ms: float | None = None  # of one image on one thread of the CPU; where onnxruntime is installed
+    latency_ms: float | None = None  # of one image on one thread of the CPU; where it was asked for
     receptive_field: int | None = None  # pixels, before global pooling
     receptive_field_with_pooling: int | None = None
     data: str | None = None

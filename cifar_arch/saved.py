@@ -88,8 +88,11 @@ class SavedRun:
         return architecture
 
     def _damaged(self, reason: str) -> ConfigError:
+        advice = "put them back"
+        if self.folder.config.is_file():
+            path = shlex.quote(str(self.folder.path))
+            advice = f"type python -m cifar_arch.run training.resume={path} to have them written again"
         return ConfigError(
             f"run: the weights {str(self.folder.weights)!r} are damaged or of another architecture "
-            f"({reason}); type python -m cifar_arch.run training.resume={shlex.quote(str(self.folder.path))} "
-            "to have them written again, or train the network again"
+            f"({reason}); {advice}, or train the network again"
         )

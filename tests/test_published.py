@@ -73,3 +73,15 @@ def test_the_findings_are_those_of_the_table(monkeypatch: pytest.MonkeyPatch) ->
     found = [*findings.page(findings.networks())]
     page = (CHECKOUT / "docs" / "findings.md").read_text(encoding="utf-8")
     assert page == "\n".join([*found, ""]), "type python -m benchmarks.findings"
+
+
+def test_what_is_drawn_of_the_default_is_what_readme_says() -> None:
+    with (CHECKOUT / "results" / "known.csv").open(newline="", encoding="utf-8") as file:
+        ours = [row for row in csv.DictReader(file) if row["source"] == "README"]
+    readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    assert ours
+    for row in ours:
+        line = (
+            rf"\| {int(row['params']):,} \| {row['epochs']} \| \*\*{100 * float(row['test_accuracy']):.2f} % "
+        )
+        assert re.search(line, readme), row

@@ -17,11 +17,17 @@ pytestmark = pytest.mark.slow
 GRID = ("width=range(4,16)", "limits=none", "epochs=3", "pruner=none", "study=grid")
 
 
-@pytest.mark.parametrize("seconds", [0, 20])
-def test_a_database_server_that_goes_away_costs_nothing(server: Server, seconds: int, tmp_path: Path) -> None:
-    """Killed in the middle of trials, and started again at once or after a while."""
-    url = server.database(f"away{seconds}")
-    shells = [start((*GRID, f"storage={url}"), tmp_path, '{"seconds": 0.3}') for _ in range(2)]
+@pytest.mark.parametrize(("seconds", "workers"), [(0, 1), (20, 1), (20, 2)])
+def test_a_database_server_that_goes_away_costs_nothing(
+    server: Server, seconds: int, workers: int, tmp_path: Path
+) -> None:
+    """Killed in the middle of trials, and started again at once or after a while.
+
+    In two shells, or in one with workers of its own.
+    """
+    url = server.database(f"away{seconds}{workers}")
+    words = (*GRID, f"storage={url}", f"workers={workers}")
+    shells = [start(words, tmp_path, '{"seconds": 0.3}') for _ in range(2 // workers)]
     wait_until(progressed(tmp_path, 5))
     server.stop()
     time.sleep(seconds)

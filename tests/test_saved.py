@@ -66,7 +66,14 @@ def test_the_folder_of_the_data_is_that_of_the_run_or_of_this_machine(
         ("other weights", "are damaged or of another architecture"),
         ("damaged summary", "summary.json' is damaged"),
         ("damaged spec", "model.width: "),
-        ("a flipped bit", "(they are not those that the run wrote); type python -m cifar_arch.run training."),
+        (
+            "a flipped bit",
+            "(they are not those that the run wrote); put them back, or train the network again",
+        ),
+        (
+            "a run of the command line",
+            "(they are not those that the run wrote); type python -m cifar_arch.run ",
+        ),
         ("another activation", "architecture.json' is of another network than the run's summary.json"),
         ("a run that failed", "holds no finished run (its summary.json says failed)"),
         ("no data set", "does not say which data set the run had (data is None, data.name is shapes)"),
@@ -96,7 +103,9 @@ def test_any_other_folder_is_refused_in_one_sentence(
             saved = json.loads(run.architecture.read_bytes())
             saved["spec"]["activation"] = "gelu"
             run.write_json(run.architecture, saved)
-        case "a flipped bit":
+        case "a flipped bit" | "a run of the command line":
+            if damage != "a flipped bit":
+                run.write_json(run.config, {})  # which can be resumed
             whole = run.weights.read_bytes()
             run.weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
         case "a run that failed":
