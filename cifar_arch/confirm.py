@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from cifar_arch.device import wait_briefly
 from cifar_arch.experiment import SYNTHETIC, Experiment
-from cifar_arch.plugins import add_plugin_option, load_plugins
+from cifar_arch.plugins import add_plugin_option, load_plugins, override
 from cifar_arch.schema import ConfigError, SearchStopped
 from cifar_arch.terminal import end_on_signals, one_line, percent, sentences, table
 
@@ -145,15 +145,17 @@ def _confirm(arguments: argparse.Namespace) -> None:
     winner, folders = write_winner(choices[0], arguments.epochs), [str(t.folder) for t in results[0][1]]
     first = "the first trial named" if arguments.trial else "the first of the study's ranking"
     print(f"\n{first} is the winner, so that the test images choose nothing; again:")
-    print(next_steps(winner, folders, arguments.study))
+    print(next_steps(winner, folders, arguments.study, arguments.plugin))
 
 
-def next_steps(winner: Path, folders: list[str], study: str) -> str:
-    """What to type after a confirmation."""
+def next_steps(winner: Path, folders: list[str], study: str, plugins: list[str]) -> str:
+    """What to type after a confirmation; `plugins` are the Python files that it takes."""
+    again = ["--config-dir", str(winner.parent.parent), *override(plugins), "+experiment=winner"]
+    card = [*folders, *(word for file in plugins for word in ("--plugin", file)), "--to", f"results/{study}"]
     return (
-        f"  python -m cifar_arch.run --config-dir {quote(str(winner.parent.parent))} +experiment=winner\n"
+        f"  python -m cifar_arch.run {' '.join(map(quote, again))}\n"
         "a page on it with its weights, to publish:\n"
-        f"  python -m cifar_arch.card {' '.join(map(quote, folders))} --to results/{quote(study)}"
+        f"  python -m cifar_arch.card {' '.join(map(quote, card))}"
     )
 
 

@@ -24,16 +24,22 @@ def finished(
     """
     if not holds_run(folder):
         return None
-    if different := changes(folder, experiment, began):
+    summary = folder.read_summary()
+    complete = summary is not None and summary.status == Status.COMPLETED
+    if different := changes(folder, experiment, began, decides_search if complete else _trains):
         raise ConfigError(
             f"run: {str(folder.path)!r} holds another run ({different}); choose another folder "
             f"(hydra.run.dir=FOLDER), or type training.resume={shlex.quote(str(folder.path))} for that one"
         )
-    summary = folder.read_summary()
-    if summary is None or summary.status != Status.COMPLETED:
+    if summary is None or not complete:
         return None
     tested = summary.test_accuracy is not None or not experiment.read_test
     return summary if tested and weights_are_those_of(folder, summary) else None
+
+
+def _trains(key: str) -> bool:
+    """Whether a run that is not complete must have a key as it was: all but the target, typed later maybe."""
+    return decides_search(key) and key != "limits.target_accuracy"
 
 
 def holds_run(folder: RunFolder) -> bool:

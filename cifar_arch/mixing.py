@@ -47,8 +47,6 @@ class Mixing:
 
 def _box(size: int, kept: float, generator: np.random.Generator) -> tuple[int, int, int, int]:
     """Top, bottom, left, right of a square of 1 - `kept` of the image, around a pixel, cut at the edges."""
-    half = round(size * (1 - kept) ** 0.5) / 2
-    row, column = generator.integers(size, size=2)
-    ends = (row - half, row + half, column - half, column + half)
-    top, bottom, left, right = (int(min(max(round(end), 0), size)) for end in ends)
-    return top, bottom, left, right
+    side = round(size * (1 - kept) ** 0.5)
+    top, left = (int(place) - side // 2 for place in generator.integers(size, size=2))
+    return max(top, 0), min(top + side, size), max(left, 0), min(left + side, size)

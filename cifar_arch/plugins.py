@@ -29,6 +29,15 @@ def add_plugin_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def to_type(files: Sequence[str], runtime: Any) -> list[str]:
+    """The files as they are found where the command was typed; `runtime` is that node of `hydra`."""
+    places = _places(runtime)
+    found = [next((p for p in places if (p / file).is_file()), places[0]) for file in files]
+    return [
+        file if place == places[0] else str(place / file) for file, place in zip(files, found, strict=True)
+    ]
+
+
 def override(files: Sequence[str]) -> list[str]:
     """The words that name the files to `run`; none for none."""
     return [f"plugins=[{','.join(files)}]"] if files else []
@@ -39,10 +48,14 @@ def load_composed(files: Any, hydra: Any) -> None:
 
     They are looked for where the command was typed and beside the configs. Raises as `load_plugins`.
     """
-    sources = hydra.runtime.config_sources
-    folders = [source.path for source in sources if source["schema"] == "file"]
     named = list(files) if isinstance(files, Sequence) and not isinstance(files, str) else files
-    load_plugins(named, [hydra.runtime.cwd, *folders])
+    load_plugins(named, _places(hydra.runtime))
+
+
+def _places(runtime: Any) -> list[Path]:
+    """Where the command was typed, and the folders of configs."""
+    folders = [source["path"] for source in runtime["config_sources"] if source["schema"] == "file"]
+    return [Path(folder) for folder in (runtime["cwd"], *folders)]
 
 
 def load_plugins(files: Any, folders: Iterable[str | Path] = (".",)) -> None:

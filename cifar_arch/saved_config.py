@@ -12,9 +12,10 @@ import msgspec
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from cifar_arch.compose import COMPOSITION_ERRORS, CONF, default_groups, plain, sentence
+from cifar_arch.compose import COMPOSITION_ERRORS, CONF, config_groups, default_groups, plain, sentence
 from cifar_arch.experiment import Experiment
 from cifar_arch.identity import recorded_config
+from cifar_arch.plugins import override, to_type
 from cifar_arch.provenance import flatten, masked
 from cifar_arch.record import ADDED, decides_search
 from cifar_arch.runfolder import RunFolder
@@ -110,13 +111,18 @@ def best_config(config: DictConfig, hydra: DictConfig, path: Path, *, pin_seed: 
 
 
 def _chosen(hydra: DictConfig) -> list[tuple[str, str]]:
-    """(group, option) of the groups that `+experiment=` can choose again: there by default, or placed.
+    """(group, option) of the groups that `+experiment=` can choose again: by default, or ours and placed.
 
     What another one sets, such as `+cluster=slurm`, says how a sweep runs, or is a value like any other.
     """
     choices = {str(group): choice for group, choice in hydra.runtime.choices.items()}
-    known = (group for group in choices if group in default_groups() or "@" in group)
+    known = [g for g in choices if g in default_groups() or ("@" in g and _unplaced(g) in config_groups())]
     return [(group, choices[group]) for group in known if choices[group] is not None]
+
+
+def _unplaced(group: str) -> str:
+    """The folder of a group's options: block of block@model.c1."""
+    return group.partition("@")[0]
 
 
 def copy_own_options(hydra: DictConfig, folder: Path) -> None:
@@ -126,11 +132,10 @@ def copy_own_options(hydra: DictConfig, folder: Path) -> None:
     """
     places = [Path(source.path) for source in hydra.runtime.config_sources if source["schema"] == "file"]
     for group, choice in _chosen(hydra):
-        name = group.partition("@")[0]
-        if not (CONF / name / f"{choice}.yaml").is_file():
-            for place in places:
-                if (place / name / f"{choice}.yaml").is_file() and place.resolve() != folder.resolve():
-                    shutil.copytree(place / name, folder / name, dirs_exist_ok=True)
+        name = _unplaced(group)
+        found = (place for place in places if (place / name / f"{choice}.yaml").is_file())
+        if (first := next(found, CONF)) != CONF and first.resolve() != folder.resolve():
+            shutil.copytree(first / name, folder / name, dirs_exist_ok=True)
 
 
 def _without_execution(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -154,13 +159,16 @@ def command(folder: RunFolder, typed_in: Path) -> str | None:
         typed = _read(folder.config.with_name("overrides.yaml"), list[str])
         runtime = _read(folder.config.with_name("hydra.yaml"), dict[str, Any])["hydra"]["runtime"]
         sources = [Path(s["path"]) for s in runtime["config_sources"] if s["schema"] == "file"]
+        files = _read(folder.config, dict[str, Any]).get("plugins", [])
     except (OSError, ConfigError, msgspec.MsgspecError, yaml.YAMLError, LookupError, TypeError):
         return None
     own = [place for place in sources if place != CONF]
     if trial := next((text for text in typed if text.startswith("trial.number=")), None):
         own = [folder.path.resolve().parent]
-        typed = [text for text in typed if text.startswith("plugins=")]
-        typed.append(f"+experiment=trial-{trial.partition('=')[2]}")
+        typed = [
+            *override(to_type(files, {**runtime, "cwd": typed_in})),
+            f"+experiment=trial-{trial.partition('=')[2]}",
+        ]
     typed = [masked(text) for text in typed if not text.startswith("hydra.run.dir=")]
     words = [word for place in own for word in ("--config-dir", as_typed(place, typed_in))]
     return " ".join(map(quote, ["python", "-m", "cifar_arch.run", *words, *typed]))

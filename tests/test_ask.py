@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 from sqlalchemy.event import listen
@@ -216,6 +216,40 @@ def test_nothing_feasible_names_the_rules_and_the_closest(tmp_path: Path) -> Non
     worker = open_worker(endless, assessed=lambda point: assess({"x": int(point["x"])}, 1))
     with pytest.raises(ConfigError, match="among 20 candidates"):
         worker.asker.ask()
+
+
+def test_a_mix_of_rejections_and_replays_ends_too(tmp_path: Path) -> None:
+    space: dict[str, BaseDistribution] = {"width": IntDistribution(0, 9)}
+    wanted = search_config(tmp_path, space, exhaustive=False, n_trials=8)
+
+    def even(point: Point) -> Candidate:
+        return replace(assess({"x": 2 * (point["width"] % 2)}, 1), key=str(point))
+
+    worker = open_worker(wanted, RandomSampler(seed=0), even)
+    while job := worker.asker.ask():
+        finish_job(worker, job)
+    assert worker.shared.counts()["trained"] == 5
+    assert len(worker.shared.trials()) <= 5 * 21 + 20
+
+
+def test_a_worker_that_finds_nothing_more_waits_for_what_others_train(tmp_path: Path) -> None:
+    space: dict[str, BaseDistribution] = {"x": FloatDistribution(0, 1)}
+    wanted = search_config(tmp_path, space, exhaustive=False, n_trials=3, max_rejections=5)
+    inside: list[Point] = []
+
+    def only_the_first(point: Point) -> Candidate:
+        if not inside:
+            inside.append(point)
+        return replace(assess({"x": 0 if point in inside else 9}, 1), key=str(point))
+
+    worker, other = (open_worker(wanted, RandomSampler(seed=n), only_the_first) for n in range(2))
+    job = ask(worker)
+    for _ in range(3):
+        assert other.asker.ask() is None
+        assert other.shared.counts()["rejected"] == 5
+    finish_job(worker, job)
+    assert other.asker.ask() is None  # and no error: something was trained
+    assert other.shared.counts()["rejected"] == 10
 
 
 @pytest.mark.slow

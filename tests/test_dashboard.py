@@ -150,7 +150,6 @@ PAGES = {
         "infeasible",
         "at least 1 depthwise-separable layer is required, got 0",
         "outside the limits, and never trained",
-        "shows the smallest change that keeps them",
     ],
 }
 

@@ -4,10 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import CHECKOUT, Cli
+from msgspec.structs import replace
 
 from cifar_arch import export
+from cifar_arch.data import Split
 from cifar_arch.evaluate import evaluate
 from cifar_arch.runfolder import RunFolder
+from cifar_arch.saved import SavedRun
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -51,6 +54,21 @@ def test_the_command_prints_the_largest_difference(finished_run: Path, tmp_path:
     assert done.status == 0
     assert "largest difference from torch on 256 real images: " in done.out
     assert [path.name for path in tmp_path.iterdir()] == ["n.onnx"]
+
+
+@pytest.mark.slow
+def test_ranges_are_those_of_training_images_alone(
+    exported: tuple[Path, float], finished_run: Path, tmp_path: Path
+) -> None:
+    pictures = SavedRun(finished_run).pictures()
+    nothing = Split(pictures.test.images[:0], pictures.test.labels[:0])
+    file = tmp_path / "network.onnx"
+    file.write_bytes(exported[0].read_bytes())
+    whole, alone = (
+        export.quantised(file, seen).read_bytes()
+        for seen in (pictures, replace(pictures, validation=nothing, test=nothing))
+    )
+    assert whole == alone
 
 
 @pytest.mark.slow

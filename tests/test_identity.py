@@ -52,7 +52,6 @@ OTHERS: dict[str, tuple[dict[str, Any], str]] = {
     "augmentation": ({"augment": {"grayscale": {"p": 0.5}}}, "(augment.grayscale.p=0.0, now 0.5)"),
     "epochs": ({"training": {"epochs": 3}}, "(training.epochs=2, now 3)"),
     "clip": ({"training": {"clip": 1}}, "(training.clip=null, now 1.0)"),
-    "target": ({"limits": {"target_accuracy": 0.1}}, "(limits.target_accuracy=null, now 0.1)"),
     "one that is rejected": ({"limits": {"params_below": 9}}, "(limits.params_below=null, now 9)"),
     "one with a mistake": ({"seed": -1}, "seed: expected an integer at least 0 and below 4294967296, got -1"),
 }
@@ -73,6 +72,20 @@ def test_another_experiment_is_refused_before_anything_is_written(
             raised.value
         )
     assert contents(run) == before
+
+
+@pytest.mark.parametrize("make", STATES.values(), ids=STATES)
+def test_another_target_is_refused_where_one_is_on_record(
+    run: RunFolder, make: Callable[[RunFolder], object]
+) -> None:
+    """It may be typed later in a sweep, whose trials then go on with it."""
+    make(run)
+    config = tiny_config(limits={"target_accuracy": 0.1})
+    if run.summary.exists():
+        with pytest.raises(ConfigError, match=r"\(limits\.target_accuracy=null, now 0\.1\)"):
+            experiment.run_config(config, run.path)
+    else:
+        assert experiment.run_config(config, run.path).target_accuracy == 0.1
 
 
 EQUAL: dict[str, dict[str, Any]] = {

@@ -39,13 +39,18 @@ def test_labels_hold_the_shares_of_the_images(augment: Augment, seed: int) -> No
     assert torch.allclose(images.mean((1, 2, 3)), means, atol=1e-3)
 
 
-def test_cutmix_puts_in_one_square() -> None:
-    for seed in range(30):
+def test_cutmix_puts_in_one_square_of_any_side_that_the_edges_may_cut() -> None:
+    whole = set()
+    for seed in range(300):
         ((images, _),) = mixed(Augment(cutmix=CutMix(p=1.0)), seed)
         foreign = images[1, 0] == 0  # the colour of its partner
-        rows, columns = foreign.any(1).sum(), foreign.any(0).sum()
-        assert foreign.sum() == rows * columns
+        rows, columns = foreign.any(1), foreign.any(0)
+        assert foreign.sum() == rows.sum() * columns.sum()
         assert colours_of(images[1]) <= {0.0, 20.0}
+        if not any(line[end] for line in (rows, columns) for end in (0, -1)):
+            assert rows.sum() == columns.sum()
+            whole.add(int(rows.sum()))
+    assert {side % 2 for side in whole} == {0, 1}
 
 
 def test_mixup_is_one_weight_for_the_whole_image() -> None:

@@ -88,6 +88,10 @@ FILTERS: dict[str, tuple[dict[str, Any], set[str]]] = {
         {},
         {"t1.conv1", "c2_1.conv1", "t2.conv1", "c3_1.conv1", "t3.conv1", "c4_1.conv2"},
     ),
+    "nor those of squeeze-and-excitation, which no norm follows": (
+        {"c2": {"kind": "plain", "squeeze": 2}},
+        {"t1.conv1", "c2_1.conv1", "t2.conv1", "c3_1.conv1", "t3.conv1", "c4_1.conv2"},
+    ),
     "nor a convolution that is the classifier": (
         {"head": "conv"},
         {"t1.conv1", "c2_1.conv1", "t2.conv1", "c3_1.conv1", "t3.conv1", "c4_1.conv2"},

@@ -128,6 +128,7 @@ def test_every_command_takes_it(own: Path) -> None:
 
 @pytest.mark.slow
 def test_a_sweep_and_its_confirmation_take_it(own: Path) -> None:
+    os.replace(own / "my_blocks.py", own / "own" / "my_blocks.py")  # beside the configs
     typed = [*NAMED[:-1], "c2=ghost,plain", *TINY, "epochs=1", "study=s", "workers=2"]
     done = type_command("run", "-m", *typed, cwd=own)
     assert done.returncode == 0, done.stderr
@@ -140,8 +141,11 @@ def test_a_sweep_and_its_confirmation_take_it(own: Path) -> None:
         assert again.returncode == 0, again.stderr
     confirm = ("s", "--trial", "0", "1", "--seeds", "1", "--epochs", "1")
     assert "unknown kind 'ghost'" in type_command("confirm", *confirm, cwd=own).stderr
-    done = type_command("confirm", *confirm, "--plugin", "my_blocks.py", cwd=own)
+    done = type_command("confirm", *confirm, "--plugin", "own/my_blocks.py", cwd=own)
     assert done.returncode == 0, done.stderr
+    (words,) = re.findall(r"^  python -m cifar_arch\.run (.*)", done.stdout, re.M)
+    again = type_command("check", *shlex.split(words), cwd=own)
+    assert again.returncode == 0, again.stderr
     for folder in (own / "outputs" / "sweeps" / "s" / "0", own / "outputs" / "confirm" / "s" / "0"):
         words = shlex.split(summary_of(folder)["command"])[3:]
         again = type_command("check", *words, cwd=own)

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 from conftest import tiny_config
+from hydra import compose as hydra_compose
 
-from cifar_arch.compose import CONF
+from cifar_arch.compose import CONF, compose, composing, expanded, plain
 from cifar_arch.experiment import Experiment
 from cifar_arch.provenance import flatten
-from cifar_arch.record import with_added
+from cifar_arch.record import decides_search, with_added
 from cifar_arch.runfolder import RunFolder
-from cifar_arch.saved_config import began_with, command, saved_config
+from cifar_arch.saved_config import began_with, best_config, command, copy_own_options, saved_config
 from cifar_arch.schema import ConfigError
 
 
@@ -123,7 +124,8 @@ COMMANDS = {
 def test_the_command_that_trains_the_same_once_more(
     tmp_path: Path, place: str, typed: list[str], words: str
 ) -> None:
-    folder = folder_with(tmp_path / place)
+    plugins = [text[len("plugins=[") : -1] for text in typed if text.startswith("plugins=")]
+    folder = folder_with(tmp_path / place, plugins=plugins)
     write_hydras_own(folder, typed, [str(CONF)])
     assert command(folder, tmp_path) == f"python -m cifar_arch.run {words}"
 
@@ -156,3 +158,35 @@ def write_hydras_own(folder: RunFolder, typed: list[str], sources: list[str]) ->
     )
     file = folder.config.with_name("overrides.yaml")
     file.write_text(json.dumps(typed), encoding="utf-8")
+
+
+OWN = {
+    "augmentation/strong.yaml": "grayscale: {p: 0.5}\n",
+    "block/separable.yaml": "kind: plain\nlayers: 2\nresidual: false\n",  # of ours, another of that name
+    "block/deep.yaml": "defaults: [thin]\nlayers: 3\n",
+    "block/thin.yaml": "kind: plain\nresidual: false\n",
+    "search/mine.yaml": "# @package _global_\nlimits: {params_below: 300000}\n",
+}
+
+
+def decided(config: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in flatten(config) if decides_search(key)}
+
+
+@pytest.mark.parametrize(
+    "fixed", [["+augmentation@augment=strong"], ["c4=separable"], ["c3=deep"], ["+search=mine"]]
+)
+def test_options_of_ones_own_are_found_again(fixed: list[str], tmp_path: Path) -> None:
+    for name, text in OWN.items():
+        (tmp_path / "own" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "own" / name).write_text(text, encoding="utf-8")
+    path = tmp_path / "sweep" / "experiment" / "best.yaml"
+    path.parent.mkdir(parents=True)
+    with composing(str(tmp_path / "own")):
+        composed = hydra_compose(
+            "config", [*map(expanded, fixed), "model.width=12"], return_hydra_config=True
+        )
+        path.write_text(best_config(composed, composed.hydra, path), encoding="utf-8")
+        copy_own_options(composed.hydra, tmp_path / "sweep")
+    again = compose(["+experiment=best"], str(tmp_path / "sweep"))
+    assert decided(again) == decided(plain(composed))

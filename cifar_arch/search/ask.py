@@ -63,6 +63,7 @@ class Asker:
         self.teller = teller
         self.assess = assess
         self._ahead: Iterator[Point] = iter(())
+        self._given_up = -1  # trained trials when the sampler had nothing new: it learns from others alone
         # A seed that stood still would propose the same points again after every restart, and in
         # every shell that starts at the same moment.
         self.sampler = make_sampler(len(shared.trials()) + 1009 * shared.workers.others())
@@ -75,7 +76,7 @@ class Asker:
         Raises ConfigError where nothing is found inside the limits.
         """
         config = self.shared.config
-        rejected = stale = 0  # proposals in a row
+        fruitless = rejected = 0  # proposals in a row: those without a job, and of them those since a replay
         while True:
             with self.shared.lock():
                 self.teller.recover()
@@ -86,15 +87,17 @@ class Asker:
                     self._queue_largest()
                     counts = self.shared.ledger.counts()
                 hopeless = rejected >= config.max_rejections and not config.exhaustive
-                trial = None if hopeless else self._next_trial(counts, stale, rejected)
+                trial = None if hopeless else self._next_trial(counts, fruitless)
                 if trial is None:
+                    if fruitless and not config.space.enumerable():
+                        self._given_up = counts["trained"]
                     if not any(counts[name] for name in ("trained", "running", Role.REPLAYED)):
                         self._nothing_feasible()
                     return None
                 decision = self._decided(trial)
             if isinstance(decision, Job):
                 return decision
-            stale = 0 if decision is Role.REJECTED else stale + 1
+            fruitless += 1
             rejected = rejected + 1 if decision is Role.REJECTED else 0
 
     # --- proposing ------------------------------------------------------------------------------
@@ -123,10 +126,10 @@ class Asker:
         for _, point in sorted(largest.values(), key=lambda sized: -sized[0])[:count]:
             self.shared.queue(point)
 
-    def _next_trial(self, counts: Counter[str], stale: int, rejected: int) -> Trial | None:
+    def _next_trial(self, counts: Counter[str], fruitless: int) -> Trial | None:
         """A queued point, one from the sampler, or the first untried one; None when none is left."""
         config = self.shared.config
-        looks_through = config.exhaustive or (config.space.enumerable() and max(stale, rejected) >= GUESSES)
+        looks_through = config.exhaustive or (config.space.enumerable() and fruitless >= GUESSES)
         if counts["waiting"]:
             pass  # Optuna hands it out by itself
         elif looks_through:
@@ -134,7 +137,7 @@ class Asker:
             if point is None:
                 return None
             self.shared.queue(point)
-        elif stale >= STALE:
+        elif fruitless >= STALE or self._given_up == counts["trained"]:
             return None
         return self.shared.ask()
 

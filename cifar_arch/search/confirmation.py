@@ -71,6 +71,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     target: float | None = None  # None: that of the study
     trial: Sequence[int] = ()  # numbers, in place of the best
     epochs: int | None = None
+    plugin: Sequence[str] = ()  # Python files that the networks need
 
 
 def chosen(wanted: Wanted) -> tuple[list[Choice], list[str]]:
@@ -200,7 +201,7 @@ class Confirmation:
 
     def __init__(self, choices: Sequence[Choice], wanted: Wanted, seeds: int, folder: Path):
         self.choices = {choice.number: choice for choice in choices}
-        self.epochs = wanted.epochs
+        self.epochs, self.plugins = wanted.epochs, wanted.plugin
         for choice in choices:
             if broken := candidate(choice.config(self.epochs, 0)).violations:
                 raise ConfigError(
@@ -269,7 +270,7 @@ class Confirmation:
         """What trains one of these once more, from the file that the sweep left for its trial."""
         choice, epochs = self.choices[point["network"]], config["training"]["epochs"]
         words = [
-            *("--config-dir", str(choice.folder.parent), *override(config.get("plugins", []))),
+            *("--config-dir", str(choice.folder.parent), *override(self.plugins)),
             *(f"+experiment=trial-{choice.number}", "data.validation=0", f"training.epochs={epochs}"),
             f"seed={config['seed']}",
         ]

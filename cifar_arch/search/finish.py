@@ -4,13 +4,16 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from cifar_arch.compose import plain
+from cifar_arch.plugins import to_type
 from cifar_arch.runfolder import atomic
 from cifar_arch.saved_config import best_config, copy_own_options
-from cifar_arch.schema import SearchStopped
+from cifar_arch.schema import ConfigError, SearchStopped
+from cifar_arch.search.candidate import candidate
 from cifar_arch.search.composer import Composer
 from cifar_arch.search.console import done_line, next_steps, target_lines
 from cifar_arch.search.ranking import ranked
-from cifar_arch.search.space import overrides
+from cifar_arch.search.space import overrides, typed
 from cifar_arch.search.study import SearchConfig, SharedStudy
 from cifar_arch.search.trial import TrialRecord
 
@@ -30,11 +33,11 @@ def finish(shared: SharedStudy, composer: Composer, prefer: str, target: float |
     for line in target_lines(ranking, target, prefer, synthetic=synthetic):
         print(line)
     best = ranking.configurations[0]
-    _compose_again(search, composer, best.first, "best", pin_seed=not best.seeded)
+    whole = _compose_again(search, composer, best.first, "best", pin_seed=not best.seeded)
     for trial in (t for c in ranking.configurations for t in c.trials):
         if not _file(search, f"trial-{trial.number}").exists():  # its worker died right before
             _compose_again(search, composer, trial, f"trial-{trial.number}")
-    print(next_steps(search, ranking, composer(ranking.best.point)["plugins"]))
+    print(next_steps(search, ranking, to_type(whole.plugins, whole.hydra.runtime)))
 
 
 def write_experiment(
@@ -53,7 +56,16 @@ def _file(search: SearchConfig, name: str) -> Path:
 
 def _compose_again(
     search: SearchConfig, composer: Composer, trial: TrialRecord, name: str, *, pin_seed: bool = True
-) -> None:
-    """Writes the config of a trial, which takes Hydra a fifth of a second."""
+) -> DictConfig:
+    """Writes the config of a trial, and returns it.
+
+    Raises ConfigError where an option is no longer what the trial was trained with.
+    """
     composed = composer.load([*composer.fixed, *overrides(trial.point)])
+    if trial.key not in (None, candidate(plain(composed)).key):
+        raise ConfigError(
+            f"study: trial {trial.number} was trained with other options than {typed(trial.point)} has now; "
+            "put them back, or choose another study=NAME"
+        )
     write_experiment(search, name, composed, composed.hydra, pin_seed=pin_seed)
+    return composed

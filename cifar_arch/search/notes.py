@@ -25,15 +25,10 @@ def note_study(study: optuna.Study, about: str, best: TrialRecord | None) -> Non
 
 
 def note_rejection(trial: Trial, point: Point, violations: Iterable[Violation]) -> None:
-    """Says which rules a candidate breaks, and how to see what keeps them."""
+    """Says which rules a candidate breaks."""
     if trial.number < NOTED:
         broken = "\n".join(f"- {violation.rule}: {violation.message}" for violation in violations)
-        words = typed(point)
-        _save(
-            trial,
-            f"**infeasible**: outside the limits, and never trained\n\n{broken}\n\n"
-            f"`python -m cifar_arch.check {words}` shows the smallest change that keeps them",
-        )
+        _save(trial, f"**infeasible**: `{typed(point)}` is outside the limits, and never trained\n\n{broken}")
 
 
 def _save(place: optuna.Study | Trial, text: str) -> None:

@@ -17,7 +17,7 @@ from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl
 from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
 from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler
 
-from cifar_arch.compose import anchored, explaining, plain
+from cifar_arch.compose import anchored, explaining, plain, read_override
 from cifar_arch.device import cores
 from cifar_arch.plugins import load_composed
 from cifar_arch.provenance import masked
@@ -181,6 +181,8 @@ class ArchitectureSweeper(OptunaSweeperImpl):
         mark = fingerprint(composer({}), space, plugins, options.objectives)
         named = OmegaConf.select(self.config, "hydra.runtime.choices.search")
         name = options.study or readable_name(named, space, mark)
+        if read_override(f"study={name}").value() != name:
+            raise ConfigError(f"study: {name!r} reads as a number, and not as a name; choose another one")
         return SearchConfig(
             name=name,
             storage=options.storage,

@@ -162,10 +162,17 @@ class StudySampler(BaseSampler):
         if isinstance(self.study, _Excerpt):
             self.study.read()
         if self.random_start is not None:  # which rejected trials do not use up
-            shown = self.study.get_trials(deepcopy=False)
-            rejected = sum(_role(t) == Role.REJECTED for t in shown)
-            set_random_start(self.sampler, self.random_start + rejected)
+            set_random_start(self.sampler, self._start(self.random_start, study))
         return self.sampler.infer_relative_search_space(self.study, trial)
+
+    def _start(self, wanted: int, study: optuna.Study) -> int:
+        """How many of the trials that the sampler is shown have to be there before it stops guessing."""
+        trials = study.get_trials(deepcopy=False)
+        told = sum(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in trials)
+        rejected = sum(_role(t) == Role.REJECTED for t in trials)
+        if isinstance(self.study, _Excerpt) and told - rejected >= wanted:
+            return 0  # an excerpt may leave out trained ones
+        return wanted + rejected
 
     def sample_relative(
         self, study: Any, trial: FrozenTrial, search_space: dict[str, BaseDistribution]

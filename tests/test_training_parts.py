@@ -1,0 +1,103 @@
+"""Each part of a recipe is in force in a training, and not only on record."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import SGD, easy_pictures, tiny_architecture, tiny_config
+from torch import nn
+from torch.nn import functional
+
+from cifar_arch import experiment, training
+from cifar_arch.augment import Augment, CoarseDropout
+from cifar_arch.checkpoint import State
+from cifar_arch.data import Pictures
+from cifar_arch.device import Execution
+from cifar_arch.experiment import Experiment
+from cifar_arch.network import Normalised, build
+from cifar_arch.recipe import Recipe
+from cifar_arch.spec import Architecture
+from cifar_arch.training import Trained, forward_pass, make_loader, score, train
+
+
+@pytest.fixture(scope="module")
+def pictures() -> Pictures:
+    return easy_pictures()
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return build(Architecture.from_dict(tiny_architecture()).plan())
+
+
+def recipe(**changes: Any) -> Recipe:
+    fixed = {"epochs": 1, "batch_size": 40, "lr": 0.05, "device": "cpu", "precision": "float32"}
+    return Recipe(**{**SGD, **fixed, **changes})
+
+
+def fit(pictures: Pictures, **changes: Any) -> Trained:
+    return train(network(), pictures, recipe(**changes), augment=Augment(), workers=0)
+
+
+def test_a_run_trains_with_its_augmentation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def train_and_tell(*given: Any, **options: Any) -> Trained:
+        seen.append(options["augment"])
+        return train(*given, **options)
+
+    monkeypatch.setattr(training, "train", train_and_tell)
+    config = tiny_config(training={"epochs": 1}, augment={"grayscale": {"p": 0.5}})
+    experiment.run_config(config, tmp_path)
+    assert seen == [Experiment.from_dict(config).augment] != [Augment()]
+
+
+@pytest.mark.parametrize("backend", ["albumentations", "batch"])
+def test_holes_have_the_mean_of_the_training_images(backend: Any, pictures: Pictures) -> None:
+    augment = Augment(coarse_dropout=CoarseDropout(p=1, size=32), backend=backend)
+    loader = make_loader(pictures, augment, 40, 0, 0, Execution("cpu", "float32", 1))
+    images, _ = next(iter(loader.epoch(1)))
+    assert images[0, :, 0, 0].tolist() == [round(mean) for mean in pictures.mean]
+
+
+def test_an_epoch_is_scored_with_the_averaged_weights(pictures: Pictures) -> None:
+    trained = fit(pictures, ema=0.99)
+    last = trained.history[-1]
+    assert (last.val_loss, last.val_accuracy) == score(trained.network, pictures.validation)
+
+
+def test_products_have_the_precision_that_is_on_record(pictures: Pictures) -> None:
+    exact, rounded = (fit(pictures, precision=name).history[0].train_loss for name in ("float32", "bf16"))
+    assert exact != rounded
+    assert exact == pytest.approx(rounded, rel=0.05)
+
+
+def test_the_first_layer_is_whitened_where_it_is_asked_for(pictures: Pictures) -> None:
+    nets = [fit(pictures, whiten=whiten, lr=1e-9).network for whiten in (False, True)]
+    first, second = (next(net.parameters()) for net in nets)
+    assert not torch.allclose(first, second, atol=0.01)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_step_has_the_threads_that_are_on_record(threads: int, pictures: Pictures) -> None:
+    seen = []
+    asked = recipe(threads=threads)
+    train(network(), pictures, asked, workers=0, on_epoch=lambda _: seen.append(torch.get_num_threads()))
+    assert seen == [threads]
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_loss_of_mixed_images_goes_by_the_shares_of_their_labels(smoothing: float) -> None:
+    wanted = recipe(label_smoothing=smoothing)
+    state = State(
+        Normalised(network(), (0, 0, 0), (1, 1, 1)), wanted, 1, Execution("cpu", "float32", threads=1)
+    )
+    images = torch.rand(6, 3, 32, 32)
+    shares = functional.softmax(torch.randn(6, 10), 1)
+    state.model.train()
+    loss, right = forward_pass(state, wanted, images, shares)
+    logits = state.model(images)
+    smooth = (1 - smoothing) * shares + smoothing / 10
+    torch.testing.assert_close(loss, -(smooth * functional.log_softmax(logits, 1)).sum(1).mean())
+    assert right == (logits.argmax(1) == shares.argmax(1)).sum()
