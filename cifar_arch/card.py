@@ -61,13 +61,23 @@ def main() -> None:
     arguments = parser.parse_args()
     with sentences():
         load_plugins(arguments.plugin)
-        if arguments.to.resolve() in [path.resolve() for path in arguments.runs]:
-            raise ConfigError(f"--to: {str(arguments.to)!r} is one of the runs; name another folder")
+        require_free(arguments.to)
         runs = sorted(map(SavedRun, arguments.runs), key=lambda run: run.summary.seed or 0)
         experiment = of_one_experiment(runs)
         tested = [tested_again(run, arguments.data) for run in runs]
         write(arguments.to, tested, experiment)
         print(f"{arguments.to}: {headline(tested)}\n{again(arguments.to)}")
+
+
+def require_free(folder: Path) -> None:
+    """Raises ConfigError for a folder with anything in it but an earlier card."""
+    if folder.exists() and not (
+        folder.is_dir() and ((folder / SEEDS).is_file() or not any(folder.iterdir()))
+    ):
+        raise ConfigError(
+            f"--to: {str(folder)!r} holds other files, which would be written over; name a new folder, "
+            "or one with an earlier card"
+        )
 
 
 def of_one_experiment(runs: Sequence[SavedRun]) -> Experiment:

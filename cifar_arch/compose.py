@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import itertools
+import json
 import re
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
@@ -84,7 +85,11 @@ def plain(config: DictConfig) -> dict[str, Any]:
     with explaining():
         to_plain = functools.partial(OmegaConf.to_container, resolve=True, throw_on_missing=True)
         ours = {str(name): config[name] for name in config if name != "hydra"}
-        return {name: to_plain(v) if OmegaConf.is_config(v) else v for name, v in ours.items()}
+        made = {name: to_plain(v) if OmegaConf.is_config(v) else v for name, v in ours.items()}
+    outputs = made.get("outputs", "outputs")
+    if not isinstance(outputs, str) or not outputs:
+        raise ConfigError(f"outputs: expected a folder, got {json.dumps(outputs)}; type outputs=FOLDER")
+    return made
 
 
 def _refuse_idle_choices(hydra: DictConfig) -> None:
@@ -102,7 +107,8 @@ def _refuse_idle_choices(hydra: DictConfig) -> None:
 def refuse_search(overrides: Iterable[str]) -> None:
     """Raises ConfigError for a named space where one network is expected."""
     if spaces := [text for text in overrides if re.match(r"\+{0,2}search=(?!null$)", text)]:
-        raise ConfigError(f"search: a space to sweep over, got {spaces[0]}; type -m {quote(spaces[0])}")
+        typed = spaces[0] if spaces[0].startswith("+") else f"+{spaces[0]}"
+        raise ConfigError(f"search: a space to sweep over, got {spaces[0]}; type -m {quote(typed)}")
 
 
 def anchored(config: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -220,7 +226,8 @@ def sentence(error: Exception, typed: Sequence[str] = ()) -> str:
         key = text.removeprefix("Error merging override ").splitlines()[0].partition("=")[0]
         return f"{bare(key)}: {joined(str(cause))}"
     if typed and not isinstance(error, COMPOSITION_ERRORS):
-        named = [t for t in typed if "hydra" in t] or typed
+        given = [t for t in typed if "=" in t and not t.startswith("-")]
+        named = [t for t in given if "hydra" in t] or given
         return f"{' '.join(named)}: Hydra cannot use this ({joined(text) or type(error).__name__})"
     at = re.search(r"full_key: (\S+)", text)
     return f"{at[1]}: {joined(text)}" if at else joined(text) or type(error).__name__

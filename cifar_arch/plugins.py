@@ -86,7 +86,7 @@ def _import(path: Path, typed: str) -> None:
     try:
         spec.loader.exec_module(module)
         _require_entries(before, typed)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         for table, entries in zip(_TABLES, before, strict=True):
             table.clear()
             table.update(entries)

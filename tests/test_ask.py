@@ -252,6 +252,19 @@ def test_a_worker_that_finds_nothing_more_waits_for_what_others_train(tmp_path: 
     assert other.shared.counts()["rejected"] == 10
 
 
+def test_a_confirmation_waits_for_none_but_its_own_trials(tmp_path: Path) -> None:
+    worker = open_worker(search_config(tmp_path, WIDTHS, by_key=True))
+    worker.shared.ask()
+    me = worker.shared.workers.me
+    worker.shared.note(worker.shared.trial(0), key="of another schedule", worker=me)
+
+    def train(job: Job) -> None:
+        finish_job(worker, job)
+
+    worker.work(train, progress=False)
+    assert worker.shared.counts() == {"completed": 3, "trained": 3, "running": 1}
+
+
 @pytest.mark.slow
 def test_the_few_feasible_points_of_a_finite_space_are_found(tmp_path: Path) -> None:
     digits = {name: DIGITS[name] for name in "ab"}

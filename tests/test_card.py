@@ -90,8 +90,13 @@ REFUSED = {
 }
 
 
-def test_a_run_is_not_written_over(cwd: Path, cli: Cli) -> None:
-    assert cli("card", "s0", "--to", "s0") == (2, "", "--to: 's0' is one of the runs; name another folder\n")
+@pytest.mark.parametrize("to", ["s0", "s1", "", "s0/summary.json"])
+def test_nothing_but_a_card_is_written_over(to: str, cwd: Path, cli: Cli) -> None:
+    before = (cwd / "s0" / "summary.json").read_bytes()
+    done = cli("card", "s0", "--to", to)
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith(f"--to: '{to or '.'}' holds other files, which would be written over; name ")
+    assert (cwd / "s0" / "summary.json").read_bytes() == before
 
 
 @pytest.mark.parametrize(("runs", "sentence"), REFUSED.items(), ids=" ".join)

@@ -102,6 +102,8 @@ WRONG = [
     ("training.epochs=0", "training.epochs: expected an integer at least 1, got 0"),
     ("limits=none width=auto", "model.width: auto needs a limit on the size; set limits.params_below or "),
     ("limits.augment=[blur]", "limits.augment[0]: expected one of coarse_dropout, "),
+    ("outputs=null", "outputs: expected a folder, got null; type outputs=FOLDER"),
+    ("outputs=[a]", 'outputs: expected a folder, got ["a"]; type outputs=FOLDER'),
     (
         "training={resume:nowhere}",
         "training.resume: no config can ask for it, got 'nowhere'; type training.resume=nowhere alone, or ",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from conftest import environment, summary_of, tiny_config
 from optuna.distributions import FloatDistribution, IntDistribution
-from optuna.pruners import ThresholdPruner
+from optuna.pruners import MedianPruner, ThresholdPruner
 from optuna.samplers import RandomSampler, TPESampler
 from sweeping import trained_trials, trials
 
@@ -127,6 +127,15 @@ MISTAKES: list[dict[str, Any]] = [
     },
     {"prefer": "largest", "says": "prefer: expected one of accuracy, smallest, got 'largest'"},
     {"study": "../x", "says": "study: expected a name of letters"},
+    {
+        "pruner": MedianPruner,
+        "says": "pruner: expected one such as optuna.pruners.MedianPruner(), got <class ",
+    },
+    {
+        "space": ["model.width"],
+        "says": "search: expected a config as plain data, a space such as {'model.wid",
+    },
+    {"objectives": "accuracy", "says": "search: expected a config as plain data, a space such as {'model.wi"},
     {"sampler": RandomSampler(), "says": "sampler: expected a class such as optuna.samplers.TPESampler, or "},
 ]
 

@@ -153,7 +153,7 @@ def _choice(configuration: Configuration, wanted: Wanted) -> Choice:
     if trial.folder is None or not run.config.is_file() or not settings.is_file():
         raise ConfigError(
             f"study: the folder of trial {trial.number}, {str(run.path)!r}, has no saved config; "
-            "type confirm where the sweep was typed"
+            "type confirm where the sweep was typed, or name other trials with --trial"
         )
     config = saved_config(run)
     if trial.key not in (None, candidate(config).key):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 
 from optuna.samplers import BaseSampler
+from optuna.trial import TrialState
 
 from cifar_arch.runfolder import RunFolder, atomic
 from cifar_arch.search.ask import Asker, Assess, Job, total
@@ -59,12 +60,19 @@ class Worker:
                     self._train(train, job, console)
                     stop_if_unfit(self.shared.folder(job.number))
                     stop_if_hopeless(self.shared, max_failure_rate)
-                elif running := self.shared.counts()["running"]:
+                elif running := self._running():
                     console.wait_for(running)
                     time.sleep(1)  # another worker's: should that die, what it leaves is ours
                 else:
                     break
         console.close()
+
+    def _running(self) -> int:
+        """How many trials others train that this search waits for: not those of another schedule."""
+        if not self.shared.config.by_key:
+            return self.shared.counts()["running"]
+        keys = {self.asker.assess(point).key for point in self.shared.config.space.points()}
+        return sum(trial.key in keys for trial in self.shared.trials(TrialState.RUNNING))
 
     def _train(self, train: Callable[[Job], None], job: Job, console: Console) -> None:
         """Trains a job and tells its result, also where `train` itself breaks."""
