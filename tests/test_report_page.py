@@ -17,7 +17,7 @@ from PIL import Image
 from cifar_arch.record import Status
 from cifar_arch.report import files, load_runs, tables
 from cifar_arch.report.effects import compared
-from cifar_arch.report.figures import accuracy_against, over_seeds, pareto
+from cifar_arch.report.figures import accuracy_against
 from cifar_arch.report.page import layer_rows
 from cifar_arch.runfolder import RunFolder
 
@@ -140,24 +140,6 @@ def test_validation_and_test_are_told_apart(written: Path) -> None:
     assert not [line for line in axes.lines if "front" in str(line.get_label())]
 
 
-def test_the_front_is_that_of_the_means_over_seeds(tmp_path: Path) -> None:
-    widths: dict[str, list[Any]] = {"width": [8, 12, 16, 20]}
-    seeds = (0, 1, 2)
-    write_sweep(tmp_path / "outputs", "s", widths, lambda p: p["width"] / 50, noise=0.01, seeds=seeds)
-    runs = tables.ranking(load_runs(tmp_path / "outputs"))
-    means = runs.groupby("width")["accuracy"].agg(["mean", "std"])
-    figure = accuracy_against(runs, "params")
-    [axes] = figure.axes
-    (front,) = [line for line in axes.lines if line.get_label() == "Pareto front, 4 of 4"]
-    assert np.allclose(sorted(np.asarray(front.get_ydata())), 100 * means["mean"])
-    (bars,) = axes.containers
-    heights = [ends[:, 1] for ends in bars[2][0].get_segments()]
-    assert np.allclose(sorted(high - low for low, high in heights), sorted(200 * means["std"]))
-    figure.draw_without_rendering()
-    (legend,) = figure.legends  # below, where it covers no point
-    assert legend.get_window_extent().y1 <= axes.get_window_extent().y0
-
-
 @pytest.mark.slow
 def test_shares_that_are_all_zero_are_told_instead_of_drawn(tmp_path: Path) -> None:
     space: dict[str, Any] = {"t1": ["strided", "dilated"], "width": [8, 12]}
@@ -169,29 +151,6 @@ def test_shares_that_are_all_zero_are_told_instead_of_drawn(tmp_path: Path) -> N
     assert "so that no shares are shown" in page
     assert 'id="importances"' not in page
     assert 'id="parallel_coordinates"' in page
-
-
-@pytest.mark.parametrize(("column", "sign"), {"params": "<", "macs": "<", "receptive_field": ">"}.items())
-def test_a_limit_is_drawn_with_its_sign(tmp_path: Path, column: str, sign: str) -> None:
-    limits: dict[str, Any] = {"limits__macs_below": 2_000_000, "limits__params_below": 200_000}
-    limits["limits__receptive_field_above"] = 44
-    for seed in (0, 1):
-        write_run(tmp_path / "outputs" / "runs" / str(seed), 0.5 + seed / 10, seed=seed, **limits)
-    [axes] = accuracy_against(tables.ranking(load_runs(tmp_path / "outputs")), column).axes
-    labels = [str(line.get_label()) for line in axes.lines]
-    assert [text[:8] for text in labels if text.startswith("limit")] == [f"limit: {sign}"]
-
-
-def test_equal_runs_are_no_spread(tmp_path: Path) -> None:
-    for number in range(2):
-        write_run(tmp_path / "outputs" / "runs" / str(number), 0.5 + number / 10)
-    (row,) = over_seeds(load_runs(tmp_path / "outputs"), "params").to_dict("records")
-    assert (row["accuracy"], row["n"]) == (pytest.approx(0.55), 1)
-
-
-def test_the_front_holds_what_nothing_beats() -> None:
-    runs = pd.DataFrame({"params": [1, 2, 2, 3, 4], "accuracy": [0.5, 0.4, 0.6, 0.6, 0.7]})
-    assert pareto(runs, "params").to_numpy().tolist() == [[1, 0.5], [2, 0.6], [4, 0.7]]
 
 
 REFUSED = {

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cifar_arch.report.effects import main_part, settings, swept
+from cifar_arch.report.effects import levels, main_part, settings, swept
 from cifar_arch.report.report import Report
 from cifar_arch.report.tables import label
 
@@ -174,7 +174,7 @@ def learning_curves(runs: pd.DataFrame, curves: pd.DataFrame) -> Figure:
             linewidth=2 if thick else 0.9,
             alpha=0.95 if thick else 0.45,
             zorder=3 if thick else 2,
-            marker="x" if status == "pruned" else None,
+            marker="x" if status == "pruned" else "." if len(rows) == 1 else None,
             markevery=[-1],
             markersize=5,
             label=None if name in labelled else name,
@@ -228,7 +228,7 @@ def parallel_coordinates(done: pd.DataFrame, columns: list[str]) -> Figure:
     order = done.sort_values("accuracy").tail(300)
     heights = np.empty((len(order), len(columns)))
     for place, name in enumerate(columns):
-        heights[:, place], ticks = _height(order[name])
+        heights[:, place], ticks = _height(order, name)
         for at, text in ticks:
             axes.annotate(
                 text,
@@ -261,15 +261,16 @@ def parallel_coordinates(done: pd.DataFrame, columns: list[str]) -> Figure:
     return figure
 
 
-def _height(column: pd.Series) -> tuple[np.ndarray, list[tuple[float, str]]]:
-    """Where each value stands on an axis of 0 to 1, and what is written there."""
+def _height(runs: pd.DataFrame, name: str) -> tuple[np.ndarray, list[tuple[float, str]]]:
+    """Where each run's value stands on an axis of 0 to 1, and what is written there."""
+    column = runs[name]
     if pd.api.types.is_float_dtype(column) or (
         pd.api.types.is_numeric_dtype(column) and column.nunique() > 8
     ):
         values = column.to_numpy(float, na_value=np.nan)
         low, high = np.nanmin(values), np.nanmax(values)
         return (values - low) / ((high - low) or 1), [(0.0, f"{low:.3g}"), (1.0, f"{high:.3g}")]
-    values = column.astype(object).where(column.notna(), "none")
+    values = ["none" if pd.isna(level) else level for level in levels(runs, name)]
     kinds = sorted(set(values), key=lambda v: (isinstance(v, str), v))
     last = max(1, len(kinds) - 1)
     place = {kind: index / last for index, kind in enumerate(kinds)}
