@@ -14,7 +14,7 @@ from optuna.samplers import RandomSampler, TPESampler
 from sweeping import trained_trials, trials
 
 from cifar_arch.experiment import OnEpoch, run_config
-from cifar_arch.record import Epoch, Summary
+from cifar_arch.record import Epoch, Status, Summary
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError, SearchStopped
 from cifar_arch.search.local import search
@@ -110,6 +110,26 @@ def test_a_failing_run_is_recorded_with_its_traceback(tmp_path: Path) -> None:
         search(config, {"model.width": [4, 5]}, study="s", outputs=tmp_path / "outputs", progress=False)
     log = tmp_path / "outputs" / "sweeps" / "s" / "0" / "run.log"
     assert "Traceback" in log.read_text(encoding="utf-8")
+
+
+def test_a_config_needs_no_recipe_and_a_run_knows_the_objectives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def run(config: dict[str, Any], path: Path, *_: Any, **__: Any) -> Summary:
+        seen.append(config)
+        summary = Summary(status=Status.COMPLETED, val_accuracy=0.5, params=1000, seconds=1.0)
+        RunFolder(path).write_summary(summary)
+        return summary
+
+    monkeypatch.setattr("cifar_arch.search.local.run_config", run)
+    config = {name: part for name, part in tiny_config().items() if name != "training"}
+    objectives = ["accuracy", "params"]  # a run measures the latency where it is among them
+    search(config, {"model.width": [4]}, objectives=objectives, outputs=tmp_path / "o", progress=False)
+    (trained,) = seen
+    assert trained["objectives"] == objectives
+    assert trained["training"]["threads"] >= 1
 
 
 MISTAKES: list[dict[str, Any]] = [
