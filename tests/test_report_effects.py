@@ -200,21 +200,25 @@ def test_null_is_a_level_like_any_other(tmp_path: Path) -> None:
     assert cells(runs, ["training.clip"]) == [["null"], ["null"], ["1"], ["1"], [""]]
 
 
-@pytest.mark.parametrize(
-    ("key", "values"),
-    [("model__stem", [None, 1, 3]), ("model__c4__squeeze", [None, 4]), ("model__c4__kernel", [3, 5])],
-)
-def test_fields_that_no_form_names_are_settings(tmp_path: Path, key: str, values: list[Any]) -> None:
-    name, scale = key.replace("__", "."), 0.02
-    write_sweep(
-        tmp_path, "s", {key: values, "t1": KINDS}, lambda point: 0.5 + scale * values.index(point[key])
-    )
-    assert name in swept(load_runs(tmp_path))
-    low, high = sorted(map(str, (value for value in values if value)), key=int)[0], "null"
-    first, second = (low, high) if None in values else (str(values[0]), str(values[1]))
-    assert effect(tmp_path, name, first, second)["effect"] == pytest.approx(
-        -scale if None in values else scale
-    )
+# (field, its values, each 2 points better than the one before): baseline, level and change of a pair
+FIELDS: dict[tuple[str, tuple[Any, ...]], tuple[str, str, float]] = {
+    ("stem", (None, 1, 3)): ("1", "null", -0.02),
+    ("c4__squeeze", (None, 4)): ("4", "null", -0.02),
+    ("c4__kernel", (3, 5)): ("3", "5", 0.02),
+}
+
+
+@pytest.mark.parametrize(("field", "pair"), FIELDS.items(), ids=str)
+def test_fields_that_no_form_names_are_settings(
+    tmp_path: Path, field: tuple[str, tuple[Any, ...]], pair: tuple[str, str, float]
+) -> None:
+    (name, values), (baseline, level, change) = field, pair
+    key = f"model__{name}"
+    space: dict[str, list[Any]] = {key: list(values), "t1": KINDS}
+    write_sweep(tmp_path, "s", space, lambda point: 0.5 + 0.02 * values.index(point[key]))
+    setting = key.replace("__", ".")
+    assert setting in swept(load_runs(tmp_path))
+    assert effect(tmp_path, setting, baseline, level)["effect"] == pytest.approx(change)
 
 
 def test_a_network_without_a_width_is_compared_too(tmp_path: Path) -> None:

@@ -63,15 +63,7 @@ def search(
     Raises ConfigError for a mistake, SearchStopped where too many trials fail.
     """
     quiet_optuna()
-    if not isinstance(config, Mapping) or not isinstance(space, Mapping) or isinstance(objectives, str):
-        raise ConfigError(
-            "search: expected a config as plain data, a space such as {'model.width': [8, 16]}, and a list "
-            f"of objectives, got {config!r:.40}, {space!r:.40} and {objectives!r:.40}"
-        )
-    if not isinstance(pruner, BasePruner | None):
-        raise ConfigError(
-            f"pruner: expected one such as optuna.pruners.MedianPruner(), got {pruner!r:.60}; or leave it out"
-        )
+    _require_kinds(config, space, objectives, pruner)
     points, made_pruner = _Points(config, space), pruner or MEDIAN()
     where = {"storage": sqlite_url(Path(outputs) / "studies.db"), "seed": config.get("seed", 0)}
     given = {"study": study, "n_trials": n_trials, "objectives": list(objectives), "prefer": prefer}
@@ -89,6 +81,19 @@ def search(
         lines = target_lines(ranking, target, prefer, synthetic=synthetic)
         print(done_line(worker.shared), *lines, sep="\n")
     return ranking
+
+
+def _require_kinds(config: object, space: object, objectives: object, pruner: object) -> None:
+    """Raises ConfigError for what is of another type than `search` takes."""
+    if not isinstance(config, Mapping) or not isinstance(space, Mapping) or isinstance(objectives, str):
+        raise ConfigError(
+            "search: expected a config as plain data, a space such as {'model.width': [8, 16]}, and a list "
+            f"of objectives, got {config!r:.40}, {space!r:.40} and {objectives!r:.40}"
+        )
+    if not isinstance(pruner, BasePruner | None):
+        raise ConfigError(
+            f"pruner: expected one such as optuna.pruners.MedianPruner(), got {pruner!r:.60}; or leave it out"
+        )
 
 
 class _Points:
