@@ -11,7 +11,7 @@ of them in a row hold one, and so does one before a 1x1.
 """
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
@@ -69,78 +69,59 @@ class Analysis(Struct, frozen=True, kw_only=True):
 
     @property
     def layers(self) -> tuple[Row, ...]:
-        walk = _Walk((IMAGE_CHANNELS, self.size, self.size))
-        for section in self.plan:
-            walk.read(section.layers, section.name)
-        return tuple(walk.rows)
-
-
-class _Part(Struct, frozen=True, kw_only=True, gc=False):
-    """Totals of a section, as if it came first: its fields and its jump are in pixels of what it is given."""
-
-    out_shape: tuple[int, ...]
-    params: int
-    macs: int
-    field: int
-    last_field: int | None  # before the pooling; None where it holds none
-    jump: int
-    separable: int
-    dilated: int
-    downsamplers: int
-    foreign_downsamplers: tuple[str, ...]
-    fully_connected: bool
-    convs: tuple[Row, ...]  # the first and the last, for pairs that two sections share
+        walk = _Walk(shape=(IMAGE_CHANNELS, self.size, self.size))
+        return tuple(row for section in self.plan for row in walk.rows(section.layers, section.name))
 
 
 def analyse(plan: Plan, size: int = IMAGE_SIZE) -> Analysis:
     """Totals of a plan on images of `size` x `size` pixels, and its rows."""
+    params = macs = separable = dilated = downsamplers = 0
+    foreign: tuple[str, ...] = ()
+    fully_connected = False
     shape: tuple[int, ...] = (IMAGE_CHANNELS, size, size)
     field = last_field = jump = 1
-    parts: list[_Part] = []
+    before: Conv | None = None
     for section in plan:
-        part = _part(section, shape)
-        parts.append(part)
+        part, others = _part(section, shape)
+        params += part.params
+        macs += part.macs
         if part.last_field is not None:
             last_field = field + (part.last_field - 1) * jump
-        shape, field, jump = part.out_shape, field + (part.field - 1) * jump, jump * part.jump
-    ends = [row for part in parts for row in part.convs]  # two of each section that has any
+        shape, field, jump = part.shape, field + (part.field - 1) * jump, jump * part.jump
+        if part.first and part.last:
+            separable += part.separable + _separable(before, part.first)
+            before = part.last
+        dilated += part.dilated
+        downsamplers += part.downsamplers
+        foreign += others
+        fully_connected = fully_connected or part.fully_connected
     return Analysis(
         plan=plan,
         size=size,
-        params=sum(part.params for part in parts),
-        macs=sum(part.macs for part in parts),
+        params=params,
+        macs=macs,
         receptive_field=last_field,
         receptive_field_with_pooling=field,
-        separable=sum(part.separable for part in parts) + sum(map(_separable, ends[1::2], ends[2::2])),
-        dilated=sum(part.dilated for part in parts),
-        downsamplers=sum(part.downsamplers for part in parts),
-        foreign_downsamplers=tuple(name for part in parts for name in part.foreign_downsamplers),
-        fully_connected=any(part.fully_connected for part in parts),
+        separable=separable,
+        dilated=dilated,
+        downsamplers=downsamplers,
+        foreign_downsamplers=foreign,
+        fully_connected=fully_connected,
     )
 
 
 @functools.lru_cache(maxsize=100_000)  # a search asks for the same sections in ever new combinations
-def _part(section: Section, shape: tuple[int, ...]) -> _Part:
-    walk = _Walk(shape)
-    walk.read(section.layers, section.name)
-    rows = walk.rows
-    convs = [row for row in rows if row.kind == "conv"]
-    thinning = [row for row in convs if _thins(row)]
-    foreign = [row for row in thinning if not _downsamples(row)]
-    return _Part(
-        out_shape=walk.shape,
-        params=sum(row.params for row in rows),
-        macs=sum(row.macs for row in rows),
-        field=walk.field,
-        last_field=walk.last_field,
-        jump=walk.jump,
-        separable=sum(map(_separable, convs, convs[1:])),
-        dilated=sum(row.dilation != 1 and row.kernel != 1 for row in convs),
-        downsamplers=len(thinning) - len(foreign),
-        foreign_downsamplers=tuple(row.name for row in foreign),
-        fully_connected=any(row.kind == "linear" for row in rows),
-        convs=(convs[0], convs[-1]) if convs else (),
-    )
+def _part(section: Section, shape: tuple[int, ...]) -> tuple["_Walk", tuple[str, ...]]:
+    """A walk over a section as if it came first, and the names of its foreign downsamplers."""
+    walk = _Walk(shape=shape)
+    walk.read(section.layers)
+    names: list[str] = []
+    if walk.foreign:
+        again = _Walk(shape=shape)
+        for row in again.rows(section.layers, section.name):
+            if again.foreign > len(names):
+                names.append(row.name)
+    return walk, tuple(names)
 
 
 def table_rows(layers: Iterable[Row]) -> list[tuple[Row, int]]:
@@ -158,95 +139,110 @@ def table_rows(layers: Iterable[Row]) -> list[tuple[Row, int]]:
     return shown
 
 
-def _thins(row: Row) -> bool:
-    return row.stride != 1 or 2 * row.out_shape[1] <= row.in_shape[1]
+class _Walk(Struct, kw_only=True, gc=False):
+    """What layers add up to, one after the other; fields and jumps in pixels of what the first is given."""
 
+    shape: tuple[int, ...]
+    params: int = 0
+    macs: int = 0
+    field: int = 1
+    last_field: int | None = None  # before the pooling; None where there was none
+    jump: int = 1
+    separable: int = 0
+    dilated: int = 0
+    downsamplers: int = 0
+    foreign: int = 0  # layers that thin out the map in another way
+    fully_connected: bool = False
+    first: Conv | None = None
+    last: Conv | None = None
 
-def _downsamples(row: Row) -> bool:
-    """Whether a row that thins out the map is one of the two downsamplers that the rules know."""
-    dilated = row.stride == 1 and row.padding == 0 and 2 * row.out_shape[1] == row.in_shape[1]
-    return row.kernel == 3 and (row.stride == 2 or dilated)
-
-
-def _separable(row: Row, following: Row) -> bool:
-    depthwise = row.groups == row.in_shape[0] > 1 and row.kernel != 1
-    return depthwise and following.kernel == 1 and following.groups == 1
-
-
-class _Walk:
-    """The state of a walk over the layers, one row appended for each."""
-
-    def __init__(self, shape: tuple[int, ...]):
-        self.rows: list[Row] = []
-        self.shape = shape
-        self.field = 1
-        self.last_field: int | None = None
-        self.jump = 1
-
-    def read(self, layers: tuple[Layer, ...], section: str) -> None:
+    def rows(self, layers: Iterable[Layer], section: str) -> Iterator[Row]:
+        """The same walk with a row for each layer."""
         for name, layer in named(layers):
-            self._layer(layer, f"{section}.{name}")
+            shape, field, params, macs = self.shape, self.field, self.params, self.macs
+            if isinstance(layer, Sum):
+                yield from self.rows(layer.body, f"{section}.{name}")
+                self.field = max(field, self.field)
+                params, macs = self.params, self.macs  # those of its rows
+            else:
+                self._layer(layer)
+            yield Row(
+                name=f"{section}.{name}",
+                kind=layer.kind,
+                in_shape=shape,
+                out_shape=self.shape,
+                params=self.params - params,
+                macs=self.macs - macs,
+                receptive_field=self.field,
+                jump=self.jump,
+                **_geometry(layer, shape),
+            )
 
-    def _layer(self, layer: Layer, name: str) -> None:
+    def read(self, layers: Iterable[Layer]) -> None:
+        for layer in layers:
+            self._layer(layer)
+
+    def _layer(self, layer: Layer) -> None:
         match layer:
             case Conv():
-                self._conv(layer, name)
+                self._conv(layer)
             case Norm():
-                self._row(name, layer.kind, self.shape, self.shape, params=2 * layer.channels)
+                self.params += 2 * layer.channels
             case Activation() | Dropout() | Shuffle():  # they count nothing
-                self._row(name, layer.kind, self.shape, self.shape)
+                pass
             case SqueezeExcite():
                 weights = 2 * layer.channels * layer.squeezed
-                counts = {"params": weights + layer.squeezed + layer.channels, "macs": weights}
-                self._row(name, layer.kind, self.shape, self.shape, **counts)
+                self.params += weights + layer.squeezed + layer.channels
+                self.macs += weights
             case Sum():
-                before, field = self.shape, self.field
-                self.read(layer.body, name)
+                field = self.field
+                self.read(layer.body)
                 self.field = max(field, self.field)
-                self._row(name, layer.kind, before, self.shape)
             case GlobalPool():
                 self.last_field = self.field
                 channels, size, _ = self.shape
                 self.field += (size - 1) * self.jump
-                self._row(name, layer.kind, self.shape, (channels,), kernel=size)
+                self.shape = (channels,)
             case Linear():
                 weights = layer.in_features * layer.out_features
-                counts = {"params": weights + layer.out_features, "macs": weights}
-                self._row(name, layer.kind, self.shape, (layer.out_features,), **counts)
+                self.params += weights + layer.out_features
+                self.macs += weights
+                self.shape = (layer.out_features,)
+                self.fully_connected = True
             case _:
                 raise TypeError(f"no analysis for {layer!r}")
 
-    def _conv(self, conv: Conv, name: str) -> None:
-        out = conv.out_size(self.shape[1])
-        weights = conv.out_channels * (conv.in_channels // conv.groups) * conv.kernel**2
-        self.field += (conv.kernel - 1) * conv.dilation * self.jump
-        self.jump *= conv.stride
-        self._row(
-            name,
-            conv.kind,
-            self.shape,
-            (conv.out_channels, out, out),
-            kernel=conv.kernel,
-            stride=conv.stride,
-            dilation=conv.dilation,
-            padding=conv.padding,
-            groups=conv.groups,
-            params=weights + (conv.out_channels if conv.bias else 0),
-            macs=weights * out * out,
-        )
+    def _conv(self, conv: Conv) -> None:
+        kernel, stride, out_channels = conv.kernel, conv.stride, conv.out_channels
+        size = self.shape[1]
+        out = conv.out_size(size)
+        weights = out_channels * (conv.in_channels // conv.groups) * kernel * kernel
+        self.params += weights + (out_channels if conv.bias else 0)
+        self.macs += weights * out * out
+        self.field += (kernel - 1) * conv.dilation * self.jump
+        self.jump *= stride
+        self.shape = (out_channels, out, out)
+        self.separable += _separable(self.last, conv)
+        self.dilated += conv.dilation != 1 and kernel != 1
+        if stride != 1 or 2 * out <= size:  # the map is thinned out
+            by_dilation = stride == 1 and conv.padding == 0 and 2 * out == size
+            known = kernel == 3 and (stride == 2 or by_dilation)
+            self.downsamplers += known
+            self.foreign += not known
+        self.first = self.first or conv
+        self.last = conv
 
-    def _row(
-        self, name: str, kind: str, before: tuple[int, ...], after: tuple[int, ...], **fields: int
-    ) -> None:
-        self.shape = after
-        self.rows.append(
-            Row(
-                name=name,
-                kind=kind,
-                in_shape=before,
-                out_shape=after,
-                receptive_field=self.field,
-                jump=self.jump,
-                **fields,
-            )
-        )
+
+def _separable(conv: Conv | None, following: Conv) -> bool:
+    """Whether two convolutions in a row are a depthwise-separable layer."""
+    if conv is None or following.kernel != 1 or following.groups != 1:
+        return False
+    return conv.groups == conv.in_channels > 1 and conv.kernel != 1
+
+
+def _geometry(layer: Layer, shape: tuple[int, ...]) -> dict[str, int]:
+    if isinstance(layer, GlobalPool):
+        return {"kernel": shape[1]}
+    if not isinstance(layer, Conv):
+        return {}
+    return {name: getattr(layer, name) for name in ("kernel", "stride", "dilation", "padding", "groups")}

@@ -16,7 +16,7 @@ CLASSES = 10
 ActivationName = Literal["relu", "leaky_relu", "silu", "gelu", "hardswish"]
 
 
-class Layer(Struct, frozen=True, kw_only=True, tag=str.lower):
+class Layer(Struct, frozen=True, kw_only=True, gc=False, tag=str.lower):  # holds no cycles to collect
     """Base of the primitive layers; the lower-case class name is the layer's kind."""
 
     kind: ClassVar[str]
@@ -93,7 +93,7 @@ class Linear(Layer, frozen=True, kw_only=True):
     out_features: int
 
 
-class Section(Struct, frozen=True, kw_only=True, cache_hash=True):
+class Section(Struct, frozen=True, kw_only=True, gc=False, cache_hash=True):
     """The layers of one block, transition or head, under the name that users know it by."""
 
     name: str

@@ -38,9 +38,10 @@ if TYPE_CHECKING:
     AnyDownsampler = Downsampler | Block
 else:  # one of a table that may grow, looked up when an architecture is made
     AnyBlock = AnyDownsampler = Any
-_TABLES: tuple[tuple[str, dict[str, Any]], ...] = (
-    *((stage, BLOCKS) for stage in ("c1", "c2", "c3", "c4")),
-    *((transition, DOWNSAMPLERS) for transition in ("t1", "t2", "t3")),
+_VARIANTS = (Block, Downsampler)
+_TABLES: tuple[tuple[str, str, dict[str, Any]], ...] = (  # field, key in a config, table
+    *((stage, f"model.{stage}", BLOCKS) for stage in ("c1", "c2", "c3", "c4")),
+    *((transition, f"model.{transition}", DOWNSAMPLERS) for transition in ("t1", "t2", "t3")),
 )
 
 
@@ -74,10 +75,10 @@ class Architecture(Strict, frozen=True, kw_only=True):
         return checked(cls, data, where)
 
     def __post_init__(self) -> None:
-        for name, table in _TABLES:
+        for name, key, table in _TABLES:
             given = getattr(self, name)
-            if not isinstance(given, Block | Downsampler):
-                msgspec.structs.force_setattr(self, name, variant(table, given, f"model.{name}"))
+            if not isinstance(given, _VARIANTS):
+                msgspec.structs.force_setattr(self, name, variant(table, given, key))
         written_out = all(isinstance(block, Custom) for block in self.blocks())
         if written_out and self.width is not None:
             raise ConfigError(
@@ -122,9 +123,10 @@ class Architecture(Strict, frozen=True, kw_only=True):
         plan = _Planner(self.activation)
         if self.stem is not None:
             plan.add("stem", Stem(kernel=self.stem), wanted[0])
-        for index, (stage, depth) in enumerate(zip(self.blocks()[::2], depths, strict=True)):
+        blocks = self.blocks()
+        for index, (stage, depth) in enumerate(zip(blocks[::2], depths, strict=True)):
             if index:
-                plan.add(f"t{index}", self.blocks()[2 * index - 1], wanted[index])
+                plan.add(f"t{index}", blocks[2 * index - 1], wanted[index])
             for repeat in range(1 if isinstance(stage, Custom) else depth):
                 plan.add(f"c{index + 1}.{repeat + 1}", stage, wanted[index])
         return plan.finish(self.head)
@@ -159,18 +161,21 @@ class _Planner:
         self.sections.append(section)
 
     def finish(self, head: str) -> Plan:
-        layers: tuple[Layer, ...] = (GlobalPool(),)
-        if head == "linear":
-            layers += (Linear(in_features=self.channels, out_features=CLASSES),)
-        elif head == "conv":
-            conv = Conv(in_channels=self.channels, out_channels=CLASSES, kernel=1, bias=True)
-            layers = (conv, *layers)
-        elif self.channels != CLASSES:
-            raise ConfigError(
-                f"model.head: none needs a C4 that ends in {CLASSES} channels, got {self.channels}; "
-                "use linear or conv"
-            )
-        return (*self.sections, Section(name="o", layers=layers))
+        return (*self.sections, _output(head, self.channels))
+
+
+@functools.lru_cache(maxsize=WIDEST)
+def _output(head: str, channels: int) -> Section:
+    layers: tuple[Layer, ...] = (GlobalPool(),)
+    if head == "linear":
+        layers += (Linear(in_features=channels, out_features=CLASSES),)
+    elif head == "conv":
+        layers = (Conv(in_channels=channels, out_channels=CLASSES, kernel=1, bias=True), *layers)
+    elif channels != CLASSES:
+        raise ConfigError(
+            f"model.head: none needs a C4 that ends in {CLASSES} channels, got {channels}; use linear or conv"
+        )
+    return Section(name="o", layers=layers)
 
 
 @functools.lru_cache(maxsize=100_000)  # a search asks for the same sections in ever new combinations
@@ -195,14 +200,7 @@ def _section(
 def _passed(layers: Iterable[Layer], channels: int, size: int, field: str) -> tuple[int, int]:
     """The channels and the side of a map after layers. Raises ConfigError where it collapses."""
     for layer in layers:
-        if isinstance(layer, Sum):
-            after = _passed(layer.body, channels, size, field)
-            if after != (channels, size):
-                raise ConfigError(
-                    f"{field}: a residual sum needs equal shapes, got {_shape(channels, size)} in and "
-                    f"{_shape(*after)} out; set residual=false"
-                )
-        elif isinstance(layer, Conv):
+        if isinstance(layer, Conv):
             smaller = layer.out_size(size)
             if smaller < 1:
                 raise ConfigError(
@@ -211,6 +209,13 @@ def _passed(layers: Iterable[Layer], channels: int, size: int, field: str) -> tu
                     f"{size}x{size} map; allowed are those that leave at least 1x1"
                 )
             channels, size = layer.out_channels, smaller
+        elif isinstance(layer, Sum):
+            after = _passed(layer.body, channels, size, field)
+            if after != (channels, size):
+                raise ConfigError(
+                    f"{field}: a residual sum needs equal shapes, got {_shape(channels, size)} in and "
+                    f"{_shape(*after)} out; set residual=false"
+                )
     return channels, size
 
 
