@@ -68,13 +68,13 @@ class Mix(Strict, frozen=True, kw_only=True):
 
     p: Probability = 0.0
     # The share that is kept of an image is drawn from Beta(alpha, alpha).
-    alpha: Annotated[float, Meta(gt=0)] = 1.0
+    alpha: Annotated[float, Meta(gt=0, le=1000)] = 1.0
 
 
 class MixUp(Mix, frozen=True, kw_only=True):
     """The weighted mean of two images (Zhang and others 2018, "mixup")."""
 
-    alpha: Annotated[float, Meta(gt=0)] = 0.2
+    alpha: Annotated[float, Meta(gt=0, le=1000)] = 0.2
 
 
 class CutMix(Mix, frozen=True, kw_only=True):

@@ -131,7 +131,7 @@ class Inverted(Unit, frozen=True, kw_only=True):
     MobileNetV2 (Sandler and others 2018) and V3.
     """
 
-    expansion: Annotated[float, Meta(ge=1)] = 4.0  # channels within, in those that come in
+    expansion: Annotated[float, Meta(ge=1, le=64)] = 4.0  # channels within, in those that come in
     dilation: Positive = 1
     kernel: DepthwiseKernel = 3
 

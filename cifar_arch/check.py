@@ -32,8 +32,10 @@ def main() -> None:
                 raise ConfigError(
                     "--json and --plot are of one network, got -m as well; leave one of them out"
                 )
+            from cifar_arch.device import wait_briefly
             from cifar_arch.search.preview import preview
 
+            wait_briefly()
             print(preview(arguments.overrides, arguments.config_dir))
             return
         refuse_search(arguments.overrides)

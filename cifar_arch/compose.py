@@ -87,8 +87,9 @@ def plain(config: DictConfig) -> dict[str, Any]:
         ours = {str(name): config[name] for name in config if name != "hydra"}
         made = {name: to_plain(v) if OmegaConf.is_config(v) else v for name, v in ours.items()}
     outputs = made.get("outputs", "outputs")
-    if not isinstance(outputs, str) or not outputs:
-        raise ConfigError(f"outputs: expected a folder, got {json.dumps(outputs)}; type outputs=FOLDER")
+    if not isinstance(outputs, str) or not outputs or Path(outputs).is_file():
+        file = ", which is a file" if outputs and isinstance(outputs, str) else ""
+        raise ConfigError(f"outputs: expected a folder, got {json.dumps(outputs)}{file}; type outputs=FOLDER")
     return made
 
 
@@ -105,7 +106,10 @@ def _refuse_idle_choices(hydra: DictConfig) -> None:
 
 
 def refuse_search(overrides: Iterable[str]) -> None:
-    """Raises ConfigError for a named space where one network is expected."""
+    """Raises ConfigError for a named space, or a number of trials, where one network is expected."""
+    if counts := [text for text in overrides if re.match(r"\+{0,2}(n_trials|workers|gpus)=", text)]:
+        key = bare(counts[0].partition("=")[0])
+        raise ConfigError(f"{key}: is of a sweep, got {counts[0]} without one; add -m, or leave it out")
     if spaces := [text for text in overrides if re.match(r"\+{0,2}search=(?!null$)", text)]:
         typed = spaces[0] if spaces[0].startswith("+") else f"+{spaces[0]}"
         raise ConfigError(f"search: a space to sweep over, got {spaces[0]}; type -m {quote(typed)}")

@@ -64,7 +64,10 @@ def load_plugins(files: Any, folders: Iterable[str | Path] = (".",)) -> None:
     Raises ConfigError for what is no file, cannot be imported, or enters nothing usable in a table.
     """
     if not isinstance(files, list | tuple) or not all(isinstance(file, str) for file in files):
-        raise ConfigError(f"plugins: expected a list of Python files, got {files!r}; type plugins=[FILE.py]")
+        raise ConfigError(
+            f"plugins: expected a list of Python files, got {'null' if files is None else repr(files)}; "
+            "type plugins=[FILE.py]"
+        )
     places = [Path(folder) for folder in folders]
     for file in files:
         found = next((place / file for place in places if (place / file).is_file()), None)

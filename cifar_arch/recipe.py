@@ -9,17 +9,18 @@ from cifar_arch.schema import ConfigError, Strict
 
 Positive = Annotated[int, Meta(ge=1)]
 Share = Annotated[float, Meta(ge=0, lt=1)]
+Rate = Annotated[float, Meta(gt=0, le=1000)]
 
 
 class Recipe(Strict, frozen=True, kw_only=True):
     epochs: Positive = 15
     batch_size: Positive = 128
     optimizer: Literal["sgd", "adamw", "muon"] = "muon"  # sgd with Nesterov momentum
-    lr: Annotated[float, Meta(gt=0)] = 0.03  # the highest of the schedule
-    sgd_lr: Annotated[float, Meta(gt=0)] = 0.02  # with muon: of what it leaves to SGD, norms and biases too
+    lr: Rate = 0.03  # the highest of the schedule
+    sgd_lr: Rate = 0.02  # with muon: of what it leaves to SGD, norms and biases too
     momentum: Share = 0.9
     cycle_momentum: tuple[Share, Share] | None = None  # (low, high), against the rate; onecycle only
-    weight_decay: Annotated[float, Meta(ge=0)] = 5e-4  # of weights; norms and biases have none
+    weight_decay: Annotated[float, Meta(ge=0, le=1000)] = 5e-4  # of weights; norms and biases have none
     schedule: Literal["onecycle", "cosine", "linear"] = "linear"
     warmup: Share = 0.1  # share of the steps in which the rate rises
     whiten: bool = True  # whether the first convolution starts from patterns of the training images

@@ -96,6 +96,15 @@ def test_a_search_needs_m(command: str, typed: str, better: str, cli: Cli) -> No
     assert done.err == f"search: a space to sweep over, got {typed}; type -m {better}\n"
 
 
+@pytest.mark.parametrize("command", ["check", "run"])
+@pytest.mark.parametrize("typed", ["n_trials=3", "workers=2", "++gpus=[0]"])
+def test_numbers_of_a_sweep_need_m(command: str, typed: str, cli: Cli) -> None:
+    done = cli(command, typed)
+    assert (done.status, done.out) == (2, "")
+    key = typed.strip("+").partition("=")[0]
+    assert done.err == f"{key}: is of a sweep, got {typed} without one; add -m, or leave it out\n"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ['hydra.mode="MULTIRUN"', "hydra.mode=MULTIRUN", "hydra={mode:MULTIRUN}"])
 def test_the_mode_of_hydra_may_be_typed_in_each_form(mode: str, cli: Cli) -> None:

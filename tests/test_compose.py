@@ -102,6 +102,7 @@ WRONG = [
     ("training.epochs=0", "training.epochs: expected an integer at least 1, got 0"),
     ("limits=none width=auto", "model.width: auto needs a limit on the size; set limits.params_below or "),
     ("limits.augment=[blur]", "limits.augment[0]: expected one of coarse_dropout, "),
+    ("outputs=README.md", 'outputs: expected a folder, got "README.md", which is a file; type outputs='),
     ("outputs=null", "outputs: expected a folder, got null; type outputs=FOLDER"),
     ("outputs=[a]", 'outputs: expected a folder, got ["a"]; type outputs=FOLDER'),
     (

@@ -12,6 +12,7 @@ from cifar_arch.recipe import Recipe
 from cifar_arch.schema import ConfigError
 from cifar_arch.search import preview as preview_module
 from cifar_arch.search.preview import preview
+from cifar_arch.search.speed import Speed
 
 ROOT = Path(__file__).parent.parent
 DOCUMENT = (ROOT / "docs" / "search.md").read_text(encoding="utf-8")
@@ -21,7 +22,7 @@ SWEEPS = [line for block in BLOCKS for line in block.splitlines() if "cifar_arch
 
 @pytest.fixture(autouse=True)
 def known_speed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preview_module, "training_speed", lambda *_: 1329.0)
+    monkeypatch.setattr(preview_module, "training_speed", lambda *_: Speed(1329.0, busy=False))
 
 
 def test_a_small_space_is_looked_through() -> None:
@@ -39,16 +40,23 @@ def test_a_small_space_is_looked_through() -> None:
 def test_the_speed_is_that_of_a_network_of_the_space(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[Plan, Recipe]] = []
 
-    def training_speed(plan: Plan, recipe: Recipe) -> float:
+    def training_speed(plan: Plan, recipe: Recipe) -> Speed:
         asked.append((plan, recipe))
-        return 5000.0
+        return Speed(5000.0, busy=True)
 
     monkeypatch.setattr(preview_module, "training_speed", training_speed)
-    preview(["width=8,16,24,64", "training=fast", "training.threads=1"])
+    text = preview(["width=8,16,24,64", "training=fast", "training.threads=1"])
+    assert text.endswith(" of average size, beside other programs: a quiet machine is faster")
     (plan, recipe), *others = asked
     assert not others
     assert analyse(plan).params == 50_778
     assert (recipe.epochs, recipe.threads) == (5, 1)
+
+
+def test_a_field_may_be_given_that_the_default_does_not_have() -> None:
+    text = preview(["c1=separable,dilated", "++model.c1.dilation=2", "n_trials=1", "epochs=1"])
+    assert text.startswith("points           2\n")
+    assert " for 1 trial of 1 epoch without pruning" in text
 
 
 def test_nothing_to_train() -> None:

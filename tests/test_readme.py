@@ -18,6 +18,7 @@ from cifar_arch.compose import compose
 from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import judge
 from cifar_arch.search.preview import preview
+from cifar_arch.search.speed import Speed
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -119,7 +120,7 @@ def test_extras_exist() -> None:
 
 @pytest.mark.parametrize("command", CHECKS)
 def test_checks_print_what_is_shown(command: str, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cifar_arch.search.preview.training_speed", lambda *_: 1447.0)
+    monkeypatch.setattr("cifar_arch.search.preview.training_speed", lambda *_: Speed(1447.0, busy=False))
     _, out, err = cli("check", *shlex.split(command)[3:])
     for fence, after in pairwise(FENCES):
         if fence.body.strip() == command and after.language == "text" and not after.follows:

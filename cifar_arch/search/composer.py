@@ -178,7 +178,11 @@ def _distribution(override: Override, text: str) -> BaseDistribution:
         if names := sorted(set(override.sweep_string_iterator())):
             return CategoricalDistribution(names)
     except (AssertionError, ValueError, OverflowError, *COMPOSITION_ERRORS) as error:
-        raise ConfigError(f"the space cannot be read: {bare(key)}: {sentence(error)}") from error
+        name, reason = ALIASES.get(bare(key), bare(key)), sentence(error).rstrip(".")
+        raise ConfigError(
+            f"{name}: {values} cannot be searched ({reason}); type values with commas between them, or a "
+            "range that goes upwards"
+        ) from error
     known = options(override.key_or_group)
     why = f"matches none of {', '.join(known)}" if known else "takes options, and this is no group of them"
     raise ConfigError(f"the space cannot be read: {bare(key)}: {values} {why}")

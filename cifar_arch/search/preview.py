@@ -46,12 +46,11 @@ def preview(arguments: Sequence[str], config_dir: str | None = None) -> str:
         config, composer = plain(base), Composer(load, fixed, space)
         checked(Options, {name: config[name] for name in Options.__struct_fields__ if name in config}, "")
         looked_at = [(p, assessed(composer, p)) for p in space.some(SAMPLE, random.Random(0))]
-        return _text(space, looked_at, config, composer)
+        return _text(space, looked_at, composer)
 
 
-def _text(
-    space: Space, looked_at: Sequence[tuple[Point, Candidate]], config: dict[str, Any], composer: Composer
-) -> str:
+def _text(space: Space, looked_at: Sequence[tuple[Point, Candidate]], composer: Composer) -> str:
+    config = composer(looked_at[0][0])  # of a point: fields that all of them have are none of the defaults
     size, count = space.size(), len(looked_at)
     feasible = [c for _, c in looked_at if not c.violations]
     share = len(feasible) / count
@@ -93,12 +92,17 @@ def _estimate(trials: int, typical: dict[str, Any]) -> str:
     # A forward pass is a third of a training step.
     images = IMAGES[data.name] - data.validation + data.validation / 3
     plan = judge(experiment.model, experiment.limits, repairs=False).plan
-    speed = training_speed(plan, experiment.training)
+    speed, busy = training_speed(plan, experiment.training)
     seconds = trials * (epochs * images / speed + PER_TRIAL)
     return (
-        f"about {_duration(seconds)} for {trials} trials of {epochs} epochs without pruning, at {speed:,.0f} "
-        "images a second, which this machine was measured to train with a network of average size"
+        f"about {_duration(seconds)} for {_counted(trials, 'trial')} of {_counted(epochs, 'epoch')} without "
+        f"pruning, at {speed:,.0f} images a second, which this machine was measured to train with a network "
+        "of average size" + (", beside other programs: a quiet machine is faster" if busy else "")
     )
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _duration(seconds: float) -> str:

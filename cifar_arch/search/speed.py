@@ -4,12 +4,14 @@ Measured on the network that is asked about: small and large ones differ threefo
 that a second goes through.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import platform
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -22,20 +24,33 @@ from cifar_arch.runfolder import atomic
 SECONDS = 2.0  # of training steps
 
 
-def training_speed(plan: Plan, recipe: Recipe) -> float:
-    """Images that a second of training steps goes through, on the device that is here, not compiled."""
+class Speed(NamedTuple):
+    images: float  # that a second of training steps goes through
+    busy: bool  # whether other programs took a part of the machine meanwhile
+
+
+def training_speed(plan: Plan, recipe: Recipe) -> Speed:
+    """How fast a network trains on the device that is here, not compiled.
+
+    What was measured beside other programs, which may be a hundredth of the speed, is not remembered.
+    """
     recipe = replace(recipe, device="auto", compile="auto")  # what is previewed may be for another machine
     file = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "cifar_arch", "speed.json")
     known = _known(file)
     content = hashlib.sha256(msgspec.json.encode([content_key(plan), recipe])).hexdigest()[:16]
-    if (what := f"{_machine()}, training {content}") not in known:
-        known[what] = _measured(plan, recipe)
-        try:
-            with atomic(file) as temporary:
-                temporary.write_text(json.dumps(known, indent=2), encoding="utf-8")
-        except OSError:  # it is measured again the next time
-            pass
-    return known[what]
+    if (what := f"{_machine()}, training {content}") in known:
+        return Speed(known[what], busy=False)
+    busy = _busy()
+    known[what] = _measured(plan, recipe)
+    if not busy:
+        with contextlib.suppress(OSError), atomic(file) as temporary:  # else it is measured the next time
+            temporary.write_text(json.dumps(known, indent=2), encoding="utf-8")
+    return Speed(known[what], busy)
+
+
+def _busy() -> bool:
+    """Whether more than half of the machine's cores computed in the last minute."""
+    return hasattr(os, "getloadavg") and os.getloadavg()[0] > (os.cpu_count() or 1) / 2
 
 
 def _known(file: Path) -> dict[str, float]:
