@@ -38,20 +38,23 @@ def execution(recipe: Recipe, images: int = 0) -> Execution:
     Raises ConfigError for a device that it does not have.
     """
     device = pick_device(recipe.device)
-    precision: Precision = "bf16" if computes_bf16(device) else "float32"
+    native: Precision = "bf16" if computes_bf16(device) else "float32"
+    precision = native if recipe.precision == "auto" else recipe.precision
     return Execution(
         device,
-        precision if recipe.precision == "auto" else recipe.precision,
+        precision,
         cores() if recipe.threads == "auto" else recipe.threads,
-        _pays_to_compile(device, images) if recipe.compile == "auto" else recipe.compile,
+        _pays_to_compile(device, precision, images) if recipe.compile == "auto" else recipe.compile,
     )
 
 
-def _pays_to_compile(device: str, images: int) -> bool:
+def _pays_to_compile(device: str, precision: Precision, images: int) -> bool:
     """On a GPU always: what it records there costs nothing. On a CPU it was measured: 40 s of compiling,
-    then 5 to 20 % less for each image, but for networks of few channels (LOG.md, 2026-11-25 and 29)."""
+    then 5 to 20 % less for each image in bfloat16, and nothing in float32 (LOG.md, 2026-11-25 and 29)."""
+    if device != "cpu":
+        return device == "cuda"
     compiler = os.environ.get("CXX", "g++")
-    return device == "cuda" or (device == "cpu" and images >= LONG and shutil.which(compiler) is not None)
+    return precision == "bf16" and images > LONG and shutil.which(compiler) is not None
 
 
 def pick_device(wanted: str) -> str:

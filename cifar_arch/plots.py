@@ -10,7 +10,7 @@ GRID = 40  # pictures on a sheet
 
 
 def curves(history: Sequence[Any], target: float | None = None) -> Figure:
-    """Loss and accuracy by epoch, from rows with the fields of `training.Epoch`."""
+    """Loss and accuracy by epoch, from rows with the fields of `record.Epoch`."""
     figure = Figure(figsize=(10, 4), layout="constrained")
     loss, accuracy = figure.subplots(1, 2)
     epochs = [row.epoch for row in history]

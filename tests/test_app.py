@@ -11,6 +11,9 @@ from typing import IO
 import pytest
 from conftest import CIFAR10, TINY, command, environment, on_a_terminal, run_folders, summary_of, type_command
 
+from cifar_arch import app
+from cifar_arch.record import Status, Summary
+
 
 def one_line(text: str) -> str:
     (line,) = text.splitlines()
@@ -97,6 +100,24 @@ def test_a_rejection_imports_no_torch(tmp_path: Path) -> None:
         text=True,
     )
     assert done.stdout == "1 False\n"
+
+
+@pytest.mark.parametrize(
+    ("reached", "told"),
+    [
+        (True, "test accuracy 85.25% (reaches the target of 85.5%)"),
+        (False, "test accuracy 85.25% (misses the target of 85.5%)"),
+        (None, "test accuracy 85.25% (is not held against the target of 85.5%)"),
+    ],
+)
+def test_the_end_says_whether_the_target_was_reached(
+    reached: bool | None, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    summary = Summary(
+        status=Status.COMPLETED, test_accuracy=0.8525, target_accuracy=0.855, reaches_target=reached
+    )
+    app._print_results(summary, "folder")
+    assert f", {told}\n" in capsys.readouterr().out
 
 
 @pytest.mark.slow

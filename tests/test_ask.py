@@ -125,6 +125,14 @@ def test_a_search_may_begin_with_the_largest(
         assert worker.shared.counts()["waiting"] == 0
 
 
+def test_the_largest_have_most_multiply_adds_not_parameters(tmp_path: Path) -> None:
+    def assessed(point: Point) -> Candidate:
+        return replace(assess(point), totals={"params": point["width"], "macs": -point["width"]})
+
+    wanted = search_config(tmp_path, WIDTHS, exhaustive=False, n_trials=2, largest_first=1)
+    assert ask(open_worker(wanted, assessed=assessed)).point == {"width": 4}
+
+
 def test_of_the_largest_none_equals_another(tmp_path: Path) -> None:
     wanted = search_config(tmp_path, WIDTHS, exhaustive=False, n_trials=2, largest_first=2)
     worker = open_worker(wanted, assessed=equal_below(7))

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from conftest import CHECKOUT, easy_pictures, environment
 
 from cifar_arch import data
 from cifar_arch.augment import Augment, CoarseDropout, HorizontalFlip, ShiftScaleRotate
-from cifar_arch.data import DataConfig, Loader, Pictures, load
+from cifar_arch.data import BatchLoader, DataConfig, Loader, Pictures, load
 from cifar_arch.schema import ConfigError
 
 AUGMENT = Augment(
@@ -75,8 +76,10 @@ def test_a_process_reads_a_data_set_once_until_its_files_change(
     data._load_once.cache_clear()
 
 
-def epochs(pictures: Pictures, seed: int = 0, count: int = 2, **processes: int) -> list[np.ndarray]:
-    loader = Loader(pictures.train, AUGMENT, pictures.mean, batch_size=32, seed=seed, **processes)
+def epochs(
+    pictures: Pictures, seed: int = 0, count: int = 2, kind: Any = Loader, **processes: int
+) -> list[np.ndarray]:
+    loader = kind(pictures.train, AUGMENT, pictures.mean, batch_size=32, seed=seed, **processes)
     numbers = range(1, count + 1)
     return [np.concatenate([i.numpy() for i, _ in loader.epoch(number)]) for number in numbers]
 
@@ -148,35 +151,57 @@ def test_helpers_do_not_outlive_a_process_that_is_killed() -> None:
     assert (done.returncode, done.stderr, len(done.stdout.split())) == (-signal.SIGKILL, "", 2)
 
 
-def test_different_images_every_epoch_and_with_another_seed() -> None:
+@pytest.fixture(params=[Loader, BatchLoader])
+def kind(request: pytest.FixtureRequest) -> Any:
+    """One of both loaders: image by image, and whole batches."""
+    return request.param
+
+
+def test_different_images_every_epoch_and_with_another_seed(kind: Any) -> None:
     pictures = easy_pictures()
-    first, second = epochs(pictures)
-    (other,) = epochs(pictures, seed=1, count=1)
+    first, second = epochs(pictures, kind=kind)
+    (other,) = epochs(pictures, kind=kind, seed=1, count=1)
     seen = [{image.tobytes() for image in images} for images in (first, second, other)]
     # Images that all three transforms spared, about one in eight, are met again, at another place.
     assert len(seen[0] & seen[1]) < len(first) / 4
     assert len(seen[0] & seen[2]) < len(first) / 4
 
 
-def test_an_epoch_goes_once_through_whole_shuffled_batches_with_their_labels() -> None:
+def test_an_alternating_flip_shows_each_image_from_both_sides(kind: Any) -> None:
+    pictures = easy_pictures()
+    flip = Augment(horizontal_flip=HorizontalFlip(p=0.5, alternate=True))
+    loader = kind(pictures.train, flip, pictures.mean, batch_size=32, seed=0)
+    first, second = ({pixels(image) for i, _ in loader.epoch(n) for image in i} for n in (1, 2))
+    turned = {np.ascontiguousarray(i[:, ::-1]).tobytes(): i.tobytes() for i in pictures.train.images}
+    back = {original: mirrored for mirrored, original in turned.items()}
+    assert {turned.get(image, back.get(image)) for image in first} == second
+    assert first != second
+
+
+def pixels(image: torch.Tensor) -> bytes:
+    """Of an image (3, 32, 32), as the data set has them."""
+    return image.permute(1, 2, 0).contiguous().numpy().tobytes()
+
+
+def test_an_epoch_goes_once_through_whole_shuffled_batches_with_their_labels(kind: Any) -> None:
     pictures = easy_pictures(train=100)
     label_of = {i.tobytes(): n for i, n in zip(*pictures.train, strict=True)}
-    loader = Loader(pictures.train, Augment(), pictures.mean, batch_size=32, seed=0)
-    batches = list(loader.epoch(1))
+    loader = kind(pictures.train, Augment(), pictures.mean, batch_size=32, seed=0)
+    batches, later = list(loader.epoch(1)), list(loader.epoch(2))
     assert len(batches) == len(loader) == 3  # the incomplete one is left out
     seen = []
     for images, labels in batches:
         assert images.shape == (32, 3, 32, 32)
-        pixels = images.permute(0, 2, 3, 1)
-        assert pixels.is_contiguous()  # channels last in memory
-        keys = [image.tobytes() for image in pixels.numpy()]
+        assert images.permute(0, 2, 3, 1).is_contiguous()  # channels last in memory
+        keys = [pixels(image) for image in images]
         assert [label_of[key] for key in keys] == labels.tolist()
         seen += keys
     assert len(set(seen)) == 96
     assert seen != [image.tobytes() for image in pictures.train.images[:96]]
+    assert seen != [pixels(image) for images, _ in later for image in images]
 
 
-def test_a_batch_larger_than_the_training_set_is_refused() -> None:
+def test_a_batch_larger_than_the_training_set_is_refused(kind: Any) -> None:
     pictures = easy_pictures(train=100)
     with pytest.raises(ConfigError, match=r"training\.batch_size: at most the 100 .*, got 101"):
-        Loader(pictures.train, Augment(), pictures.mean, batch_size=101, seed=0)
+        kind(pictures.train, Augment(), pictures.mean, batch_size=101, seed=0)

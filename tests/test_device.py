@@ -46,6 +46,23 @@ def test_the_flags_are_those_that_linux_lists() -> None:
     assert computes_bf16("cpu") == ("avx512_bf16" in flags or "amx_bf16" in flags)
 
 
+@pytest.mark.parametrize(
+    ("precision", "images", "compiler", "compiled"),
+    [
+        ("bf16", 3_000_001, "/bin/c++", True),
+        ("bf16", 3_000_000, "/bin/c++", False),
+        ("float32", 10_000_000, "/bin/c++", False),
+        ("bf16", 10_000_000, None, False),
+    ],
+)
+def test_a_cpu_compiles_long_trainings_in_bf16(
+    precision: str, images: int, compiler: str | None, compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: compiler)
+    recipe = Recipe(device="cpu", precision=precision)  # type: ignore[arg-type]
+    assert execution(recipe, images).compiled is compiled
+
+
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_a_precision_that_is_named_is_taken(precision: str) -> None:
     assert execution(Recipe(device="cpu", precision=precision)).precision == precision  # type: ignore[arg-type]

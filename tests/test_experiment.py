@@ -1,13 +1,17 @@
 import csv
 import hashlib
 import shutil
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
-from conftest import summary_of, tiny_config
+import torch
+from conftest import easy_pictures, summary_of, tiny_config
 
-from cifar_arch import experiment
+from cifar_arch import experiment, training
 from cifar_arch.experiment import Experiment, Pruned, Rejected
 from cifar_arch.record import Epoch, Status
 from cifar_arch.runfolder import RunFolder
@@ -118,10 +122,56 @@ def test_a_run_goes_on_where_it_was_stopped(tmp_path: Path, finished_run: Path) 
 
 
 def test_another_seed_starts_with_other_weights_and_ends_elsewhere(
-    tmp_path: Path, finished_run: Path
+    tmp_path: Path, finished_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = experiment.run_config(tiny_config(seed=1), tmp_path)
-    assert other.val_loss != summary_of(finished_run)["val_loss"]
+    begun: list[dict[str, torch.Tensor]] = []
+
+    def train(network: torch.nn.Module, *arguments: Any, **options: Any) -> training.Trained:
+        begun.append({name: tensor.clone() for name, tensor in network.state_dict().items()})
+        return trained(network, *arguments, **options)
+
+    trained = training.train
+    monkeypatch.setattr(training, "train", train)
+    results = [
+        experiment.run_config(tiny_config(seed=seed), tmp_path / str(number)).val_loss
+        for number, seed in enumerate((0, 1))
+    ]
+    assert results[0] == summary_of(finished_run)["val_loss"] != results[1]
+    convolutions = [name for name, tensor in begun[0].items() if tensor.dim() == 4]
+    assert convolutions
+    assert not any(begun[0][name].equal(begun[1][name]) for name in convolutions)
+
+
+@pytest.mark.parametrize(("target", "reached"), [(0.1, True), (0.5, True), (0.51, False), (None, None)])
+def test_a_run_on_real_images_is_held_against_its_target(
+    target: float | None, reached: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = easy_pictures(others=10)
+    right = np.eye(10)[pictures.test.labels]
+    right[:5] = np.roll(right[:5], 1, axis=1)  # half of them are told wrongly
+    monkeypatch.setattr(training, "predict", lambda *_: 0.01 + 0.9 * right)
+    config = tiny_config(limits={"target_accuracy": target})
+    trained: Any = SimpleNamespace(network=None)
+    results, _ = experiment._evaluate(Experiment.from_dict(config), pictures, trained)
+    assert (results["test_accuracy"], results["reaches_target"]) == (0.5, reached)
+
+
+@pytest.mark.extra
+def test_tensorboard_gets_every_epoch(tmp_path: Path) -> None:
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    summary = experiment.run_config(tiny_config(training={"tensorboard": True}), tmp_path)
+    found = events.EventAccumulator(str(RunFolder(tmp_path).tensorboard)).Reload().Scalars("val_loss")
+    assert [event.step for event in found] == [1, 2]
+    assert found[-1].value == pytest.approx(summary.val_loss)
+
+
+def test_tensorboard_that_is_not_installed_is_told_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    with pytest.raises(ConfigError, match=r"^training\.tensorboard: .* type uv sync --extra tensorboard"):
+        experiment.run_config(tiny_config(training={"tensorboard": True}), tmp_path)
+    assert not RunFolder(tmp_path).metrics.exists()
 
 
 def test_an_architecture_outside_its_limits_is_rejected_with_every_violation(tmp_path: Path) -> None:

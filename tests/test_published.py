@@ -75,6 +75,28 @@ def test_the_findings_are_those_of_the_table(monkeypatch: pytest.MonkeyPatch) ->
     assert page == "\n".join([*found, ""]), "type python -m benchmarks.findings"
 
 
+@published
+def test_readme_quotes_what_is_on_record(folder: Path) -> None:
+    with (folder / SEEDS).open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    accuracies = [float(row["test_accuracy"]) for row in rows]
+    seconds = [float(row["seconds"]) for row in rows]
+    summary = RunFolder(folder).read_summary()
+    assert summary is not None
+    mean, std = 100 * statistics.mean(accuracies), 100 * statistics.stdev(accuracies)
+    readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    command, *shown = re.search(
+        rf"^\| `(.*results/{folder.name} .*)` \| (.*) \| (.*) \| (.*) \| ([\d,]+ to [\d,]+)\b", readme, re.M
+    ).groups()  # type: ignore[union-attr]
+    assert "+experiment=winner" in command
+    assert shown == [
+        f"{summary.params:,}",
+        rows[0]["epochs_done"],
+        f"**{mean:.2f} % ({std:.2f})**",
+        f"{min(seconds):,.0f} to {max(seconds):,.0f}",
+    ]
+
+
 def test_what_is_drawn_of_the_default_is_what_readme_says() -> None:
     with (CHECKOUT / "results" / "known.csv").open(newline="", encoding="utf-8") as file:
         ours = [row for row in csv.DictReader(file) if row["source"] == "README"]

@@ -22,7 +22,7 @@ from cifar_arch.search.speed import Speed
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCUMENTS = sorted(path.name for path in ROOT.glob("*.md"))
+DOCUMENTS = sorted(str(path.relative_to(ROOT)) for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 CHECK, RUN = "python -m cifar_arch.check ", "python -m cifar_arch.run"
 # What makes a run short: few synthetic images, once.
 SHORT = ("data=shapes", "data.validation=5700", "training.epochs=1")
@@ -273,7 +273,7 @@ def test_links_resolve(name: str) -> None:
         if re.match(r"\w+://", target):
             continue
         path, _, anchor = target.partition("#")
-        file = ROOT / path if path else ROOT / name
+        file = (ROOT / name).parent / path if path else ROOT / name
         assert file.exists(), target
         if anchor:
             headings = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), re.M)

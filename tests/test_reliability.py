@@ -141,7 +141,6 @@ def test_a_study_with_folders_elsewhere_says_so(server: Server, tmp_path: Path) 
 
 
 def test_a_suspended_worker_gives_way_and_does_not_come_back(server: Server, tmp_path: Path) -> None:
-    """Heartbeats are written and judged by the clock of the database, whatever those of the hosts say."""
     url = server.database("clocks")
     process = start((*GRID, f"storage={url}"), tmp_path, '{"seconds": 0.3}')
     wait_until(progressed(tmp_path, 2))

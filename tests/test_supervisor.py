@@ -103,10 +103,20 @@ def test_workers_share_the_total_and_a_killed_one_costs_nothing(
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_all_workers_and_the_command_goes_on(engine: tuple[str, ...], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda process: os.killpg(process, signal.SIGINT),  # to the command and its workers, as Ctrl-C does
+        lambda process: os.kill(process, signal.SIGTERM),  # to the command alone, as kill does
+    ],
+    ids=["Ctrl-C", "kill"],
+)
+def test_an_end_is_that_of_all_workers_and_the_command_goes_on(
+    end: Callable[[int], None], engine: tuple[str, ...], tmp_path: Path
+) -> None:
     process = start((*GRID, *engine), tmp_path, '{"seconds": 0.5}')
     wait_until(progressed(tmp_path, 4))
-    os.kill(process.pid, signal.SIGTERM)  # to the command alone, as kill does
+    end(process.pid)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert err.splitlines()[-1] == "interrupted"

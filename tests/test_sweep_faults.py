@@ -15,6 +15,8 @@ import pytest
 from optuna.trial import TrialState
 from sweeping import assert_whole, epochs, progressed, start, sweep, trained_trials, trials, wait_until
 
+from cifar_arch.terminal import ENDING
+
 pytestmark = pytest.mark.slow
 
 WIDTHS = range(4, 16)
@@ -52,7 +54,7 @@ def test_killed_twenty_times_a_sweep_loses_nothing(tmp_path: Path) -> None:
     assert_whole(tmp_path)
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sent", [signal.SIGINT, *ENDING], ids=lambda sent: sent.name)
 def test_an_interrupted_sweep_leaves_nothing_running_and_goes_on(tmp_path: Path, sent: int) -> None:
     process = start(GRID, tmp_path, '{"seconds": 0.3}')
     wait_until(progressed(tmp_path, 5))  # in the second trial
@@ -185,7 +187,8 @@ def test_another_sweep_under_the_same_name_is_refused(tmp_path: Path) -> None:
 def test_a_writer_waits_for_a_busy_database(tmp_path: Path) -> None:
     command = ("width=4,6,8", "limits=none", "epochs=2", "study=busy")
     assert sweep(*command, "n_trials=1", cwd=tmp_path).returncode == 0
-    process = start(command, tmp_path, '{"seconds": 0.1}')
+    process = start(command, tmp_path, '{"seconds": 0.3}')
+    wait_until(progressed(tmp_path, 3))  # in the second trial
     connection = sqlite3.connect(tmp_path / "outputs" / "studies.db", timeout=30)
     connection.execute("BEGIN EXCLUSIVE")
     time.sleep(8)  # longer than the five seconds that Python's sqlite3 waits by itself

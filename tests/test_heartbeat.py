@@ -1,0 +1,33 @@
+import time
+from pathlib import Path
+
+import pytest
+from sweeping import WIDTHS, ask, open_worker, search_config
+
+from cifar_arch.search import heartbeat
+from cifar_arch.search.heartbeat import Heartbeat
+from cifar_arch.search.storage import quiet_optuna
+
+
+def test_a_trial_beats_and_its_progress_is_shown_while_it_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quiet_optuna()
+    monkeypatch.setattr(heartbeat, "HEARTBEAT", 1)
+    worker = open_worker(search_config(tmp_path, WIDTHS))
+    job = ask(worker)
+    beats: list[int] = []
+    shown: list[bool] = []
+    monkeypatch.setattr(worker.shared, "beat", beats.append)
+    beating = Heartbeat(worker.shared, job, None, lambda: shown.append(True))
+    with beating:
+        end = time.monotonic() + 30
+        while (len(beats) < 2 or not shown) and time.monotonic() < end:
+            time.sleep(0.1)
+    assert set(beats) == {job.trial_id}
+    assert len(beats) >= 2
+    assert shown
+    assert not beating.given_away
+    number = len(beats)
+    time.sleep(1.5)
+    assert len(beats) == number  # no more once the training has ended
