@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 
 from cifar_arch.schema import ConfigError
 
@@ -31,6 +32,7 @@ FILES = {  # with the MD5 of each, as published
     "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
     "test_batch": "40351d587109b95175f43aff81a1287e",
 }
+LOCK = ".cifar10.lock"  # held while it is downloaded and unpacked
 DOWNLOAD_PATIENCE = 20.0  # seconds without an answer
 
 
@@ -40,6 +42,9 @@ def read(root: Path) -> list[tuple[np.ndarray, np.ndarray]]:
     `root` holds, or will hold, cifar-10-batches-py. Raises ConfigError for files that are damaged, and
     where they can neither be found nor downloaded.
     """
+    if (lock := root / LOCK).exists():  # another process may be about to unpack it
+        with contextlib.suppress(OSError), FileLock(lock):
+            pass
     if not (root / FOLDER).exists():
         _download(root)
     *train, test = [_verified(root / FOLDER / name, md5) for name, md5 in FILES.items()]
@@ -65,10 +70,9 @@ def _verified(file: Path, md5: str) -> tuple[np.ndarray, np.ndarray]:
 
 def _download(root: Path) -> None:
     """Fetches CIFAR-10 into `root`, or leaves everything as it was and raises ConfigError."""
-    from filelock import FileLock
     from torchvision.datasets import CIFAR10
 
-    lock, archive = root / ".cifar10.lock", root / CIFAR10.filename
+    lock, archive = root / LOCK, root / CIFAR10.filename
     made = [path for path in (lock, archive, root, *root.parents) if not path.exists()]
     waited = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_PATIENCE)  # else a network that swallows packets hangs the run

@@ -129,7 +129,7 @@ def run(
     folder.discard_unfinished()
     summary = _begun(experiment, config, command)
     start = time.perf_counter() - sum(epoch.seconds for epoch in folder.read_metrics())  # earlier sessions
-    timed = "latency" in (config or {}).get("objectives", ())
+    timed = "latency" in ((config or {}).get("objectives") or ())
     try:
         for known in _steps(experiment, folder, on_epoch, progress, timed):
             summary = replace(summary, **known)

@@ -7,8 +7,10 @@ from typing import Any
 from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
+from cifar_arch import blocks as block_kinds
+from cifar_arch import downsample
 from cifar_arch.analysis import Analysis, analyse
-from cifar_arch.blocks import BLOCKS, Grouped, Unit
+from cifar_arch.blocks import BLOCKS, Custom, CustomConv, Grouped, Unit
 from cifar_arch.downsample import DOWNSAMPLERS, Downsampler
 from cifar_arch.layers import Plan, content_key
 from cifar_arch.limits import Limits, Violation, too_slow, violations
@@ -16,8 +18,13 @@ from cifar_arch.schema import ConfigError
 from cifar_arch.spec import DEEPEST, WIDEST, Architecture
 
 SIZE = ("params", "macs")  # the rules that a narrower network keeps
-CLOSE = 64  # widths within which groups divide the channels of one, or of none
+CLOSE = 64  # widths within which groups divide the channels of one, or of none, unless they are larger
 
+# Kinds that take any number of channels to any other.
+ANY_CHANNELS = {
+    *(block_kinds.Plain, block_kinds.Dilated, block_kinds.Separable),
+    *(block_kinds.Blueprint, block_kinds.Inverted, downsample.Strided, downsample.Dilated),
+}
 # What conf/downsample and conf/block offer, by kind and by name.
 TRANSITIONS = {kind: variant for kind, variant in DOWNSAMPLERS.items() if issubclass(variant, Downsampler)}
 FORMS: dict[str, Unit] = {
@@ -122,10 +129,17 @@ def _fits(architecture: Architecture, width: int, size: Limits) -> bool:
 
 
 def _divided(architecture: Architecture, width: int) -> int:
-    """The largest of the widths up to `width` whose channels its groups divide; 0 where there is none."""
-    if not any(isinstance(block, Grouped) for block in architecture.blocks()):
+    """The largest of the widths up to `width` whose channels its groups divide; 0 where there is none.
+
+    A block of a user's own may ask for what it likes.
+    """
+    blocks = architecture.blocks()
+    if all(type(block) in ANY_CHANNELS for block in blocks):
         return width
-    for narrower in range(width, max(0, width - CLOSE), -1):
+    convs = [conv for block in blocks if isinstance(block, Custom) for conv in block.convs]
+    groups = [part.groups for part in (*blocks, *convs) if isinstance(part, Grouped | CustomConv)]
+    close = max([CLOSE, *(2 * number for number in groups)])
+    for narrower in range(width, max(0, width - close), -1):
         with contextlib.suppress(ConfigError):
             replace(architecture, width=narrower).plan()
             return narrower

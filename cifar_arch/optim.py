@@ -46,8 +46,7 @@ def build_optimizer(model: nn.Module, recipe: Recipe, *, recorded: bool = False)
             rates = {"lr": recipe.lr, "sgd_lr": recipe.sgd_lr}
             fixed = recipe.cycle_momentum is None
             return Muon(filters, groups, **rates, momentum=momentum, recorded=recorded and fixed)
-    nesterov = recipe.momentum > 0 or recipe.cycle_momentum is not None
-    return SGD(groups, lr=recipe.lr, momentum=momentum, nesterov=nesterov)
+    return SGD(groups, lr=recipe.lr, momentum=momentum, nesterov=momentum > 0)
 
 
 def build_schedule(optimizer: Optimizer, recipe: Recipe, steps: int) -> LRScheduler:

@@ -63,9 +63,10 @@ def table_of(outputs: str | Path, study: str) -> pd.DataFrame:
 
 
 def merged(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
-    """Both; of a network, seed and number of epochs that both have, the old row."""
-    both = pd.concat([old, new], ignore_index=True).drop_duplicates(ORDER)
-    return both.sort_values(ORDER, ignore_index=True)
+    """All rows of the old one, and those of the new one whose network, seed and epochs it does not have."""
+    known = set(old[ORDER].itertuples(index=False, name=None))
+    added = [row not in known for row in new[ORDER].itertuples(index=False, name=None)]
+    return pd.concat([old, new[added]], ignore_index=True).sort_values(ORDER, ignore_index=True)
 
 
 def main() -> None:

@@ -157,21 +157,23 @@ def command(folder: RunFolder, typed_in: Path) -> str | None:
     """
     try:
         typed = _read(folder.config.with_name("overrides.yaml"), list[str])
-        runtime = _read(folder.config.with_name("hydra.yaml"), dict[str, Any])["hydra"]["runtime"]
+        hydra = _read(folder.config.with_name("hydra.yaml"), dict[str, Any])["hydra"]
+        runtime, primary = hydra["runtime"], hydra["job"]["config_name"]
         sources = [Path(s["path"]) for s in runtime["config_sources"] if s["schema"] == "file"]
         files = _read(folder.config, dict[str, Any]).get("plugins", [])
     except (OSError, ConfigError, msgspec.MsgspecError, yaml.YAMLError, LookupError, TypeError):
         return None
     own = [place for place in sources if place != CONF]
+    named = ["--config-name", primary] if primary not in ("config", None) else []
     if trial := next((text for text in typed if text.startswith("trial.number=")), None):
-        own = [folder.path.resolve().parent]
+        own, named = [folder.path.resolve().parent], []
         typed = [
             *override(to_type(files, {**runtime, "cwd": typed_in})),
             f"+experiment=trial-{trial.partition('=')[2]}",
         ]
     typed = [masked(text) for text in typed if not text.startswith("hydra.run.dir=")]
     words = [word for place in own for word in ("--config-dir", as_typed(place, typed_in))]
-    return " ".join(map(quote, ["python", "-m", "cifar_arch.run", *words, *typed]))
+    return " ".join(map(quote, ["python", "-m", "cifar_arch.run", *words, *named, *typed]))
 
 
 def _read(file: Path, kind: type[T]) -> T:

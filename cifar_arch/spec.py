@@ -201,6 +201,11 @@ def _passed(layers: Iterable[Layer], channels: int, size: int, field: str) -> tu
     """The channels and the side of a map after layers. Raises ConfigError where it collapses."""
     for layer in layers:
         if isinstance(layer, Conv):
+            if layer.in_channels != channels:  # a block of the user's own
+                raise ConfigError(
+                    f"{field}: a convolution of {layer.in_channels} channels cannot follow {channels}; "
+                    "let the first one of a block take in_channels, and each other what the one before makes"
+                )
             smaller = layer.out_size(size)
             if smaller < 1:
                 raise ConfigError(

@@ -68,9 +68,10 @@ def train(
     Sets torch's number of threads. After every epoch the checkpoint is written, then `on_epoch` gets the
     history so far; what it raises ends the training. Raises TrainingDiverged on a loss that is not finite.
     """
+    how = execution(recipe, recipe.epochs * len(pictures.train.labels))
+    torch.set_num_threads(how.threads)  # which changes the last bits of whatever is computed
     if recipe.whiten:
         whiten(network, pictures)
-    how = execution(recipe, recipe.epochs * len(pictures.train.labels))
     loader = make_loader(pictures, augment or Augment(), recipe.batch_size, seed, workers, how)
     state = prepared(network, recipe, pictures.mean, pictures.std, recipe.epochs * len(loader), how)
     if checkpoint and checkpoint.exists():

@@ -1,11 +1,13 @@
 import os
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import CIFAR10
+from filelock import FileLock
 from torchvision import datasets
 
 from cifar_arch import cifar10
@@ -80,3 +82,18 @@ def test_a_root_that_is_no_folder_is_refused(tmp_path: Path, root: str) -> None:
     with pytest.raises(ConfigError, match=r"data\.root: no CIFAR-10 in"):
         load(DataConfig(root=str(tmp_path / root)))
     assert (tmp_path / "file").is_file()
+
+
+@pytest.mark.cifar10
+def test_what_another_process_is_unpacking_is_waited_for(tmp_path: Path) -> None:
+    (folder := tmp_path / cifar10.FOLDER).mkdir()
+    files = sorted((CIFAR10 / cifar10.FOLDER).iterdir())
+    with ThreadPoolExecutor(1) as pool:
+        with FileLock(tmp_path / cifar10.LOCK):
+            found = pool.submit(cifar10.read, tmp_path)
+            for file in files:
+                assert not found.done()
+                (folder / file.name).symlink_to(file)
+                time.sleep(0.05)
+        (images, _), _ = found.result()
+    assert len(images) == 50_000

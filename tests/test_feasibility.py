@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from cifar_arch.analysis import analyse
-from cifar_arch.blocks import Plain, Separable
+from cifar_arch.blocks import Custom, CustomConv, Grouped, Plain, Separable
 from cifar_arch.compose import compose
+from cifar_arch.downsample import Strided
 from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import FORMS, Verdict, judge
 from cifar_arch.limits import Limits, violations
@@ -123,6 +124,27 @@ def commands(draw: st.DrawFn) -> dict[str, str]:
 @given(commands())
 def test_repairs_of_random_draws(command: dict[str, str]) -> None:
     check_repairs(command)
+
+
+# Blocks that ask for multiples of some number of channels: what c2 is, and that number.
+CHOOSY: dict[str, tuple[Any, int]] = {
+    "many groups": (Grouped(groups=128), 128),
+    "written out": (Custom(convs=(CustomConv(groups=4),)), 4),
+}
+
+
+@pytest.mark.parametrize(("c2", "groups"), CHOOSY.values(), ids=CHOOSY)
+def test_the_widest_has_channels_that_every_block_takes(c2: Any, groups: int) -> None:
+    limits = Limits(params_below=100_000)
+    others: dict[str, Any] = {stage: Separable() for stage in ("c1", "c3", "c4")}
+    others |= {transition: Strided(separable=True) for transition in ("t1", "t2", "t3")}
+    made = architecture(c2=c2, width="auto", multipliers=(1.0,) * 4, **others)
+    verdict = judge(made, limits)
+    assert verdict.ok
+    width = verdict.architecture.width
+    assert isinstance(width, int)
+    assert width % groups == 0
+    assert violations(analyse(replace(made, width=width + groups).plan()), limits)
 
 
 def test_parts_with_fields_of_their_own_are_left_alone() -> None:

@@ -82,7 +82,7 @@ def test_it_runs_to_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         "model.c1.kind: unknown kind 'plian'; choose from",
         "outside the limits: fewer than 200,000 trainable parameters are allowed",
         "the synthetic data set never counts towards the target",
-        "points, folders in outputs/sweeps/tour",
+        "points, folders in outputs/sweeps/tour-shapes",
         "rejected)",
     ):
         assert words in printed, words
@@ -92,4 +92,4 @@ def test_it_runs_to_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         {"text/html"},  # the runs
         {"text/html"},  # the effects
     ]
-    assert len(list((tmp_path / "outputs/sweeps/tour").glob("*/summary.json"))) >= 4
+    assert len(list((tmp_path / "outputs/sweeps/tour-shapes").glob("*/summary.json"))) >= 4

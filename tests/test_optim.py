@@ -123,3 +123,9 @@ def test_a_training_with_muon_does_not_wait_for_the_compiler_to_be_imported() ->
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_a_momentum_that_cycles_at_nothing_is_no_mistake() -> None:
+    recipe = Recipe(optimizer="sgd", schedule="onecycle", cycle_momentum=(0.0, 0.0))
+    optimizer = build_optimizer(network(), recipe)
+    assert not optimizer.param_groups[0]["nesterov"]

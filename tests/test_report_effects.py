@@ -13,6 +13,7 @@ from cifar_arch.record import decides_result
 from cifar_arch.report import load_runs
 from cifar_arch.report.effects import importances, interval, paired_effects, repeats, swept
 from cifar_arch.report.tables import cells
+from cifar_arch.runfolder import RunFolder
 
 KINDS = ["strided", "dilated"]
 
@@ -142,6 +143,59 @@ def test_with_width_auto_pairs_are_equal_in_parameters(tmp_path: Path) -> None:
     edit_summary(folders["dilated"], params=180_000)
     table = paired_effects(load_runs(tmp_path))
     assert table[["baseline", "level"]].to_numpy().tolist() == [["plain", "separable"]]
+
+
+def limited(outputs: Path, width: int | str) -> None:
+    """Runs that differ in their limit on the parameters, and in the seed."""
+    for seed, below in enumerate((30_000, 200_000)):
+        for c4 in ("plain", "separable"):
+            accuracy = 0.5 + 0.1 * seed + 0.02 * (c4 == "separable")
+            changes: Changes = {"limits__params_below": below, "seed": 0 if c4 == "plain" else seed}
+            run = write_run(outputs / "runs" / f"{c4}-{seed}", accuracy, c4=c4, width=width, **changes)
+            edit_summary(run, architecture=f"{c4} {below if width == 'auto' else width}")
+
+
+def test_with_width_auto_another_limit_is_another_network(tmp_path: Path) -> None:
+    limited(tmp_path / "auto", "auto")
+    limited(tmp_path / "fixed", 8)
+    auto, fixed = (load_runs(tmp_path / name) for name in ("auto", "fixed"))
+    assert repeats(auto).empty
+    assert repeats(fixed)["n"].tolist() == [2]
+    for run in (tmp_path / "auto" / "runs").iterdir():  # of an equal seed a pair under the first limit alone
+        edit_summary(RunFolder(run), params=1)
+    row = effect(tmp_path / "auto", "c4", "plain", "separable")
+    assert (row["effect"], row["pairs"]) == (pytest.approx(0.02), 1)
+
+
+# Runs that differ in more than the block of a stage: the levels that are compared.
+CONFOUNDED: dict[str, tuple[dict[str, Any], dict[str, Any], list[list[str]]]] = {
+    "in a field of every block": ({"c4": "separable"}, {"c4": "plain", "model__c4__squeeze": 4}, []),
+    "in one that one of them has": (
+        {"c4": "separable", "model__c4__kernel": 5},
+        {"c4": "plain"},
+        [["plain", "separable kernel=5"]],
+    ),
+    "in both": (
+        {"c4": "separable", "model__c4__kernel": 5},
+        {"c4": "blueprint", "model__c4__dilation": 2},
+        [["blueprint dilation=2", "separable kernel=5"]],
+    ),
+    "in none that every block has": (
+        {"c4": "separable"},
+        {"model__c4": {"kind": "custom", "convs": [{"out": 24}]}},
+        [["custom", "separable"]],
+    ),
+}
+
+
+@pytest.mark.parametrize(("first", "second", "levels"), CONFOUNDED.values(), ids=CONFOUNDED)
+def test_a_block_is_not_compared_with_another_of_other_fields(
+    first: dict[str, Any], second: dict[str, Any], levels: list[list[str]], tmp_path: Path
+) -> None:
+    for number, changes in enumerate((first, second)):
+        edit_summary(write_run(tmp_path / str(number), **changes), params=1)
+    table = paired_effects(load_runs(tmp_path))
+    assert table[table["factor"] == "c4"][["baseline", "level"]].to_numpy().tolist() == levels
 
 
 def test_residual_at_equal_layers_is_pooled_over_the_stages(tmp_path: Path) -> None:

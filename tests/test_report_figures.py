@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from generated_runs import write_run, write_sweep
+from generated_runs import edit_summary, write_run, write_sweep
 
 from cifar_arch.report import load_runs, tables
 from cifar_arch.report.curves import load_curves
@@ -67,6 +67,16 @@ def test_equal_runs_are_no_spread(tmp_path: Path) -> None:
         write_run(tmp_path / "outputs" / "runs" / str(number), 0.5 + number / 10)
     (row,) = over_seeds(load_runs(tmp_path / "outputs"), "params").to_dict("records")
     assert (row["accuracy"], row["n"]) == (pytest.approx(0.55), 1)
+
+
+def test_with_width_auto_another_limit_is_another_point(tmp_path: Path) -> None:
+    for seed, below in enumerate((30_000, 200_000)):
+        folder = tmp_path / "outputs" / "runs" / str(seed)
+        run = write_run(folder, seed=seed, width="auto", limits__params_below=below)
+        edit_summary(run, architecture=str(below), params=below - 1)
+    means = over_seeds(load_runs(tmp_path / "outputs"), "params")
+    assert means["n"].tolist() == [1, 1]
+    assert means["params"].nunique() == 2
 
 
 def test_the_front_holds_what_nothing_beats() -> None:

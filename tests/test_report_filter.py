@@ -13,6 +13,7 @@ RUNS = pd.DataFrame(
         "accuracy": [0.5, 0.9, math.nan],
         "training.lr": [0.1, 0.2, 0.3],
         "t1": pd.array(["strided", "dilated", None], dtype="str"),
+        "model.stem": pd.array([None, None, None], dtype="str"),  # as a column without a value is read
         "reaches_target": pd.array([False, True, None], dtype="boolean"),
     }
 )
@@ -34,6 +35,9 @@ KEPT = {
     "reaches_target": "b",
     "reaches_target == True": "b",
     "params < 0": "",
+    "model.stem < 1": "",
+    "model.stem != 1": "abc",  # null, as it is in each config
+    "model.stem == 'no'": "",
 }
 
 
@@ -95,9 +99,9 @@ CLIP = pd.DataFrame(
     }
 )
 NULLS = {
-    "training.clip != 1": ["null", "half"],
+    "model.stem != 1": ["null", "half"],
     "training.clip == 1": ["one"],
-    "training.clip < 1": ["half"],
+    "model.stem < 1": ["half"],
     "training.clip == null": ["null"],
     "training.clip != null": ["one", "half"],
     "null == training.clip": ["null"],

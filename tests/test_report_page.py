@@ -18,7 +18,8 @@ from cifar_arch.record import Status
 from cifar_arch.report import files, load_runs, tables
 from cifar_arch.report.effects import compared
 from cifar_arch.report.figures import accuracy_against
-from cifar_arch.report.page import layer_rows
+from cifar_arch.report.page import best_run, layer_rows
+from cifar_arch.report.report import Report
 from cifar_arch.runfolder import RunFolder
 
 COMMAND = "report.command"  # as the fixture `cli` takes it
@@ -110,6 +111,14 @@ def test_the_layer_table_sums_to_the_headline(finished_run: Path) -> None:
     assert summary is not None
     sums = [sum(int(row[name].replace(",", "")) for row in rows) for name in ("params", "macs")]
     assert sums == [summary.params, summary.macs]
+
+
+def test_the_best_run_is_the_most_accurate_whatever_the_order(tmp_path: Path) -> None:
+    for width, number in ((8, 0.5), (12, 0.9), (16, 0.7)):
+        write_run(tmp_path / "runs" / str(width), number, width=width)
+    best = best_run(Report.of(load_runs(tmp_path), tmp_path, sort="params"))
+    assert best is not None
+    assert Path(best["folder"]).name == "12"
 
 
 def test_a_test_accuracy_alone_does_not_win(written: Path) -> None:

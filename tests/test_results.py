@@ -4,11 +4,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from conftest import Cli, type_command
 from generated_runs import write_sweep
 
-from cifar_arch.results import load_table, merged, table_of
+from cifar_arch.results import ORDER, load_table, merged, table_of
 from cifar_arch.schema import ConfigError
 
 pytest.importorskip("pyarrow", reason="needs --extra report")
@@ -64,3 +65,11 @@ def test_another_number_of_epochs_is_another_row(outputs: Path) -> None:
     longer = table.assign(epochs=table["epochs"] + 1)
     assert len(merged(table, longer)) == 2 * len(table)
     assert len(merged(table, table)) == len(table)
+
+
+def test_recipes_of_one_network_are_kept(outputs: Path) -> None:
+    table = table_of(outputs, "s")
+    recipes = pd.concat([table, table.assign(**{"training.lr": 9.0})], ignore_index=True)
+    again = merged(recipes, recipes)
+    assert len(again) == len(recipes)
+    assert again["training.lr"].tolist() == recipes.sort_values(ORDER)["training.lr"].tolist()

@@ -137,6 +137,14 @@ def test_the_command_names_the_own_configs_it_was_typed_with(tmp_path: Path) -> 
     assert command(folder, tmp_path) == expected
 
 
+def test_the_command_names_the_config_it_was_composed_from(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path / "out")
+    write_hydras_own(folder, ["seed=7"], [str(CONF), str(tmp_path / "own")], primary="mine")
+    assert command(folder, tmp_path) == (
+        "python -m cifar_arch.run --config-dir own --config-name mine seed=7"
+    )
+
+
 @pytest.mark.parametrize("content", [None, "", "[", "- [1]", "a: 1", "[" * 99, b"\xff"])
 @pytest.mark.parametrize("name", ["overrides.yaml", "hydra.yaml"])
 def test_no_command_where_hydra_left_no_word(tmp_path: Path, name: str, content: str | bytes | None) -> None:
@@ -150,12 +158,13 @@ def test_no_command_where_hydra_left_no_word(tmp_path: Path, name: str, content:
     assert command(folder, tmp_path) is None
 
 
-def write_hydras_own(folder: RunFolder, typed: list[str], sources: list[str]) -> None:
+def write_hydras_own(
+    folder: RunFolder, typed: list[str], sources: list[str], primary: str = "config"
+) -> None:
     """What Hydra writes beside the config."""
     found = [{"path": path, "schema": "file", "provider": "main"} for path in sources]
-    folder.write_json(
-        folder.config.with_name("hydra.yaml"), {"hydra": {"runtime": {"config_sources": found}}}
-    )
+    hydra = {"runtime": {"config_sources": found}, "job": {"config_name": primary}}
+    folder.write_json(folder.config.with_name("hydra.yaml"), {"hydra": hydra})
     file = folder.config.with_name("overrides.yaml")
     file.write_text(json.dumps(typed), encoding="utf-8")
 

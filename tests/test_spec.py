@@ -6,9 +6,9 @@ from conftest import tiny_architecture
 from hypothesis import HealthCheck, given, settings
 from msgspec import json
 
-from cifar_arch.blocks import Plain
+from cifar_arch.blocks import Plain, Unit
 from cifar_arch.downsample import Dilated
-from cifar_arch.layers import CLASSES, GlobalPool, Linear
+from cifar_arch.layers import CLASSES, Conv, GlobalPool, Layer, Linear
 from cifar_arch.schema import ConfigError
 from cifar_arch.spec import Architecture
 
@@ -48,6 +48,13 @@ def test_wrong_input(changes: dict[str, Any], message: str) -> None:
     assert str(error.value).startswith(message)
 
 
+class Careless(Unit, frozen=True, kw_only=True):
+    """A block of a user's own that takes no notice of what it is given."""
+
+    def convs(self, in_channels: int, out_channels: int) -> tuple[Layer, ...]:
+        return (Conv(in_channels=3, out_channels=out_channels, padding=1),)
+
+
 NO_PLAN: list[tuple[dict[str, Any], str]] = [
     ({"width": "auto"}, "model.width: auto has to be solved for limits before it is planned"),
     (
@@ -59,6 +66,11 @@ NO_PLAN: list[tuple[dict[str, Any], str]] = [
         {"t2": Dilated(), "c1": UNEVEN},
         "model.t2: a dilated downsampler halves maps whose side is a multiple of 4, got 15x15; "
         "use kind=strided",
+    ),
+    (
+        {"c2": Careless()},
+        "model.c2: a convolution of 3 channels cannot follow 8; let the first one of a block take "
+        "in_channels, and each other what the one before makes",
     ),
     (
         {"head": "none"},

@@ -79,6 +79,17 @@ def test_the_first_layer_is_whitened_where_it_is_asked_for(pictures: Pictures) -
     assert not torch.allclose(first, second, atol=0.01)
 
 
+@pytest.mark.parametrize("before", [1, 2])
+def test_it_is_whitened_with_the_threads_that_are_on_record(
+    before: int, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(training, "whiten", lambda *_: seen.append(torch.get_num_threads()))
+    torch.set_num_threads(before)
+    fit(pictures, threads=3 - before, whiten=True)
+    assert seen == [3 - before]
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_step_has_the_threads_that_are_on_record(threads: int, pictures: Pictures) -> None:
     seen = []

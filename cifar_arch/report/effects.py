@@ -7,15 +7,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from msgspec import structs
 from scipy.special import stdtrit
 
-from cifar_arch.blocks import BLOCKS
+from cifar_arch.blocks import BLOCKS, Unit
 from cifar_arch.downsample import DOWNSAMPLERS
 from cifar_arch.record import decides_result
 from cifar_arch.report.reading import STAGES, TRANSITIONS
 
 # What the form of a stage or a transition says, such as plain_residual x3; a network written out is no form.
 IN_FORM = ("kind", "residual", "separable", "layers", "convs")
+# Fields that every block has; those of a kind alone are named with the form where they are not the usual.
+OF_EVERY_BLOCK = {field.name: field.default for field in structs.fields(Unit) if field.name not in IN_FORM}
+SIZES = ("limits.params_below", "limits.macs_below")  # which width=auto turns into a width
 EQUAL_PARAMS = 0.02  # largest difference in parameters within a pair of width=auto, in parts
 
 
@@ -128,18 +132,23 @@ class _Codes:
     """The settings of all runs as integers, so that equal ones are found at once."""
 
     def __init__(self, runs: pd.DataFrame):
-        self.columns = settings(runs)
-        coded = [pd.factorize(runs[name])[0] for name in self.columns]
+        auto = runs["model.width"].astype("str") == "auto" if "model.width" in runs else None
+        self.auto = np.zeros(len(runs), bool) if auto is None else auto.fillna(False).to_numpy(bool)
+        limits = [name for name in SIZES if name in runs]
+        self.columns = [*settings(runs), *limits]
+        coded = [pd.factorize(_usual(runs[name]))[0] for name in self.columns]
+        for name, codes in zip(self.columns, coded, strict=True):
+            if name in limits:  # elsewhere they choose which network is trained, and not what it computes
+                codes[~self.auto] = -1
         self.codes = np.array(coded, dtype=np.int64).reshape(len(self.columns), len(runs)).T
         self.accuracy = runs["accuracy"].to_numpy(float)
         self.params = runs["params"].to_numpy(float, na_value=np.nan)
-        auto = runs["model.width"].astype("str") == "auto" if "model.width" in runs else None
-        self.auto = np.zeros(len(runs), bool) if auto is None else auto.fillna(False).to_numpy(bool)
 
     def pairs(self, factor: Factor) -> dict[tuple[str, str], list[float]]:
         """Differences in accuracy by (baseline, level), one for each group of runs equal otherwise."""
         member = np.array([not pd.isna(level) for level in factor.levels], bool)
-        others = [i for i, name in enumerate(self.columns) if name not in factor.columns]
+        given = {*factor.columns, *(SIZES if "model.width" in factor.columns else ())}
+        others = [i for i, name in enumerate(self.columns) if name not in given]
         found: dict[tuple[str, str], list[float]] = {}
         places = np.flatnonzero(member)
         if len(places) < 2:
@@ -164,6 +173,13 @@ class _Codes:
         return bool(abs(first - second) <= EQUAL_PARAMS * max(first, second))
 
 
+def _usual(values: pd.Series) -> pd.Series:
+    """A setting of blocks, where a block without the field counts as one that has it as it usually is."""
+    part = _in_block(str(values.name))
+    usual = OF_EVERY_BLOCK.get(part[1]) if part else None
+    return values if usual is None else values.fillna(usual)
+
+
 def _ordered_pairs(levels: list[Any]) -> Iterator[tuple[Any, Any]]:
     """Each pair once: numbers in ascending order, then names, the usual choice first."""
     first = ("strided", "without")
@@ -185,7 +201,9 @@ def _factors(runs: pd.DataFrame) -> dict[str, list[Factor]]:
     factors |= {factor.name: [factor] for factor in transitions}
     same = [None if kind == "mixed" else kind for kind in runs["downsample"]]
     factors["t1, t2 and t3"] = [Factor("", same, below(*TRANSITIONS))]
-    factors |= {stage: [Factor(stage, _forms(runs, stage), below(stage))] for stage in STAGES}
+    for stage in STAGES:
+        kept = {f"model.{stage}.{field}" for field in OF_EVERY_BLOCK}
+        factors[stage] = [Factor(stage, _forms(runs, stage), below(stage) - kept)]
     residual = [f"model.{stage}.residual" for stage in STAGES]
     names = {True: "residual", False: "without"}
     factors["residual, at equal layers"] = [
@@ -205,15 +223,26 @@ def _factors(runs: pd.DataFrame) -> dict[str, list[Factor]]:
 
 
 def _forms(runs: pd.DataFrame, stage: str) -> list[Any]:
-    """plain, plain_residual, ...; with the number of layers where it is not the default of the form."""
-    layers = runs.get(f"model.{stage}.layers")
-    if layers is None:
-        return runs[stage].tolist()
-    usual = np.where(runs[stage].str.endswith("_residual").fillna(False).astype(bool), 2, 1)
-    return [
-        form if pd.isna(n) or n == u else f"{form} x{n}"
-        for form, n, u in zip(runs[stage], layers.astype(object), usual, strict=True)
-    ]
+    """plain, plain_residual, ...; with what is not the usual of its layers and of its kind's own fields."""
+    forms = runs[stage].tolist()
+    usual_layers = np.where(runs[stage].str.endswith("_residual").fillna(False).astype(bool), 2, 1)
+    for name in (name for name in runs if name.startswith(f"model.{stage}.")):
+        field = name.rpartition(".")[2]
+        if field in OF_EVERY_BLOCK or (field in IN_FORM and field != "layers"):
+            continue
+        usual = usual_layers if field == "layers" else _defaults(runs[f"model.{stage}.kind"], field)
+        shown = "{} x{}" if field == "layers" else f"{{}} {field}={{}}"
+        forms = [
+            form if pd.isna(form) or pd.isna(n) or n == u else shown.format(form, n)
+            for form, n, u in zip(forms, runs[name].astype(object), usual, strict=True)
+        ]
+    return forms
+
+
+def _defaults(kinds: pd.Series, field: str) -> list[Any]:
+    """What a field of a block is where nobody says so, by the kind of each run's block."""
+    usual = {kind: {f.name: f.default for f in structs.fields(block)} for kind, block in BLOCKS.items()}
+    return [usual.get(kind, {}).get(field) for kind in kinds]
 
 
 def repeats(runs: pd.DataFrame) -> pd.DataFrame:
@@ -222,7 +251,7 @@ def repeats(runs: pd.DataFrame) -> pd.DataFrame:
     Runs of an equal seed as well are no independent ones: they count once, with their mean.
     """
     done = compared(runs)
-    columns = [name for name in settings(done) if name != "seed"]
+    columns = [*(name for name in settings(done) if name != "seed"), "architecture"]
     rows = []
     for _, group in done.groupby(columns, dropna=False, sort=False) if columns and len(done) else ():
         accuracy = group.groupby("seed")["accuracy"].mean()

@@ -124,7 +124,8 @@ def _means_and_front(axes: Any, means: pd.DataFrame, column: str, colour: str) -
 
 def over_seeds(runs: pd.DataFrame, cost: str) -> pd.DataFrame:
     """A row for each configuration: its cost, the mean, std and n of its accuracies over seeds."""
-    columns = [name for name in settings(runs) if name != "seed"]
+    # The same settings with width=auto are other networks under other limits.
+    columns = [*(name for name in settings(runs) if name != "seed"), "architecture"]
     # Runs of an equal seed as well are no independent ones, as in `effects.repeats`.
     once = runs.groupby([*columns, "seed"], dropna=False, sort=False, as_index=False)
     once = once.agg({cost: "first", "accuracy": "mean"})

@@ -89,7 +89,7 @@ def _comparison(runs: pd.DataFrame, op: ast.cmpop, left: ast.AST, right: ast.AST
     if NULL in map(ast.unparse, (left, right)):
         return _null_comparison(runs, op, left, right)
     a, b = _operand(runs, left), _operand(runs, right)
-    if _is_text(a) != _is_text(b):
+    if _is_text(a) != _is_text(b) and not any(_is_empty(side) for side in (a, b)):
         name, value = (ast.unparse(left), b) if isinstance(a, pd.Series) else (ast.unparse(right), a)
         kind = "text" if _is_text(runs[name]) else "numbers"
         other = repr(value) if not isinstance(value, pd.Series) else ast.unparse(right)
@@ -99,7 +99,7 @@ def _comparison(runs: pd.DataFrame, op: ast.cmpop, left: ast.AST, right: ast.AST
         if isinstance(side, pd.Series):
             missing |= side.isna()
             null |= nulls(runs, str(side.name))
-    met = _filled(pd.Series(compare(a, b), index=runs.index)) & ~missing
+    met = missing & False if missing.all() else _filled(pd.Series(compare(a, b), index=runs.index)) & ~missing
     return met | null if isinstance(op, ast.NotEq) else met
 
 
@@ -148,6 +148,11 @@ def _is_text(value: Any) -> bool:
     if isinstance(value, pd.Series):
         return not is_numeric_dtype(value) and not is_bool_dtype(value)
     return isinstance(value, str)
+
+
+def _is_empty(value: Any) -> bool:
+    """Whether it is a column of which no run has a value, so that its type is nobody's."""
+    return isinstance(value, pd.Series) and bool(value.isna().all())
 
 
 def _filled(mask: pd.Series) -> pd.Series:

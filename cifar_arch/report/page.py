@@ -73,10 +73,10 @@ def problems(report: Report) -> list[tuple[str, str, str]]:
 
 
 def best_run(report: Report) -> dict[str, Any] | None:
-    """The first completed run of the ranking, with its pictures and its layer table; None without any."""
+    """The most accurate run, with its pictures and its layer table; None without any."""
     if not len(report.completed):
         return None
-    row = report.completed.iloc[0]
+    row = tables.ranking(report.completed.drop(columns="rank")).iloc[0]
     folder = RunFolder(row["folder"])
     pictures = {}
     for name, title in PICTURES.items():
