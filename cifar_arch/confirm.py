@@ -44,7 +44,7 @@ def main() -> None:
             load_plugins(arguments.plugin)
             _confirm(arguments)
         except SearchStopped as error:
-            print(f"{one_line(str(error))}; the same command goes on", file=sys.stderr)
+            print(one_line(str(error)), file=sys.stderr)
             sys.exit(1)
 
 

@@ -1,18 +1,27 @@
 """When a search has nothing left to train, and how it ends then."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import optuna
 import pytest
 from msgspec.structs import replace
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.samplers import RandomSampler
 from sweeping import DIGITS, WIDTHS, ask, assess, at_most, finish_job, open_worker, search_config
 
-from cifar_arch.schema import ConfigError
+from cifar_arch.runfolder import RunFolder
+from cifar_arch.schema import ConfigError, SearchStopped
 from cifar_arch.search.ask import Job
 from cifar_arch.search.candidate import Candidate
-from cifar_arch.search.space import Point
+from cifar_arch.search.space import Point, Space
 from cifar_arch.search.storage import quiet_optuna
+from cifar_arch.search.study import SearchConfig
+from cifar_arch.search.trial import Role
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +90,105 @@ def test_a_confirmation_waits_for_none_but_its_own_trials(tmp_path: Path) -> Non
 
     worker.work(train, progress=False)
     assert worker.shared.counts() == {"completed": 3, "trained": 3, "running": 1}
+
+
+class Widths(Space):
+    """One point of many, as of a confirmation."""
+
+    def __init__(self, width: int):
+        super().__init__({"width": IntDistribution(0, 2**31)})
+        self.width = width
+
+    def points(self) -> Iterator[Point]:
+        yield {"width": self.width}
+
+
+def of_width(tmp_path: Path, width: int) -> SearchConfig:
+    return replace(search_config(tmp_path, {}, by_key=True), space=Widths(width))
+
+
+def test_a_confirmation_leaves_what_another_one_interrupted(tmp_path: Path) -> None:
+    """Each goes on from its own checkpoint, and waits for nothing of the other's."""
+    wide, narrow = (of_width(tmp_path, width) for width in (8, 4))
+    first = open_worker(wide)
+    job = ask(first)
+    RunFolder(job.folder).checkpoint.parent.mkdir(parents=True)
+    RunFolder(job.folder).checkpoint.touch()
+    first.teller.leave()
+
+    other = open_worker(narrow)
+    theirs = ask(other)
+    assert (theirs.point, theirs.continues) == ({"width": 4}, None)
+    finish_job(other, theirs)
+    assert other.asker.ask() is None
+
+    again = open_worker(wide)
+    for retries in (1, 2):  # a worker that dies is counted from one copy to the next
+        went_on = ask(again)
+        assert (went_on.point, went_on.continues) == ({"width": 8}, job.folder)
+        again.teller._requeue(again.shared.trial(went_on.number), blame=True)
+        assert again.shared.trial(went_on.number).retries == retries
+    finish_job(again, ask(again))
+    assert again.asker.ask() is None
+
+
+def test_what_an_earlier_version_left_waiting_for_a_confirmation_is_found_by_its_key(tmp_path: Path) -> None:
+    worker = open_worker(of_width(tmp_path, 4))
+    worker.shared.queue({"width": 1000}, continues=7)  # of another choice of networks
+    assert ask(worker).point == {"width": 4}
+    assert worker.shared.trial(0).role is Role.ABANDONED
+
+
+def test_a_confirmation_ends_with_a_training_that_kills_its_workers(tmp_path: Path) -> None:
+    worker = open_worker(of_width(tmp_path, 4))
+    for _ in range(4):
+        worker.teller._requeue(worker.shared.trial(ask(worker).number), blame=True)
+    last = worker.shared.trial(ask(worker).number)
+    with pytest.raises(SearchStopped, match=r"^a training failed \(its worker died 5 times before an epoch"):
+        worker.teller._requeue(last, blame=True)
+    assert ask(worker).continues is None  # the same command tries it once more
+
+
+def test_a_total_that_is_reached_waits_for_nobody(tmp_path: Path) -> None:
+    space: dict[str, BaseDistribution] = {"x": FloatDistribution(0, 1)}
+    wanted = search_config(tmp_path, space, exhaustive=False, n_trials=3)
+    more = open_worker(wanted, assessed=lambda point: replace(assess({"x": 0}), key=str(point)))
+    finish_job(more, ask(more))
+    ask(more)  # is still trained, towards a larger total
+    fewer = open_worker(replace(wanted, n_trials=1))
+    fewer.work(lambda job: pytest.fail(f"{job} is one too many"), progress=False)
+
+
+def test_a_trial_that_is_given_back_at_the_end_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = search_config(tmp_path, WIDTHS)
+    leaving, worker = (open_worker(wanted) for _ in range(2))
+    jobs = [ask(leaving) for _ in range(3)]
+    for job in jobs[:2]:
+        finish_job(leaving, job)
+    asked = worker.asker.ask
+
+    def ask_then_others_leave() -> Job | None:
+        job = asked()
+        leaving.teller.leave()
+        return job
+
+    def train(job: Job) -> None:
+        finish_job(worker, job)
+
+    monkeypatch.setattr(worker.asker, "ask", ask_then_others_leave)
+    worker.work(train, progress=False)
+    assert worker.shared.counts()["trained"] == 3
+
+
+def test_a_study_that_is_deleted_ends_its_search_in_a_sentence(tmp_path: Path) -> None:
+    worker = open_worker(search_config(tmp_path, WIDTHS))
+    ask(worker)
+    optuna.delete_study(study_name="test", storage=worker.shared.storage)
+    for call in (worker.asker.ask, worker.teller.leave, worker.shared.counts):
+        with pytest.raises(SearchStopped, match=r"^the study was removed while it ran; the same command beg"):
+            call()
 
 
 @pytest.mark.slow

@@ -4,17 +4,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from sweeping import DIGITS, ask, finish_job, open_worker, search_config
+from sweeping import DIGITS, WIDTHS, ask, finish_job, open_worker, search_config
 
 from cifar_arch.record import Status
 from cifar_arch.schema import SearchStopped
 from cifar_arch.search.stopping import stop_if_hopeless
 from cifar_arch.search.storage import quiet_optuna
+from cifar_arch.search.trial import Role
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    outcomes: str  # f: failed, m: failed for a mistake in the config, c: completed
+    outcomes: str  # f: failed, m: failed for a mistake in the config, c: completed, |: typed again
     says: str | None
     rate: float = 0.5
 
@@ -25,6 +26,10 @@ CASES = [
     Case(outcomes="cfff", says="3 trials failed in a row; trial 3: broken"),
     Case(outcomes="m", says="the first trial failed for a mistake in the config; trial 0: broken"),
     Case(outcomes="cm", says=None),
+    Case(outcomes="mc", says=None),  # the same command, once the mistake was mended
+    Case(outcomes="fff|", says=None),  # what failed before the command was typed again
+    Case(outcomes="ff|fcc", says=None),
+    Case(outcomes="c|fff", says="3 trials failed in a row; trial 3: broken"),
     Case(
         outcomes="ffcfc", says="3 of 5 trials failed, more than hydra.sweeper.max_failure_rate (=0.5) allows"
     ),
@@ -39,14 +44,28 @@ def test_stop_if_hopeless(case: Case, tmp_path: Path) -> None:
     quiet_optuna()
     worker = open_worker(search_config(tmp_path, DIGITS))
     for outcome in case.outcomes:
-        if outcome == "c":
+        if outcome == "|":
+            worker = open_worker(search_config(tmp_path, DIGITS))
+        elif outcome == "c":
             finish_job(worker, ask(worker))
         else:
             error = "ConfigError" if outcome == "m" else "RuntimeError"
             finish_job(worker, ask(worker), status=Status.FAILED, reason="broken", error=error)
     if case.says is None:
-        stop_if_hopeless(worker.shared, case.rate)
+        stop_if_hopeless(worker.shared, case.rate, worker.since)
         return
     with pytest.raises(SearchStopped) as stopped:
-        stop_if_hopeless(worker.shared, case.rate)
+        stop_if_hopeless(worker.shared, case.rate, worker.since)
     assert str(stopped.value).startswith(case.says)
+
+
+def test_a_mistake_in_the_config_spends_no_point(tmp_path: Path) -> None:
+    quiet_optuna()
+    for _ in range(3):
+        worker = open_worker(search_config(tmp_path, WIDTHS))
+        told = finish_job(worker, ask(worker), status=Status.FAILED, reason="no data", error="ConfigError")
+        assert (told.point, told.role) == ({"width": 4}, Role.MISTAKEN)
+    worker = open_worker(search_config(tmp_path, WIDTHS))  # once it is mended
+    while job := worker.asker.ask():
+        finish_job(worker, job)
+    assert [t.point["width"] for t in worker.shared.trained_trials()] == [4, 6, 8]

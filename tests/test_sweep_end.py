@@ -68,6 +68,7 @@ def test_a_missed_target_is_said_and_a_given_one_ranks_what_is_trained(tmp_path:
     assert "3 trained before\n" in done.stdout  # another target is no other study
     assert re.search(r"^ +1 .* width=4$", done.stdout, re.M)
     assert "none reaches" not in done.stdout
+    assert "\n  python -m cifar_arch.confirm small --prefer smallest --target 0.1\n" in done.stdout
 
 
 REFUSED = {

@@ -130,16 +130,37 @@ class Asker:
         """A queued point, one from the sampler, or the first untried one; None when none is left."""
         config = self.shared.config
         looks_through = config.exhaustive or (config.space.enumerable() and fruitless >= GUESSES)
-        if counts["waiting"]:
+        if config.by_key:
+            self._drop_waiting(counts["waiting"])
+        if counts["waiting"] and not config.by_key:
             pass  # Optuna hands it out by itself
         elif looks_through:
             point = self._first_untried(feasible=not config.exhaustive)
             if point is None:
                 return None
-            self.shared.queue(point)
+            self.shared.queue(point, **self._left_behind(point))
         elif fruitless >= STALE or self._given_up == counts["trained"]:
             return None
         return self.shared.ask()
+
+    def _drop_waiting(self, count: int) -> None:
+        """Closes what is queued: Optuna would hand it out, though another command may look for it alone."""
+        for _ in range(count):
+            trial = self.shared.ledger.trial(self.shared.ask().number)
+            self.shared.close(trial, TrialState.FAIL, role=Role.ABANDONED)
+
+    def _left_behind(self, point: Point) -> dict[str, int]:
+        """What a search by key says of a point whose last training was interrupted."""
+        if not self.shared.config.by_key:
+            return {}
+        equal = [t for t in self.shared.ledger.equal(self.assess(point).key) if t.role is not Role.ABANDONED]
+        if not equal or (last := equal[-1]).role is not Role.REQUEUED:
+            return {}
+        return {
+            "retries": last.retries,
+            "epochs_before": last.epochs_before,
+            "continues": self.shared.with_checkpoint(last),
+        }
 
     def _first_untried(self, feasible: bool) -> Point | None:
         """The next point that was not tried; None only once all of them were looked at in a row.

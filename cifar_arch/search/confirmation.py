@@ -34,6 +34,8 @@ from cifar_arch.search.supervisor import Supervisor
 from cifar_arch.search.trial import TrialRecord, full_keys
 from cifar_arch.search.worker import Worker
 
+OPTION = "--target "  # of `confirm`
+
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
     """A configuration to confirm: the folder of its first trial, and the config that was composed to."""
@@ -99,9 +101,10 @@ def chosen(wanted: Wanted) -> tuple[list[Choice], list[str]]:
     if wanted.prefer != "smallest":
         return _different(ranking, wanted), []
     config = _choice(ranking.configurations[0], wanted).config(wanted.epochs, 0)
-    target = target_accuracy(config, wanted.prefer)
+    target = target_accuracy(config, wanted.prefer, OPTION)
     ranking = ranked(records, objectives, wanted.prefer, target) or ranking
-    return _different(ranking, wanted), target_lines(ranking, target, wanted.prefer, synthetic=False)
+    lines = target_lines(ranking, target, wanted.prefer, synthetic=False, option=OPTION)
+    return _different(ranking, wanted), lines
 
 
 def _different(ranking: Ranking, wanted: Wanted) -> list[Choice]:
@@ -202,6 +205,7 @@ class Confirmation:
     def __init__(self, choices: Sequence[Choice], wanted: Wanted, seeds: int, folder: Path):
         self.choices = {choice.number: choice for choice in choices}
         self.epochs, self.plugins = wanted.epochs, wanted.plugin
+        self.assessed: dict[tuple[int, int], Candidate] = {}
         for choice in choices:
             if broken := candidate(choice.config(self.epochs, 0)).violations:
                 raise ConfigError(
@@ -251,7 +255,11 @@ class Confirmation:
         return self.choices[point["network"]].config(self.epochs, point["seed"])
 
     def _assess(self, point: Point) -> Candidate:
-        return candidate(self._config(point))
+        """Of each point once: a worker that waits asks about all of them every second."""
+        at = point["network"], point["seed"]
+        if at not in self.assessed:
+            self.assessed[at] = candidate(self._config(point))
+        return self.assessed[at]
 
     def _train(self, job: Job, shared: SharedStudy) -> None:
         folder, config = RunFolder(job.folder), self._config(job.point)
@@ -264,7 +272,7 @@ class Confirmation:
             train_here(config, folder, shared, command=self._command(job.point, config))
         except Exception as error:
             text = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise SearchStopped(f"a training failed ({text})") from error
+            raise SearchStopped(f"a training failed ({text}); the same command goes on") from error
 
     def _command(self, point: Point, config: dict[str, Any]) -> str:
         """What trains one of these once more, from the file that the sweep left for its trial."""

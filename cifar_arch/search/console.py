@@ -89,7 +89,7 @@ class Console:
         for trial in trials:
             if trial.state.is_finished() and trial.number not in self.told:
                 self.told.add(trial.number)
-                if trial.role in (None, Role.REQUEUED):
+                if trial.role in (None, Role.REQUEUED, Role.MISTAKEN):
                     self.finished(trial)
         self.refresh([t.number for t in trials if t.state == TrialState.RUNNING])
 
@@ -168,10 +168,13 @@ def done_line(shared: SharedStudy) -> str:
     )
 
 
-def target_lines(ranking: Ranking, target: float | None, prefer: str, *, synthetic: bool) -> list[str]:
+def target_lines(
+    ranking: Ranking, target: float | None, prefer: str, *, synthetic: bool, option: str = "target="
+) -> list[str]:
     """How far the best is from the target where none reaches it, and what that means for the ranking.
 
     `synthetic`: of the synthetic data set, on which a target counts only where `prefer` goes by it.
+    `option`: how a target is typed.
     """
     if ranking.accuracy is None or target is None:
         return []
@@ -180,14 +183,16 @@ def target_lines(ranking: Ranking, target: float | None, prefer: str, *, synthet
         missing = 100 * (target - ranking.accuracy)
         lines = [
             f"none reaches {percent(target)} on the validation images: the best is {missing:.2f} points below"
-            + (", and accuracy ranks them instead; target=0.5 sets another" if prefer == "smallest" else "")
+            + (f", and accuracy ranks them instead; {option}0.5 sets another" if prefer == "smallest" else "")
         ]
     if synthetic:
         lines.append("accuracies on the synthetic data set never count towards the target")
     return lines
 
 
-def next_steps(config: SearchConfig, ranking: Ranking, plugins: Sequence[str]) -> str:
+def next_steps(
+    config: SearchConfig, ranking: Ranking, plugins: Sequence[str], prefer: str, target: float | None
+) -> str:
     """What to type after a sweep; `plugins` are the Python files that it takes."""
     outputs = config.folder.parent.parent
     folder, whole, artifacts = (quote(str(path)) for path in (config.folder, outputs, outputs / "artifacts"))
@@ -200,9 +205,10 @@ def next_steps(config: SearchConfig, ranking: Ranking, plugins: Sequence[str]) -
     if config.storage != sqlite_url(outputs / "studies.db"):
         confirm += f" --storage {quote(masked(config.storage))}"
     confirm += "".join(f" --plugin {quote(file)}" for file in plugins)
+    chosen = f" --prefer smallest --target {target}" if prefer == "smallest" else ""
     confirmed = (
         f"the best three, or one that you choose, on the full schedule with several seeds:\n"
-        f"{confirm}\n"
+        f"{confirm}{chosen}\n"
         f"{confirm} --trial {other}\n"
     )
     return (

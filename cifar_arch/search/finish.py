@@ -37,7 +37,7 @@ def finish(shared: SharedStudy, composer: Composer, prefer: str, target: float |
     for trial in (t for c in ranking.configurations for t in c.trials):
         if not _file(search, f"trial-{trial.number}").exists():  # its worker died right before
             _compose_again(search, composer, trial, f"trial-{trial.number}")
-    print(next_steps(search, ranking, to_type(whole.plugins, whole.hydra.runtime)))
+    print(next_steps(search, ranking, to_type(whole.plugins, whole.hydra.runtime), prefer, target))
 
 
 def write_experiment(

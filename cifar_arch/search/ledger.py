@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from cifar_arch.search.space import identity
 from cifar_arch.search.trial import Role, TrialRecord, full_keys
 
-UNTRIED = (Role.REQUEUED, Role.ABANDONED)  # roles of trials whose points are open again
+UNTRIED = (Role.REQUEUED, Role.ABANDONED, Role.MISTAKEN)  # roles of trials whose points are open again
 
 
 class Ledger:

@@ -74,13 +74,16 @@ def refuse_unswept(space: Space) -> None:
             )
 
 
-def target_accuracy(config: dict[str, Any], prefer: str) -> float | None:
-    """The accuracy to reach. Raises ConfigError where `prefer` goes by one and there is none."""
+def target_accuracy(config: dict[str, Any], prefer: str, option: str = "target=") -> float | None:
+    """The accuracy to reach. Raises ConfigError where `prefer` goes by one and there is none.
+
+    `option`: how it is typed.
+    """
     target = Experiment.from_dict(config).limits.target_accuracy
     if prefer == "smallest" and target is None:
         raise ConfigError(
             "prefer: smallest takes the fewest parameters among those that reach a target, got no target; "
-            "type one, target=0.85"
+            f"type one, {option}0.85"
         )
     return target
 

@@ -10,6 +10,7 @@ from cifar_arch.schema import SearchStopped
 from cifar_arch.search.session import WorkerBroken
 from cifar_arch.search.study import SharedStudy
 from cifar_arch.search.tell import broke_the_gpu, ran_out, read_summary
+from cifar_arch.search.trial import Role, TrialRecord
 
 IN_A_ROW = 3
 RATE_FROM = 4  # trained trials
@@ -29,17 +30,25 @@ def stop_if_unfit(folder: Path) -> None:
         )
 
 
-def stop_if_hopeless(shared: SharedStudy, max_failure_rate: float) -> None:
+def stop_if_hopeless(shared: SharedStudy, max_failure_rate: float, since: int = 0) -> None:
     """Raises SearchStopped after three failures in a row, a config mistake in the first trial, or
-    when more than `max_failure_rate` of at least four trained trials failed."""
-    if not shared.counts()["failed"]:
+    when more than `max_failure_rate` of at least four trained trials failed.
+
+    `since`: the number of the first trial to look at. What failed before the command was typed may be
+    what was mended meanwhile.
+    """
+    counts = shared.counts()
+    if not counts["failed"] and not counts[Role.MISTAKEN]:
         return
-    trials = shared.trained_trials()
+    recent = shared.trials()[since:]
+    trials = [t for t in recent if t.trained]
+    if not any(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in trials):
+        for trial in (t for t in recent if t.role is Role.MISTAKEN):
+            raise SearchStopped(f"the first trial failed for a mistake in the config; {_cause(trial)}")
     failed = [t for t in trials if t.state == TrialState.FAIL]
-    cause = f"trial {failed[-1].number}: {failed[-1].reason or 'no reason on record'}"
-    # With several jobs at once the first batch fails as a whole.
-    if trials == failed and failed[0].error == "ConfigError":
-        raise SearchStopped(f"the first trial failed for a mistake in the config; {cause}")
+    if not failed:
+        return
+    cause = _cause(failed[-1])
     last = trials[-IN_A_ROW:]
     if len(last) == IN_A_ROW and all(t.state == TrialState.FAIL for t in last):
         raise SearchStopped(f"{IN_A_ROW} trials failed in a row; {cause}")
@@ -49,3 +58,7 @@ def stop_if_hopeless(shared: SharedStudy, max_failure_rate: float) -> None:
             f"{len(failed)} of {len(trials)} trials failed, more than hydra.sweeper.max_failure_rate "
             f"(={max_failure_rate:g}) allows; {cause}"
         )
+
+
+def _cause(failed: TrialRecord) -> str:
+    return f"trial {failed.number}: {failed.reason or 'no reason on record'}"

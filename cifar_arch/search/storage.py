@@ -33,6 +33,7 @@ GRACE = 180  # seconds without one after which a worker of another host counts a
 BUSY = 60  # seconds that a writer waits for another one on SQLite
 FORMS = "sqlite:///FILE.db or postgresql+psycopg://USER@HOST/DATABASE"
 
+GONE = "Record does not exist"  # what Optuna says of a study that was deleted
 AWAY = 900.0  # seconds that a database server may be away
 TRY_AGAIN = 2.0  # seconds between two tries
 # So that neither a server nor a client that vanished is waited for without end; seconds but for the last.
@@ -137,7 +138,8 @@ def patient(method: Callable[P, T]) -> Callable[P, T]:
     """The method, tried again as a whole while the database server is away.
 
     For what may be done twice: whatever a worker does in the study, another one may have to do again after
-    a crash. Raises SearchStopped where the server stays away, or where a database file cannot be written.
+    a crash. Raises SearchStopped where the server stays away, where a database file cannot be written, or
+    where the study was deleted.
     """
 
     @functools.wraps(method)
@@ -147,6 +149,13 @@ def patient(method: Callable[P, T]) -> Callable[P, T]:
         while True:
             try:
                 return method(*args, **options)
+            except KeyError as error:
+                if GONE not in str(error):
+                    raise
+                raise SearchStopped(
+                    "the study was removed while it ran; the same command begins anew, after the folder of "
+                    "its trials is removed"
+                ) from error
             except (StorageInternalError, SQLAlchemyError) as error:
                 cause = _unreachable(error)
                 if cause is None:

@@ -142,6 +142,12 @@ class SharedStudy:
         """The run folder of a trial."""
         return self.config.folder / str(number)
 
+    def with_checkpoint(self, trial: TrialRecord) -> int:
+        """The trial to go on from in place of one that did not come to an end."""
+        # A worker may have died before it had copied the checkpoint: then the older one counts.
+        own = RunFolder(self.folder(trial.number)).checkpoint.is_file() or trial.continues is None
+        return trial.number if own else trial.continues or 0
+
     def history(self, number: int) -> list[Epoch]:
         """The epochs that a trial has done; none where metrics.csv cannot be read."""
         try:

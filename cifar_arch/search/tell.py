@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from cifar_arch.experiment import INTERRUPTED
 from cifar_arch.record import Status, Summary
 from cifar_arch.runfolder import RunFolder
-from cifar_arch.schema import ConfigError
+from cifar_arch.schema import ConfigError, SearchStopped
 from cifar_arch.search.notes import note_study
 from cifar_arch.search.storage import patient
 from cifar_arch.search.study import SharedStudy
@@ -91,10 +91,14 @@ class Teller:
         self.shared.note(trial, folder=str(folder.path))
         self._complete_curve(trial)
         self._attach_figures(trial, folder)
+        ended = self.shared.ledger.counts()
+        first = not ended["completed"] and not ended["pruned"]
+        mistaken = first and state == TrialState.FAIL and summary.error == ConfigError.__name__
         self.shared.close(
             trial,
             state,
             values,
+            role=Role.MISTAKEN if mistaken else None,
             seconds=summary.seconds,
             epochs_done=summary.epochs_done,
             device=summary.device,
@@ -133,16 +137,21 @@ class Teller:
         if retries > RETRIES:
             reason = f"its worker died {retries} times before an epoch was done"
             self.shared.close(trial, TrialState.FAIL, reason=reason)
+            if self.shared.config.by_key:  # in which a failure is tried again
+                raise SearchStopped(f"a training failed ({reason}); the same command tries it once more")
             return
-        # A worker may have died before it had copied the checkpoint: then the older one counts.
-        own = RunFolder(self.shared.folder(trial.number)).checkpoint.is_file() or trial.continues is None
+        epochs = max(epochs, trial.epochs_before)
+        if self.shared.config.by_key:  # whoever looks for its key goes on with it, see `Asker`
+            self.shared.note(trial, retries=retries, epochs_before=epochs)
+            self.shared.close(trial, TrialState.FAIL, role=Role.REQUEUED)
+            return
         # The copy comes first: a worker that dies between the two must not lose the trial. Should both
         # exist, the copy is discarded or replayed, as any equal candidate.
         self.shared.queue(
             trial.point,
             retries=retries,
-            epochs_before=max(epochs, trial.epochs_before),
-            continues=trial.number if own else trial.continues,
+            epochs_before=epochs,
+            continues=self.shared.with_checkpoint(trial),
         )
         self.shared.close(trial, TrialState.FAIL, role=Role.REQUEUED)
 

@@ -30,6 +30,7 @@ class Role(StrEnum):
     DISCARDED = "discarded"  # equal to one that is being trained or that failed
     REQUEUED = "requeued"  # its worker died or was stopped; a copy took its place
     ABANDONED = "abandoned"  # its worker died before it was launched
+    MISTAKEN = "mistaken"  # failed for a mistake in what was typed, before any other came to an end
 
 
 class Attributes(msgspec.Struct, frozen=True, kw_only=True):

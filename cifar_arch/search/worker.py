@@ -37,6 +37,7 @@ class Worker:
         self.teller = Teller(self.shared)
         self.asker = Asker(self.shared, self.teller, make_sampler, assess)
         self.session = Session(self.shared, session) if session else None
+        self.since = len(self.shared.trials())  # what was there before it came
 
     def __enter__(self) -> "Worker":
         return self
@@ -55,22 +56,32 @@ class Worker:
             announce(self.shared)
         console = Console(self.shared, total(self.shared.config, self.asker.assess), progress=progress)
         with self.session.of_worker() if self.session else nullcontext():
+            asked_again = False
             while not (self.session and self.session.ended()):
                 if job := self.asker.ask():
+                    asked_again = False
                     self._train(train, job, console)
                     stop_if_unfit(self.shared.folder(job.number))
-                    stop_if_hopeless(self.shared, max_failure_rate)
+                    stop_if_hopeless(self.shared, max_failure_rate, self.since)
                 elif running := self._running():
                     console.wait_for(running)
                     time.sleep(1)  # another worker's: should that die, what it leaves is ours
+                elif not asked_again and self.shared.counts()["waiting"]:
+                    asked_again = True  # one was given back a moment ago
                 else:
                     break
         console.close()
 
     def _running(self) -> int:
-        """How many trials others train that this search waits for: not those of another schedule."""
+        """How many trials others train that this search waits for.
+
+        Neither those of another schedule, nor those that another command trains towards a larger total.
+        """
+        counts, wanted = self.shared.counts(), self.shared.config.n_trials
+        if wanted is not None and counts["trained"] >= wanted:
+            return 0
         if not self.shared.config.by_key:
-            return self.shared.counts()["running"]
+            return counts["running"]
         keys = {self.asker.assess(point).key for point in self.shared.config.space.points()}
         return sum(trial.key in keys for trial in self.shared.trials(TrialState.RUNNING))
 
