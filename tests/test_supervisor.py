@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -14,7 +13,6 @@ import pytest
 from optuna.trial import TrialState
 from sweeping import (
     WIDTHS,
-    ask,
     assert_whole,
     epochs,
     finish_job,
@@ -28,13 +26,12 @@ from sweeping import (
 )
 
 from cifar_arch.compose import read_override
-from cifar_arch.schema import ConfigError, SearchStopped
+from cifar_arch.schema import ConfigError
 from cifar_arch.search import supervisor
 from cifar_arch.search.processes import WorkerCommand
 from cifar_arch.search.session import Session
 from cifar_arch.search.storage import quiet_optuna
 from cifar_arch.search.study import SharedStudy
-from cifar_arch.search.supervisor import Supervisor
 
 GRID = ("width=range(4,16)", "limits=none", "epochs=3", "pruner=none", "study=grid", "workers=2")
 ENGINES = {
@@ -194,55 +191,6 @@ def test_a_worker_that_cannot_go_on_ends_the_sweep_with_its_sentence(case: str, 
     assert done.returncode == status, done.stderr
     assert re.fullmatch(sentence, done.stderr)
     assert "Traceback" not in done.stdout
-
-
-def supervised(tmp_path: Path, start: Callable[[WorkerCommand, int], object]) -> Supervisor:
-    shared = SharedStudy(search_config(tmp_path, {**WIDTHS}))
-    return Supervisor(shared, WorkerCommand.typed(tmp_path / "workers", "--worker="), start, 1)
-
-
-def test_a_launcher_that_waits_for_a_lost_job_is_not_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As submitit waits for a cancelled job where SLURM keeps no accounts."""
-    monkeypatch.setattr(supervisor, "LOST", 1)
-    never, started = threading.Event(), []
-
-    def lose(command: WorkerCommand, _: int) -> None:
-        started.append(command.session)
-        worker = open_worker(search_config(tmp_path, {**WIDTHS}))
-        with worker:
-            if len(started) == 1:  # it does some work, and is lost without a word
-                finish_job(worker, ask(worker))
-                command.log(0).parent.mkdir()
-                command.log(0).touch()
-                never.wait()
-            with Session(worker.shared, command.session).of_worker():
-                while job := worker.asker.ask():
-                    finish_job(worker, job)
-
-    work = supervised(tmp_path, lose)
-    work.supervise(3)
-    assert len(started) == 2
-    assert work.shared.counts()["trained"] == 3
-    never.set()
-
-
-def test_workers_that_never_get_to_a_trial_are_told_by_their_last_line(tmp_path: Path) -> None:
-    def die(command: WorkerCommand, _: int) -> None:
-        command.log(0).parent.mkdir(exist_ok=True)
-        command.log(0).write_text("ImportError: libcuda is missing\n\n", encoding="utf-8")
-
-    with pytest.raises(SearchStopped, match=r"^no worker gets to a trial; the last line of '.*-0\.log': Imp"):
-        supervised(tmp_path, die).supervise(None)
-
-    def refuse(*_: object) -> None:
-        raise RuntimeError("no srun\nhere")
-
-    with pytest.raises(SearchStopped, match=r"gets to a trial; starting them failed: no srun here$"):
-        supervised(tmp_path, refuse).supervise(None)
-    with pytest.raises(SearchStopped, match=r"none of them ever started$"):
-        supervised(tmp_path, lambda *_: None).supervise(None)
 
 
 def test_the_first_end_of_a_session_stays(tmp_path: Path) -> None:

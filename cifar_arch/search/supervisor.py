@@ -21,9 +21,10 @@ log = logging.getLogger(__name__)
 
 RECOVER = 30  # seconds between two looks for trials of dead workers
 LOST = 120  # seconds without a running trial after which workers that had all started count as lost
+AWAY = 600  # the same for workers that had trials: SLURM may have queued their jobs again
 SETTLE = 10  # the same once the launcher has ended
 ENDING = 30  # seconds that workers get to end
-FRUITLESS = 2  # starts in a row of workers that end before they asked for a trial
+FRUITLESS = 2  # starts in a row of workers none of which asked for a trial
 
 
 class Supervisor:
@@ -45,6 +46,7 @@ class Supervisor:
         self.count = count
         self.session = Session(shared, command.session)
         self.teller = Teller(shared)
+        self.launchers: list[threading.Event] = []  # of each start: set once its launcher has ended
 
     def supervise(self, total: int | None) -> None:
         """Returns when the total is reached.
@@ -59,9 +61,9 @@ class Supervisor:
         fruitless = 0
         try:
             while not self.session.ended():
-                before = len(self.shared.trials())
+                before = self._asked()
                 failure = self._started(console)
-                fruitless = 0 if len(self.shared.trials()) > before else fruitless + 1
+                fruitless = 0 if self._asked() > before else fruitless + 1
                 if fruitless == FRUITLESS and not self.session.ended():
                     raise SearchStopped(f"no worker gets to a trial; {self._why(failure)}")
         finally:
@@ -73,6 +75,8 @@ class Supervisor:
         """Starts all workers and shows what they do until they have ended; what starting them raised."""
         failures: list[Exception] = []
         ended = threading.Event()
+        self.launchers.append(ended)
+        asked, logs = self._asked(), self._log_sizes()
 
         def start() -> None:
             try:
@@ -86,7 +90,7 @@ class Supervisor:
         # accounting; and the main thread alone gets Ctrl-C.
         threading.Thread(target=start, daemon=True).start()
         try:
-            self._watch(console, ended)
+            self._watch(console, ended, asked, logs)
         except KeyboardInterrupt:
             self.session.end("stopped")
             raise
@@ -97,10 +101,11 @@ class Supervisor:
             console.follow()
         return failures[0] if failures else None
 
-    def _watch(self, console: Console, ended: threading.Event) -> None:
+    def _watch(self, console: Console, ended: threading.Event, asked: int, logs: list[int]) -> None:
         """Shows what happens until the session ends, or until no worker is left.
 
-        A launcher that ended says little: it raises for one job while others train on.
+        `asked`, `logs`: trials asked for, and sizes of the logs, before this start. A launcher that ended
+        says little: it raises for one job while others train on.
         """
         recovered = busy = time.monotonic()
         while not self.session.ended():
@@ -110,15 +115,38 @@ class Supervisor:
             if over or now - recovered > RECOVER:
                 recovered = now
                 self.teller.look_after()
-            if self.shared.trials(TrialState.RUNNING) or not (over or self._all_started()):
+            if self.shared.trials(TrialState.RUNNING) or not (over or self._all_started(logs)):
                 busy = now
-            elif now - busy > (SETTLE if over else LOST):
+            elif now - busy > (SETTLE if over else self._patience(worked=self._asked() > asked)):
                 return
             if over:
                 time.sleep(1.0)
 
-    def _all_started(self) -> bool:
-        return all(self.command.log(index).exists() for index in range(self.count))
+    def _all_started(self, before: list[int]) -> bool:
+        """Whether each log has grown from its size `before`.
+
+        Workers of a later start print into the logs that are there, and may wait in a queue until then.
+        """
+        return all(size > was for size, was in zip(self._log_sizes(), before, strict=True))
+
+    def _log_sizes(self) -> list[int]:
+        """Bytes of each worker's log, -1 where there is none."""
+        logs = map(self.command.log, range(self.count))
+        return [log.stat().st_size if log.exists() else -1 for log in logs]
+
+    def _patience(self, *, worked: bool) -> int:
+        """Seconds without a running trial after which workers are started again while their launcher waits.
+
+        Twice as long for each earlier launcher that waits as well: the jobs of all of them may come back.
+        """
+        if not worked:
+            return LOST
+        waiting = sum(not ended.is_set() for ended in self.launchers)
+        return AWAY * 2 ** max(0, waiting - 1)
+
+    def _asked(self) -> int:
+        """How many trials workers have asked for, without those that wait: this process queues some too."""
+        return sum(t.state != TrialState.WAITING for t in self.shared.trials())
 
     def _why(self, failure: Exception | None) -> str:
         """What the first worker printed last, or else what starting them raised."""

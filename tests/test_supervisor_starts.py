@@ -1,0 +1,159 @@
+"""Starts whose workers are lost, come back, or never get to a trial. The launchers are stubs."""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sweeping import WIDTHS, ask, finish_job, open_worker, search_config
+
+from cifar_arch.schema import SearchStopped
+from cifar_arch.search import supervisor
+from cifar_arch.search.processes import WorkerCommand
+from cifar_arch.search.session import Session
+from cifar_arch.search.storage import quiet_optuna
+from cifar_arch.search.study import SharedStudy
+from cifar_arch.search.supervisor import Supervisor
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    quiet_optuna()
+    for name in ("SETTLE", "LOST", "AWAY", "ENDING"):
+        monkeypatch.setattr(supervisor, name, 1)
+
+
+def supervised(tmp_path: Path, start: Callable[[WorkerCommand, int], object]) -> Supervisor:
+    shared = SharedStudy(search_config(tmp_path, {**WIDTHS}))
+    return Supervisor(shared, WorkerCommand.typed(tmp_path / "workers", "--worker="), start, 1)
+
+
+def print_line(command: WorkerCommand, line: str = "study test: 3 points\n") -> None:
+    command.log(0).parent.mkdir(exist_ok=True)
+    with command.log(0).open("a", encoding="utf-8") as log:
+        log.write(line)
+
+
+def work_to_the_end(tmp_path: Path, command: WorkerCommand) -> None:
+    print_line(command)
+    with (
+        open_worker(search_config(tmp_path, {**WIDTHS})) as worker,
+        Session(worker.shared, command.session).of_worker(),
+    ):
+        while job := worker.asker.ask():
+            finish_job(worker, job)
+
+
+def give_back_a_trial(tmp_path: Path, command: WorkerCommand) -> None:
+    """As a worker does at the time limit of its job."""
+    print_line(command)
+    with open_worker(search_config(tmp_path, {**WIDTHS})) as worker:
+        ask(worker)
+
+
+def test_a_launcher_that_waits_for_a_lost_job_is_not_waited_for(tmp_path: Path) -> None:
+    """As submitit waits for a cancelled job where SLURM keeps no accounts."""
+    never, started = threading.Event(), []
+
+    def lose(command: WorkerCommand, _: int) -> None:
+        started.append(command.session)
+        if len(started) == 1:  # it does some work, and is lost without a word
+            with open_worker(search_config(tmp_path, {**WIDTHS})) as worker:
+                finish_job(worker, ask(worker))
+                print_line(command)
+                never.wait()
+        else:
+            work_to_the_end(tmp_path, command)
+
+    work = supervised(tmp_path, lose)
+    work.supervise(3)
+    assert len(started) == 2
+    assert work.shared.counts()["trained"] == 3
+    never.set()
+
+
+def test_workers_that_never_get_to_a_trial_are_told_by_their_last_line(tmp_path: Path) -> None:
+    def die(command: WorkerCommand, _: int) -> None:
+        print_line(command, "ImportError: libcuda is missing\n\n")
+
+    with pytest.raises(SearchStopped, match=r"^no worker gets to a trial; the last line of '.*-0\.log': Imp"):
+        supervised(tmp_path, die).supervise(None)
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("no srun\nhere")
+
+    with pytest.raises(SearchStopped, match=r"gets to a trial; starting them failed: no srun here$"):
+        supervised(tmp_path, refuse).supervise(None)
+    with pytest.raises(SearchStopped, match=r"none of them ever started$"):
+        supervised(tmp_path, lambda *_: None).supervise(None)
+
+
+def test_workers_whose_launcher_waits_count_as_well_where_they_never_get_to_a_trial(tmp_path: Path) -> None:
+    never = threading.Event()
+
+    def hang(command: WorkerCommand, _: int) -> None:
+        print_line(command, "no GPU\n")
+        never.wait()
+
+    with pytest.raises(SearchStopped, match=r"^no worker gets to a trial; the last line of .*: no GPU$"):
+        supervised(tmp_path, hang).supervise(None)
+    never.set()
+
+
+def test_jobs_that_wait_in_the_queue_again_are_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a time limit all of them give back their trials at once, and SLURM holds them for two minutes."""
+    monkeypatch.setattr(supervisor, "AWAY", 60)
+    started = []
+
+    def come_back(command: WorkerCommand, _: int) -> None:
+        started.append(command.session)
+        if len(started) > 1:
+            return
+        give_back_a_trial(tmp_path, command)
+        time.sleep(5)  # longer than LOST, several times
+        work_to_the_end(tmp_path, command)
+
+    work = supervised(tmp_path, come_back)
+    work.supervise(3)
+    assert len(started) == 1
+    assert work.shared.counts()["trained"] == 3
+
+
+def test_a_queue_that_outlasts_all_patience_ends_nothing(tmp_path: Path) -> None:
+    """The jobs of the second start wait in it too, however long; those of the first come back."""
+    started, again, never = [], threading.Event(), threading.Event()
+
+    def wait_long(command: WorkerCommand, _: int) -> None:
+        started.append(command.session)
+        if len(started) > 1:
+            again.set()
+            never.wait()
+            return
+        give_back_a_trial(tmp_path, command)
+        assert again.wait(30)
+        time.sleep(4)  # in which two more starts would count as fruitless
+        work_to_the_end(tmp_path, command)
+
+    work = supervised(tmp_path, wait_long)
+    work.supervise(3)
+    assert len(started) == 2
+    assert work.shared.counts()["trained"] == 3
+    never.set()
+
+
+def test_each_launcher_that_waits_doubles_the_patience(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a crowded queue would be given as many jobs again at every time limit."""
+    monkeypatch.setattr(supervisor, "AWAY", 600)
+    work = supervised(tmp_path, lambda *_: None)
+    found = []
+    for _ in range(3):
+        work.launchers.append(threading.Event())
+        found.append(work._patience(worked=True))
+    work.launchers[0].set()
+    assert [*found, work._patience(worked=True)] == [600, 1200, 2400, 1200]
+    assert work._patience(worked=False) == supervisor.LOST
