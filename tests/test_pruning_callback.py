@@ -7,7 +7,13 @@ from typing import Any
 
 import optuna
 import pytest
-from optuna.pruners import BasePruner, MedianPruner, ThresholdPruner
+from optuna.pruners import (
+    BasePruner,
+    HyperbandPruner,
+    MedianPruner,
+    SuccessiveHalvingPruner,
+    ThresholdPruner,
+)
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from stub_sweep import row
@@ -46,6 +52,30 @@ def test_each_epoch_is_told_once_also_after_a_resumed_start(url: str, storage: R
     report(rows(0.1, 0.2))  # it goes on after the second epoch of an earlier process
     report(rows(0.1, 0.2, 0.3))
     assert study.trials[0].intermediate_values == {1: 0.1, 2: 0.2, 3: 0.3}
+
+
+HALVING = {
+    "halving": SuccessiveHalvingPruner(min_resource=1, reduction_factor=2),
+    "hyperband": HyperbandPruner(min_resource=1, max_resource=2, reduction_factor=3),  # with one bracket
+}
+
+
+@pytest.mark.parametrize(("pruner", "rungs"), [("halving", [0.1, 0.2, 0.4]), ("hyperband", [0.1, 0.3])])
+def test_a_resumed_trial_stands_on_each_rung_with_the_value_of_its_epoch(
+    pruner: str, rungs: list[float], url: str, storage: RDBStorage
+) -> None:
+    """Or others would be held against what it reached later."""
+    study = optuna.create_study(storage=storage, study_name="s", direction="maximize")
+    callback(study, url, HALVING[pruner], epochs=9)(rows(0.1, 0.2, 0.3, 0.4, 0.5))
+    stored = study.trials[0].system_attrs
+    assert {name: value for name, value in stored.items() if "rung" in name} == {
+        f"completed_rung_{number}": value for number, value in enumerate(rungs)
+    }
+
+
+def test_a_resumed_trial_is_pruned_by_its_last_epoch_alone(url: str, storage: RDBStorage) -> None:
+    study = optuna.create_study(storage=storage, study_name="s", direction="maximize")
+    callback(study, url, ThresholdPruner(lower=0.5))(rows(0.2, 0.6))
 
 
 def test_a_bad_trial_is_pruned_but_not_after_its_last_epoch(url: str, storage: RDBStorage) -> None:

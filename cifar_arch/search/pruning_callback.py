@@ -49,11 +49,15 @@ class PruningCallback:
         trial = self.trial = self.trial or self._open()
         if len(trial.study.directions) > 1:  # Optuna has neither curves nor pruning there
             return False
+        prune = False
         for row in history[self.reported :]:
             if row.val_accuracy is not None:
                 trial.report(row.val_accuracy, row.epoch)
+            # A resumed trial tells many epochs at once, of which the last one decides. But successive halving
+            # stores the latest value for each rung that is passed, so that it has to be asked at each.
+            prune = row.epoch < self.epochs and trial.should_prune()
         self.reported = len(history)
-        return history[-1].epoch < self.epochs and trial.should_prune()
+        return prune
 
     def _open(self) -> optuna.Trial:
         url, name, trial_id = self.where
