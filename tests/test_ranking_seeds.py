@@ -146,6 +146,28 @@ def test_what_is_said_of_the_target(case: dict[str, Any]) -> None:
     assert lines == case["lines"]
 
 
+def test_no_mean_without_its_pruned_seeds_reaches_a_target() -> None:
+    """Unless there is no other."""
+    partial = [trial(5, 7, 0, 0.99), trial(6, 7, 1)]
+    ranking = rank([*LUCKY, *partial])
+    assert ranking.accuracy == pytest.approx(0.85)
+    assert target_lines(ranking, 0.95, "accuracy", synthetic=False) == [MISSED]
+    assert rank(partial).accuracy == 0.99
+
+
+PARTIAL = [trial(6, 3, 0, 0.99, 3000), trial(7, 3, 1)]  # better than all others in both objectives
+
+
+@pytest.mark.parametrize("prefer", ["accuracy", "smallest"])
+def test_a_mean_without_the_pruned_seeds_is_on_no_front_of_others(prefer: str) -> None:
+    ranking = rank([*FRONT, *PARTIAL], prefer, 0.95)
+    assert ranking.front == {0, 2}
+    assert numbers(ranking) == [[2, 3], [0, 1], [4, 5], [6]]
+    alone = rank([*PARTIAL, trial(8, 2, 0, 0.98, 4000), trial(9, 2, 1)])
+    assert alone.front == {6}
+    assert numbers(alone) == [[6], [8]]
+
+
 def test_the_distance_is_that_of_the_most_accurate_and_not_of_the_first() -> None:
     ranking = ranked(FRONT, ["accuracy", "params"], "smallest", 0.7)
     assert ranking is not None

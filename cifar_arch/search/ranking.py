@@ -72,11 +72,14 @@ class Ranking(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def accuracy(self) -> float | None:
-        """The highest accuracy, a mean where seeds are swept; None where it is no objective."""
+        """The highest accuracy, a mean where seeds are swept; None where it is no objective.
+
+        A mean without the seeds that were pruned or failed counts only where there is no other.
+        """
         if "accuracy" not in self.objectives:
             return None
         place = self.objectives.index("accuracy")
-        return max(c.values[place] for c in self.configurations)
+        return max(c.values[place] for c in _sound(self.configurations))
 
     def __str__(self) -> str:
         """The first ten and the whole Pareto front, which is marked."""
@@ -116,8 +119,8 @@ def ranked(
     """The configurations with a complete trial, the best first; None where there is none.
 
     By the first objective, with several the Pareto front ahead. Where seeds are swept, by the mean over
-    them, behind all others where a seed was pruned or failed. With `prefer=smallest` those at or above
-    `target` in accuracy come first, the fewest parameters ahead.
+    them; where a seed was pruned or failed, behind all others, and not on their front. With
+    `prefer=smallest` those at or above `target` in accuracy come first, the fewest parameters ahead.
     """
     found = _configurations(trials)
     if not found:
@@ -125,8 +128,8 @@ def ranked(
     found.sort(key=lambda c: (not c.whole, _losses(c, objectives)[0], c.first.params or 0, c.number))
     front: frozenset[int] = frozenset()
     if len(objectives) > 1:
-        front = _pareto_front(found, objectives)
-        found.sort(key=lambda c: c.number not in front)
+        front = _pareto_front(_sound(found), objectives)
+        found.sort(key=lambda c: (not c.whole, c.number not in front))
     if prefer == "smallest" and target is not None and "accuracy" in objectives:
         place = objectives.index("accuracy")
         found.sort(key=lambda c: _smallest_at(c, place, target))
@@ -147,6 +150,11 @@ def _configurations(trials: Sequence[TrialRecord]) -> list[Configuration]:
 
 def _seedless(point: Point) -> Point:
     return {key: value for key, value in point.items() if key != "seed"}
+
+
+def _sound(configurations: Sequence[Configuration]) -> Sequence[Configuration]:
+    """Those without a pruned or failed seed; all where there are none: their means are then all one has."""
+    return [c for c in configurations if c.whole] or configurations
 
 
 def _losses(configuration: Configuration, objectives: Sequence[str]) -> tuple[float, ...]:
