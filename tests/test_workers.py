@@ -1,5 +1,6 @@
 """Which processes still work on a study, and how they share the cores of a host."""
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -43,10 +44,31 @@ def test_the_workers_of_a_host_share_its_cores(tmp_path: Path, monkeypatch: pyte
     assert (first.threads(), second.threads(), first.others()) == (3, 3, 1)
     second.leave()
     assert first.threads() == 6
-    (tmp_path / f"{first.me.partition('-')[0]}-1-killed.lock").touch()  # its process is no more
+    (tmp_path / f"{socket.gethostname()}-1-killed.lock").touch()  # its process is no more
     (tmp_path / "elsewhere-1-abcdef.lock").touch()  # another host has cores of its own
     assert first.threads() == 6
     first.leave()
+
+
+@pytest.mark.parametrize("job", ["", "7"])
+def test_a_host_whose_name_begins_like_this_one_is_another(
+    job: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a folder that hosts share, the locks of one tell another nothing."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "6")
+    monkeypatch.setenv("SLURM_JOB_ID", job)
+    found = {}
+    for host in ("gpu", "gpu-2", "gpu-2-1"):
+        monkeypatch.setattr(socket, "gethostname", lambda host=host: host)
+        found[host] = joined(tmp_path)
+    for host, workers in found.items():
+        monkeypatch.setattr(socket, "gethostname", lambda host=host: host)
+        known = {other: workers.dead(found[other].me) for other in found}
+        assert known == {other: False if other == host else None for other in found}
+        assert workers.threads() == 6
+        second = joined(tmp_path)
+        assert (workers.dead(second.me), workers.threads()) == (False, 3)
+        second.leave()
 
 
 def test_a_job_of_slurm_shares_its_own_cores_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

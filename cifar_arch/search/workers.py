@@ -34,8 +34,8 @@ class Workers:
 
     def threads(self) -> int:
         """The threads for a trial, so that workers share the cores of their host, or of their job on it."""
-        here = [path.stem for path in self.folder.glob(f"{socket.gethostname()}-*.lock")]
-        sharing = [worker for worker in here if worker.partition("+")[2] == self.job]
+        known = [path.stem for path in self.folder.glob("*.lock")]
+        sharing = [worker for worker in known if _is_here(worker) and worker.partition("+")[2] == self.job]
         alive = sum(not self.dead(worker) for worker in sharing)
         return max(1, cores() // max(1, alive))
 
@@ -43,7 +43,7 @@ class Workers:
         """Whether `worker` has ended; None where this process cannot tell."""
         if worker == self.me:
             return False
-        if not worker.startswith(socket.gethostname() + "-") or not self._path(worker).exists():
+        if not _is_here(worker) or not self._path(worker).exists():
             return None
         try:
             with FileLock(self._path(worker), timeout=0):
@@ -59,3 +59,9 @@ class Workers:
 
     def _path(self, worker: str) -> Path:
         return self.folder / f"{worker}.lock"
+
+
+def _is_here(worker: str) -> bool:
+    """Whether a worker is one of this host, by its name: HOST-PROCESS-RANDOM, and +JOB on SLURM."""
+    # From the right, since a host's name may have hyphens: gpu-2 is another host than gpu.
+    return worker.partition("+")[0].rsplit("-", 2)[0] == socket.gethostname()
