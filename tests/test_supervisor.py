@@ -80,6 +80,11 @@ def processes(cwd: Path, name: str = "") -> set[int]:
     return {process_of(t.worker) for t in trials(cwd, name=name) if t.worker}
 
 
+def at_work(cwd: Path) -> list[str]:
+    """The workers that train something now."""
+    return [t.worker for t in trials(cwd) if t.state == TrialState.RUNNING and t.worker]
+
+
 @pytest.mark.slow
 def test_workers_share_the_total_and_a_killed_one_costs_nothing(
     engine: tuple[str, ...], tmp_path: Path
@@ -87,8 +92,8 @@ def test_workers_share_the_total_and_a_killed_one_costs_nothing(
     process = start((*GRID, *engine), tmp_path, '{"seconds": 0.5}')
     wait_until(progressed(tmp_path, 4))
     wait_until(lambda: len(processes(tmp_path)) == 2)
-    running = [t for t in trials(tmp_path) if t.state == TrialState.RUNNING]
-    os.kill(process_of(running[0].worker), signal.SIGKILL)
+    wait_until(lambda: bool(at_work(tmp_path)))  # between two trials there may be none
+    os.kill(process_of(at_work(tmp_path)[0]), signal.SIGKILL)
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert "Traceback" not in out
