@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from cifar_arch.report.effects import levels, main_part, settings, swept
 from cifar_arch.report.report import Report
-from cifar_arch.report.tables import label
+from cifar_arch.report.tables import label, ranking
 
 BLUE, ORANGE, GREY = "#2563a8", "#d9822b", "#8a8f98"
 SIZE = (5.8, 4.0)  # inches
@@ -161,7 +161,8 @@ def learning_curves(runs: pd.DataFrame, curves: pd.DataFrame) -> Figure:
     figure, axes = _axes(xlabel="epoch", ylabel="validation accuracy (%)")
     by_folder = dict(list(curves.dropna(subset=["val_accuracy"]).groupby("folder")))
     seen = runs[runs["folder"].isin(by_folder)]
-    best = list(seen[seen["status"] == "completed"]["folder"])[:BEST_CURVES]
+    completed = seen[seen["status"] == "completed"].drop(columns="rank", errors="ignore")
+    best = list(ranking(completed)["folder"])[:BEST_CURVES]  # whatever the report is sorted by
     styles = {"completed": (BLUE, "completed"), "pruned": (ORANGE, "pruned")}
     labelled = set()
     for folder, status in list(zip(seen["folder"], seen["status"], strict=True)):
