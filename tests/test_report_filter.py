@@ -99,9 +99,9 @@ CLIP = pd.DataFrame(
     }
 )
 NULLS = {
-    "model.stem != 1": ["null", "half"],
+    "training.clip != 1": ["null", "half"],
     "training.clip == 1": ["one"],
-    "model.stem < 1": ["half"],
+    "training.clip < 1": ["half"],
     "training.clip == null": ["null"],
     "training.clip != null": ["one", "half"],
     "null == training.clip": ["null"],

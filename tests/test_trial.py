@@ -85,7 +85,8 @@ def test_every_attribute_is_written_and_read_under_its_name(study: optuna.Study)
 
 
 def test_roles_are_stored_under_these_words() -> None:
-    assert [str(role) for role in Role] == ["rejected", "replayed", "discarded", "requeued", "abandoned"]
+    words = ["rejected", "replayed", "discarded", "requeued", "abandoned", "mistaken"]
+    assert [str(role) for role in Role] == words
 
 
 def test_none_is_not_stored_and_an_unknown_name_is_refused() -> None:
