@@ -142,8 +142,9 @@ def test_a_study_with_folders_elsewhere_says_so(server: Server, tmp_path: Path) 
 
 def test_a_suspended_worker_gives_way_and_does_not_come_back(server: Server, tmp_path: Path) -> None:
     url = server.database("clocks")
-    process = start((*GRID, f"storage={url}"), tmp_path, '{"seconds": 0.3}')
+    process = start((*GRID, f"storage={url}"), tmp_path, '{"seconds": 2}')
     wait_until(progressed(tmp_path, 2))
+    time.sleep(1)  # in the middle of an epoch: what it has locked, others would wait for
     os.killpg(process.pid, signal.SIGSTOP)
     (running,) = [t for t in trials(tmp_path, url) if t.state == TrialState.RUNNING]
     past = "UPDATE trial_heartbeats SET heartbeat = now() - interval '1 hour' WHERE trial_id ="
