@@ -1,7 +1,10 @@
 """A command as the supervisor of its workers: starts them, shows what they do, starts lost ones again."""
 
+import contextlib
 import logging
 import multiprocessing
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +27,7 @@ LOST = 120  # seconds without a running trial after which workers that had all s
 AWAY = 600  # the same for workers that had trials: SLURM may have queued their jobs again
 SETTLE = 10  # the same once the launcher has ended
 ENDING = 30  # seconds that workers get to end
+GONE = 5  # the same once no trial is running
 FRUITLESS = 2  # starts in a row of workers none of which asked for a trial
 
 
@@ -71,9 +75,9 @@ class Supervisor:
             console.close()
         self.session.raise_why()
 
-    def _started(self, console: Console) -> Exception | None:
+    def _started(self, console: Console) -> BaseException | None:
         """Starts all workers and shows what they do until they have ended; what starting them raised."""
-        failures: list[Exception] = []
+        failures: list[BaseException] = []
         ended = threading.Event()
         self.launchers.append(ended)
         asked, logs = self._asked(), self._log_sizes()
@@ -81,7 +85,9 @@ class Supervisor:
         def start() -> None:
             try:
                 self.start(self.command, self.count)
-            except Exception as error:  # a launcher raises for one killed job; the study says what is left
+            # A launcher raises for one killed job, the study says what is left; and passes on the Ctrl-C that
+            # a process of its own got.
+            except BaseException as error:
                 log.debug("the workers' start ended with this", exc_info=True)
                 failures.append(error)
             ended.set()
@@ -95,11 +101,24 @@ class Supervisor:
             self.session.end("stopped")
             raise
         finally:
-            if self.session.ended() and not ended.wait(ENDING):
+            if self.session.ended() and not self._ends(ended):
                 for child in multiprocessing.active_children():  # of joblib: this process would wait for it
-                    child.kill()
+                    if child.pid:  # theirs have no `kill`
+                        with contextlib.suppress(OSError):
+                            os.kill(child.pid, signal.SIGKILL)
             console.follow()
         return failures[0] if failures else None
+
+    def _ends(self, ended: threading.Event) -> bool:
+        """Whether the launcher ends soon: joblib's may not, after Ctrl-C, though all its workers have."""
+        idle = 0
+        for _ in range(ENDING):
+            if ended.wait(1.0):
+                return True
+            idle = 0 if self.shared.trials(TrialState.RUNNING) else idle + 1
+            if idle == GONE:
+                break
+        return False
 
     def _watch(self, console: Console, ended: threading.Event, asked: int, logs: list[int]) -> None:
         """Shows what happens until the session ends, or until no worker is left.
@@ -148,7 +167,7 @@ class Supervisor:
         """How many trials workers have asked for, without those that wait: this process queues some too."""
         return sum(t.state != TrialState.WAITING for t in self.shared.trials())
 
-    def _why(self, failure: Exception | None) -> str:
+    def _why(self, failure: BaseException | None) -> str:
         """What the first worker printed last, or else what starting them raised."""
         path = self.command.log(0)
         lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.exists() else []
