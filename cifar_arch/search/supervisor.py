@@ -27,7 +27,6 @@ LOST = 120  # seconds without a running trial after which workers that had all s
 AWAY = 600  # the same for workers that had trials: SLURM may have queued their jobs again
 SETTLE = 10  # the same once the launcher has ended
 ENDING = 30  # seconds that workers get to end
-GONE = 5  # the same once no trial is running
 FRUITLESS = 2  # starts in a row of workers none of which asked for a trial
 
 
@@ -101,24 +100,13 @@ class Supervisor:
             self.session.end("stopped")
             raise
         finally:
-            if self.session.ended() and not self._ends(ended):
+            if self.session.ended() and not ended.wait(ENDING):
                 for child in multiprocessing.active_children():  # of joblib: this process would wait for it
                     if child.pid:  # theirs have no `kill`
                         with contextlib.suppress(OSError):
                             os.kill(child.pid, signal.SIGKILL)
             console.follow()
         return failures[0] if failures else None
-
-    def _ends(self, ended: threading.Event) -> bool:
-        """Whether the launcher ends soon: joblib's may not, after Ctrl-C, though all its workers have."""
-        idle = 0
-        for _ in range(ENDING):
-            if ended.wait(1.0):
-                return True
-            idle = 0 if self.shared.trials(TrialState.RUNNING) else idle + 1
-            if idle == GONE:
-                break
-        return False
 
     def _watch(self, console: Console, ended: threading.Event, asked: int, logs: list[int]) -> None:
         """Shows what happens until the session ends, or until no worker is left.
