@@ -76,6 +76,7 @@ def test_a_resumed_trial_stands_on_each_rung_with_the_value_of_its_epoch(
 def test_a_resumed_trial_is_pruned_by_its_last_epoch_alone(url: str, storage: RDBStorage) -> None:
     study = optuna.create_study(storage=storage, study_name="s", direction="maximize")
     callback(study, url, ThresholdPruner(lower=0.5))(rows(0.2, 0.6))
+    assert study.trials[0].intermediate_values == {1: 0.2, 2: 0.6}  # both told, and no Pruned raised
 
 
 def test_a_bad_trial_is_pruned_but_not_after_its_last_epoch(url: str, storage: RDBStorage) -> None:
