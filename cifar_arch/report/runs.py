@@ -6,11 +6,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 
-from cifar_arch.experiment import INTERRUPTED
+from cifar_arch.experiment import INTERRUPTED, Experiment
 from cifar_arch.identity import recorded_config
+from cifar_arch.provenance import flatten
 from cifar_arch.record import Status, decides_result
 from cifar_arch.report import cache
 from cifar_arch.report.folders import find, natural, require_folder, stamp
@@ -129,9 +131,17 @@ def _continued(frame: pd.DataFrame) -> pd.DataFrame:
 def _decisive(folder: RunFolder) -> Row | None:
     """What decides a run's result, of the config that it began with; None where that cannot be read."""
     with contextlib.suppress(ConfigError, OSError):
-        if config := recorded_config(folder):
-            return {key: value for key, value in config.items() if decides_result(key)}
+        config = recorded_config(folder) or _launched_with(folder)
+        return {key: value for key, value in config.items() if decides_result(key)}
     return None
+
+
+def _launched_with(folder: RunFolder) -> Row:
+    """The flattened config of a run that was killed before it put one on record, as it would have."""
+    from cifar_arch.saved_config import saved_config  # loads Hydra
+
+    experiment = Experiment.from_dict(saved_config(folder))
+    return dict(flatten(msgspec.json.decode(msgspec.json.encode(experiment))))
 
 
 def _frame(folders: list[str], rows: cache.Rows) -> pd.DataFrame:
