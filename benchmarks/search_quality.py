@@ -24,7 +24,8 @@ from omegaconf import OmegaConf
 from optuna.samplers import BaseSampler, TPESampler
 from scipy.special import stdtrit
 
-from cifar_arch.compose import CONF, composing
+from cifar_arch.compose import composing
+from cifar_arch.overrides import CONF
 from cifar_arch.record import Status, Summary
 from cifar_arch.results import load_table
 from cifar_arch.runfolder import RunFolder

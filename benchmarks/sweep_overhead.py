@@ -22,7 +22,8 @@ from omegaconf import DictConfig
 from optuna.trial import FrozenTrial
 
 from cifar_arch import app
-from cifar_arch.compose import CONF, plain
+from cifar_arch.compose import plain
+from cifar_arch.overrides import CONF
 from cifar_arch.record import Epoch, Status, Summary
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.search.trial import Role, TrialRecord

@@ -21,18 +21,11 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from cifar_arch import experiment
-from cifar_arch.compose import (
-    CONF,
-    anchored,
-    explaining,
-    own_configs,
-    plain,
-    read_override,
-    refuse_search,
-)
+from cifar_arch.compose import anchored, explaining, own_configs, plain, refuse_search
 from cifar_arch.device import wait_briefly
 from cifar_arch.experiment import Experiment, Rejected
 from cifar_arch.identity import changes, finished, holds_run
+from cifar_arch.overrides import CONF, read_override
 from cifar_arch.plugins import load_composed, load_plugins
 from cifar_arch.record import Summary
 from cifar_arch.runfolder import RunFolder

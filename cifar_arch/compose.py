@@ -14,19 +14,16 @@ from typing import Any
 from hydra import compose as hydra_compose
 from hydra import initialize_config_search_path
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, Transformer
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from cifar_arch.experiment import Experiment
 from cifar_arch.mistakes import explained, joined, near
+from cifar_arch.overrides import CONF, aliases, bare, config_groups, expanded, first_values, read_all, singled
 from cifar_arch.plugins import load_composed
 from cifar_arch.schema import ConfigError
-
-_PACKAGE = Path(__file__).parent
-CONF = next(path for path in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if path.is_dir())
 
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException)
 
@@ -127,64 +124,10 @@ def anchored(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     return whole
 
 
-@functools.cache
-def aliases() -> dict[str, str]:
-    """Full keys by their aliases: model.width by width."""
-    return dict(OmegaConf.load(CONF / "config.yaml").hydra.aliases)
-
-
-@functools.cache
-def default_groups() -> set[str]:
-    """The groups of which config.yaml chooses an option by default."""
-    entries = OmegaConf.load(CONF / "config.yaml").defaults
-    return {str(group) for entry in entries if isinstance(entry, DictConfig) for group in entry}
-
-
-def expanded(override: str) -> str:
-    """The override with its full key: model.width=8 for width=8."""
-    match = re.fullmatch(r"(\+\+|\+|~)?([^=]*)(.*)", override, re.DOTALL)
-    assert match
-    return f"{match[1] or ''}{aliases().get(match[2], match[2])}{match[3]}"
-
-
-def read_override(text: str) -> Override:
-    """The override as Hydra reads it, its key in full. Raises HydraException where Hydra cannot."""
-    loader = GlobalHydra.instance().config_loader() if GlobalHydra().is_initialized() else None
-    return OverridesParser.create(loader).parse_overrides([expanded(text)])[0]
-
-
-def bare(key: str) -> str:
-    """The key without + or ~."""
-    return key.lstrip("+~")
-
-
-def config_groups() -> set[str]:
-    """The names of the groups of our conf."""
-    return {str(path.parent.relative_to(CONF)) for path in CONF.rglob("*.yaml")} - {"."}
-
-
 def options(group: str) -> list[str]:
     """The names to choose from in a group, those of `--config-dir` too."""
     with composing():
         return sorted(set(GlobalHydra.instance().config_loader().get_group_options(group)))
-
-
-def _read_all(typed: Iterable[str]) -> Iterator[tuple[str, Override]]:
-    for text in typed:
-        with contextlib.suppress(HydraException, RecursionError):
-            yield text, read_override(text)
-
-
-def _values(override: Override) -> list[Any]:
-    """The first of the values that an override gives."""
-    value: Any = override.value()
-    if override.is_interval_sweep():
-        return [value.start]
-    if override.is_sweep_override():
-        with contextlib.suppress(HydraException, ValueError, ArithmeticError):  # range(1,9,0) has none
-            return [getattr(each, "text", each) for each in itertools.islice(override.sweep_iterator(), 100)]
-        return []
-    return value if isinstance(value, list) else [value]
 
 
 @contextlib.contextmanager
@@ -248,16 +191,16 @@ def _of_omegaconf(error: BaseException | None) -> OmegaConfBaseException | None:
 
 def _key_typed(group: str, option: str, typed: Sequence[str]) -> str:
     """The key that an option was typed for, c3 for c3=plane; the group where a file chose it."""
-    for text, override in _read_all(typed):
-        if override.key_or_group == group and option in map(str, _values(override)):
+    for text, override in read_all(typed):
+        if override.key_or_group == group and option in map(str, first_values(override)):
             return bare(text.partition("=")[0])
     return group or "config"
 
 
 def _wrong_choice(typed: Sequence[str]) -> str | None:
     """The sentence for an option that is no name, such as c1=[1] or model=null."""
-    for text, override in _read_all(typed):
-        group, values = override.key_or_group, [] if override.is_delete() else _values(override)
+    for text, override in read_all(typed):
+        group, values = override.key_or_group, [] if override.is_delete() else first_values(override)
         named = str if override.package else str | dict  # model={width: 8} sets fields
         if group in config_groups() and not all(isinstance(value, named) for value in values):
             key, _, value = text.partition("=")
@@ -268,13 +211,13 @@ def _wrong_choice(typed: Sequence[str]) -> str | None:
 
 def _unknown_key(key: str, typed: Sequence[str]) -> str:
     """What to type for a key that the composed config lacks."""
-    read = list(_read_all(typed))
+    read = list(read_all(typed))
     keys = [(bare(override.get_key_element()), text) for text, override in read]
     held_by, text = max((pair for pair in keys if f"{key}.".startswith(f"{pair[0]}.")), default=("", ""))
     others = [pair for pair, (other, _) in zip(read, keys, strict=True) if other != held_by]
     if text and not key.startswith("hydra.sweeper"):
         forced = f"++{bare(expanded(text))}"
-        told = [_told([*chosen, *_singled(forced)]) for chosen in _each_choice(others, key)]
+        told = [_told([*chosen, *singled(forced)]) for chosen in _each_choice(others, key)]
         if "" in told:
             return f"{key}: not every chosen option has this key; type {quote(forced)} to add it"
         if better := [t for t in told if t.startswith(f"{key}: ") and "unknown" not in t]:
@@ -286,17 +229,8 @@ def _unknown_key(key: str, typed: Sequence[str]) -> str:
 
 def _each_choice(read: Sequence[tuple[str, Override]], key: str) -> Iterator[list[str]]:
     """The overrides with one value for each swept key: every one where that decides about `key`."""
-    lists = [_singled(text, None if o.package and key.startswith(f"{o.package}.") else 1) for text, o in read]
+    lists = [singled(text, None if o.package and key.startswith(f"{o.package}.") else 1) for text, o in read]
     return map(list, itertools.product(*lists))
-
-
-def _singled(text: str, count: int | None = 1) -> list[str]:
-    """The override for the first `count` of its values alone."""
-    override = read_override(text)
-    if not override.is_sweep_override():
-        return [text]
-    texts = [Transformer.str(value) for value in _values(override)[:count]]
-    return [f"{override.get_key_element()}={text}" for text in texts]
 
 
 def _composed(overrides: list[str]) -> DictConfig | None:

@@ -12,9 +12,10 @@ import msgspec
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from cifar_arch.compose import COMPOSITION_ERRORS, CONF, config_groups, default_groups, plain, sentence
+from cifar_arch.compose import COMPOSITION_ERRORS, plain, sentence
 from cifar_arch.experiment import Experiment
 from cifar_arch.identity import recorded_config
+from cifar_arch.overrides import CONF, config_groups, default_groups
 from cifar_arch.plugins import override, to_type
 from cifar_arch.provenance import flatten, masked
 from cifar_arch.record import ADDED, decides_search

@@ -36,7 +36,6 @@ torch.backends.cudnn.allow_tf32 = False
 MOST_PROCESSES = 8  # that augment
 READ_EVERY = 20  # steps between two looks at the loss on a GPU, which has to finish its work for each
 
-
 # Images and labels of a batch -> loss and number of images predicted right.
 Step = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
@@ -90,12 +89,7 @@ def train(
 
 
 def prepared(
-    network: nn.Module,
-    recipe: Recipe,
-    mean: Colour,
-    std: Colour,
-    steps: int,
-    how: Execution,
+    network: nn.Module, recipe: Recipe, mean: Colour, std: Colour, steps: int, how: Execution
 ) -> State:
     """A network on its device, ready for the first of `steps` steps."""
     keep_memory()
@@ -270,12 +264,7 @@ def loss_and_accuracy(probabilities: np.ndarray, labels: np.ndarray) -> tuple[fl
 
 
 def make_loader(
-    pictures: Pictures,
-    augment: Augment,
-    batch_size: int,
-    seed: int,
-    workers: int | str,
-    how: Execution,
+    pictures: Pictures, augment: Augment, batch_size: int, seed: int, workers: int | str, how: Execution
 ) -> Loader | BatchLoader:
     """The training images in augmented batches; `workers` are processes, of albumentations alone."""
     what = (pictures.train, augment, pictures.mean)

@@ -18,8 +18,8 @@ from msgspec.structs import replace
 from omegaconf import DictConfig
 
 from cifar_arch import app
-from cifar_arch.compose import CONF
 from cifar_arch.experiment import failure
+from cifar_arch.overrides import CONF
 from cifar_arch.record import Epoch, Status, Summary
 from cifar_arch.runfolder import RunFolder, atomic
 from cifar_arch.schema import ConfigError

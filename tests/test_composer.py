@@ -12,8 +12,9 @@ from hydra import initialize_config_dir
 from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution
 
-from cifar_arch.compose import CONF, expanded, plain
+from cifar_arch.compose import plain
 from cifar_arch.feasibility import FORMS
+from cifar_arch.overrides import CONF, expanded
 from cifar_arch.provenance import flatten
 from cifar_arch.record import EXECUTION
 from cifar_arch.saved_config import best_config

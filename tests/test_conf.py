@@ -10,11 +10,12 @@ import torch
 
 from cifar_arch.analysis import analyse
 from cifar_arch.blocks import BLOCKS, Block
-from cifar_arch.compose import CONF, compose
+from cifar_arch.compose import compose
 from cifar_arch.downsample import DOWNSAMPLERS
 from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import FORMS, judge
 from cifar_arch.network import build
+from cifar_arch.overrides import CONF
 from cifar_arch.recipe import Recipe
 from cifar_arch.schema import checked
 

@@ -15,9 +15,10 @@ from omegaconf import DictConfig, OmegaConf
 from sweeping import STORAGE
 
 from cifar_arch import confirm
-from cifar_arch.compose import CONF, compose
+from cifar_arch.compose import compose
 from cifar_arch.confirm import Confirmed
 from cifar_arch.experiment import Experiment
+from cifar_arch.overrides import CONF
 from cifar_arch.record import Status, Summary
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.search import local

@@ -14,7 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import IntDistribution
 from sweeping import STORAGE
 
-from cifar_arch.compose import CONF, compose
+from cifar_arch.compose import compose
+from cifar_arch.overrides import CONF
 from cifar_arch.record import Status, Summary
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.search import local

@@ -12,10 +12,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from cifar_arch.analysis import analyse
 from cifar_arch.blocks import BLOCKS, Blueprint, Custom, Dilated, Inverted, Plain, Separable
-from cifar_arch.compose import CONF, compose
+from cifar_arch.compose import compose
 from cifar_arch.downsample import DOWNSAMPLERS
 from cifar_arch.layers import IMAGE_SIZE, Activation, GlobalPool, Linear, Plan, Section, Shuffle
 from cifar_arch.network import ACTIVATIONS, Normalised, SqueezeExcite, build
+from cifar_arch.overrides import CONF
 from cifar_arch.spec import Architecture
 
 EVERY_CUSTOM = convs({"out": 4, "bias": True}, {"depthwise": True, "after": ["norm", "dropout"]})

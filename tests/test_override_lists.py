@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from cifar_arch import app, experiment
-from cifar_arch.compose import aliases, composing, config_groups
+from cifar_arch.compose import composing
 from cifar_arch.experiment import Experiment, Rejected, failure
 from cifar_arch.feasibility import judge
+from cifar_arch.overrides import aliases, config_groups
 from cifar_arch.provenance import flatten
 from cifar_arch.record import Status, Summary
 from cifar_arch.runfolder import RunFolder

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from optuna.distributions import CategoricalDistribution
 
-from cifar_arch.compose import CONF, compose
+from cifar_arch.compose import compose
 from cifar_arch.latency import measurable
+from cifar_arch.overrides import CONF
 from cifar_arch.provenance import flatten
 from cifar_arch.record import EXECUTION, SELECTION, decides_result, decides_search
 from cifar_arch.search.candidate import candidate

@@ -225,23 +225,6 @@ def test_the_interval_is_students() -> None:
     assert interval([1.0, 2.0])[1] != interval([1.0, 2.0])[1]
 
 
-def test_repeats_give_mean_std_and_n_over_seeds(tmp_path: Path) -> None:
-    for seed, accuracy in enumerate((0.5, 0.6, 0.7)):
-        write_run(tmp_path / "runs" / str(seed), accuracy, seed=seed)
-    write_run(tmp_path / "runs" / "other", 0.9, t1="dilated")
-    (row,) = repeats(load_runs(tmp_path)).to_dict("records")
-    assert (row["mean"], row["std"], row["n"]) == (pytest.approx(0.6), pytest.approx(0.1), 3)
-
-
-def test_runs_of_an_equal_seed_are_no_repeats(tmp_path: Path) -> None:
-    for number, (seed, accuracy) in enumerate([(0, 0.5), (1, 0.7), (0, 0.5), (1, 0.7)]):
-        write_run(tmp_path / "runs" / str(number), accuracy, seed=seed)
-    write_run(tmp_path / "runs" / "4", 0.9, seed=3, t1="dilated")
-    write_run(tmp_path / "runs" / "5", 0.9, seed=3, t1="dilated")
-    (row,) = repeats(load_runs(tmp_path)).to_dict("records")
-    assert (row["mean"], row["std"], row["n"]) == (pytest.approx(0.6), pytest.approx(0.02**0.5), 2)
-
-
 def test_null_is_a_level_like_any_other(tmp_path: Path) -> None:
     space: dict[str, list[Any]] = {"training__clip": [None, 1], "t1": KINDS}
     write_sweep(tmp_path, "s", space, lambda point: 0.5 + 0.02 * (point["training__clip"] == 1))

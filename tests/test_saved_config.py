@@ -8,8 +8,9 @@ import pytest
 from conftest import tiny_config
 from hydra import compose as hydra_compose
 
-from cifar_arch.compose import CONF, compose, composing, expanded, plain
+from cifar_arch.compose import compose, composing, plain
 from cifar_arch.experiment import Experiment
+from cifar_arch.overrides import CONF, expanded
 from cifar_arch.provenance import flatten
 from cifar_arch.record import decides_search, with_added
 from cifar_arch.runfolder import RunFolder

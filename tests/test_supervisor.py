@@ -25,7 +25,7 @@ from sweeping import (
     wait_until,
 )
 
-from cifar_arch.compose import read_override
+from cifar_arch.overrides import read_override
 from cifar_arch.schema import ConfigError
 from cifar_arch.search import supervisor
 from cifar_arch.search.processes import WorkerCommand

@@ -12,17 +12,8 @@ from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
-from cifar_arch.compose import (
-    COMPOSITION_ERRORS,
-    bare,
-    config_groups,
-    expanded,
-    explaining,
-    options,
-    plain,
-    read_override,
-    sentence,
-)
+from cifar_arch.compose import COMPOSITION_ERRORS, explaining, options, plain, sentence
+from cifar_arch.overrides import bare, config_groups, expanded, read_override
 from cifar_arch.schema import ConfigError
 from cifar_arch.search.candidate import Candidate, candidate
 from cifar_arch.search.options import refuse_unswept

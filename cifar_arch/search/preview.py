@@ -8,15 +8,10 @@ from typing import Any
 from hydra import compose as hydra_compose
 from omegaconf import DictConfig
 
-from cifar_arch.compose import (
-    composing,
-    expanded,
-    explaining,
-    plain,
-    read_override,
-)
+from cifar_arch.compose import composing, explaining, plain
 from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import judge
+from cifar_arch.overrides import expanded, read_override
 from cifar_arch.plugins import load_composed
 from cifar_arch.schema import checked
 from cifar_arch.search.candidate import Candidate

@@ -17,8 +17,9 @@ from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl
 from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
 from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler
 
-from cifar_arch.compose import anchored, explaining, plain, read_override
+from cifar_arch.compose import anchored, explaining, plain
 from cifar_arch.device import cores
+from cifar_arch.overrides import read_override
 from cifar_arch.plugins import load_composed
 from cifar_arch.provenance import masked
 from cifar_arch.schema import ConfigError, checked

@@ -1,0 +1,82 @@
+"""Overrides as they are typed: their full keys, their values, and what conf/ has under them. No torch."""
+
+import contextlib
+import functools
+import itertools
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, Transformer
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+_PACKAGE = Path(__file__).parent
+CONF = next(path for path in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if path.is_dir())
+
+
+@functools.cache
+def aliases() -> dict[str, str]:
+    """Full keys by their aliases: model.width by width."""
+    return dict(OmegaConf.load(CONF / "config.yaml").hydra.aliases)
+
+
+@functools.cache
+def default_groups() -> set[str]:
+    """The groups of which config.yaml chooses an option by default."""
+    entries = OmegaConf.load(CONF / "config.yaml").defaults
+    return {str(group) for entry in entries if isinstance(entry, DictConfig) for group in entry}
+
+
+def expanded(override: str) -> str:
+    """The override with its full key: model.width=8 for width=8."""
+    match = re.fullmatch(r"(\+\+|\+|~)?([^=]*)(.*)", override, re.DOTALL)
+    assert match
+    return f"{match[1] or ''}{aliases().get(match[2], match[2])}{match[3]}"
+
+
+def read_override(text: str) -> Override:
+    """The override as Hydra reads it, its key in full. Raises HydraException where Hydra cannot."""
+    loader = GlobalHydra.instance().config_loader() if GlobalHydra().is_initialized() else None
+    return OverridesParser.create(loader).parse_overrides([expanded(text)])[0]
+
+
+def bare(key: str) -> str:
+    """The key without + or ~."""
+    return key.lstrip("+~")
+
+
+def config_groups() -> set[str]:
+    """The names of the groups of our conf."""
+    return {str(path.parent.relative_to(CONF)) for path in CONF.rglob("*.yaml")} - {"."}
+
+
+def read_all(typed: Iterable[str]) -> Iterator[tuple[str, Override]]:
+    """(text, override) of those that Hydra can read."""
+    for text in typed:
+        with contextlib.suppress(HydraException, RecursionError):
+            yield text, read_override(text)
+
+
+def first_values(override: Override) -> list[Any]:
+    """The value that an override gives; of a sweep the first hundred, of an interval its start."""
+    value: Any = override.value()
+    if override.is_interval_sweep():
+        return [value.start]
+    if override.is_sweep_override():
+        with contextlib.suppress(HydraException, ValueError, ArithmeticError):  # range(1,9,0) has none
+            return [getattr(each, "text", each) for each in itertools.islice(override.sweep_iterator(), 100)]
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+def singled(text: str, count: int | None = 1) -> list[str]:
+    """The override for the first `count` of its values alone."""
+    override = read_override(text)
+    if not override.is_sweep_override():
+        return [text]
+    texts = [Transformer.str(value) for value in first_values(override)[:count]]
+    return [f"{override.get_key_element()}={text}" for text in texts]
