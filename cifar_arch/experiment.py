@@ -116,29 +116,31 @@ def run(
     """Runs the experiment in the folder `path` and returns what summary.json says at its end.
 
     Goes on from the folder's checkpoint where there is one; where nothing is left to do, returns what
-    is on record. Raises ConfigError, with nothing written, where the folder holds another experiment.
-    `on_epoch` gets the history after every epoch; what it raises ends the run. `config` goes on record,
-    by default the experiment's own fields, and so does `command`, which repeats the run. `progress` shows
-    a bar on a terminal. Raises Rejected before any tensor exists, and any other error; summary.json is
-    written all the same.
+    is on record. Raises ConfigError, with no result written, where the folder holds another experiment or
+    another process trains in it. `on_epoch` gets the history after every epoch; what it raises ends the
+    run. `config` goes on record, by default the experiment's own fields, and so does `command`, which
+    repeats the run. `progress` shows a bar on a terminal. Raises Rejected before any tensor exists, and
+    any other error; summary.json is written all the same.
     """
     folder = RunFolder(path)
     if done := identity.finished(folder, experiment):
         log.info(f"{folder.path} is complete: nothing is left to train")
         return done
-    folder.discard_unfinished()
-    summary = _begun(experiment, config, command)
-    start = time.perf_counter() - sum(epoch.seconds for epoch in folder.read_metrics())  # earlier sessions
-    timed = "latency" in ((config or {}).get("objectives") or ())
-    try:
-        for known in _steps(experiment, folder, on_epoch, progress, timed):
-            summary = replace(summary, **known)
-    except BaseException as error:
-        summary = replace(summary, **failure(error))
-        raise
-    finally:
-        summary = replace(summary, **_reached(folder), seconds=round(time.perf_counter() - start, 3))
-        folder.write_summary(summary)
+    with folder.held():
+        folder.discard_unfinished()
+        summary = _begun(experiment, config, command)
+        before = sum(epoch.seconds for epoch in folder.read_metrics())  # in earlier sessions
+        start = time.perf_counter() - before
+        timed = "latency" in ((config or {}).get("objectives") or ())
+        try:
+            for known in _steps(experiment, folder, on_epoch, progress, timed):
+                summary = replace(summary, **known)
+        except BaseException as error:
+            summary = replace(summary, **failure(error))
+            raise
+        finally:
+            summary = replace(summary, **_reached(folder), seconds=round(time.perf_counter() - start, 3))
+            folder.write_summary(summary)
     return summary
 
 

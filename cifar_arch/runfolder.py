@@ -6,8 +6,9 @@ import json
 import math
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,9 @@ from cifar_arch.schema import ConfigError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+PATIENCE = 8.0  # seconds; processes that load images may outlive a killed run by five
 
 
 class RunFolder:
@@ -36,6 +40,22 @@ class RunFolder:
         self.plots = self.path / "plots"
         self.onnx = self.path / "network.onnx"
         self.tensorboard = self.path / "tensorboard"
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Within it no other process trains here. Raises ConfigError where one does.
+
+        Nobody is kept out where the system, or the file system, has no lock for a folder.
+        """
+        with ExitStack() as stack:
+            with suppress(ImportError, OSError):
+                self.path.mkdir(parents=True, exist_ok=True)
+                if not _locked(self.path, stack):
+                    raise ConfigError(
+                        f"run: another process is training in {str(self.path)!r}; wait for its end, "
+                        "or choose another folder (hydra.run.dir=FOLDER)"
+                    )
+            yield
 
     def write_summary(self, summary: Summary) -> None:
         """The summary as JSON, every field of it; null where a number is not finite."""
@@ -92,6 +112,26 @@ class RunFolder:
         """Removes what a killed process was writing."""
         for temporary in self.path.rglob(".*.tmp"):
             temporary.unlink(missing_ok=True)
+
+
+def _locked(folder: Path, stack: ExitStack) -> bool:
+    """Whether this process could lock the folder itself, which leaves no file, until `stack` is unwound."""
+    import fcntl  # not on Windows
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    stack.callback(os.close, descriptor)
+    patient_until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > patient_until:
+                return False
+            time.sleep(0.1)
+        else:
+            # Closing alone would leave it to processes that were forked in between.
+            stack.callback(fcntl.flock, descriptor, fcntl.LOCK_UN)
+            return True
 
 
 _summary = msgspec.json.Decoder(Summary)

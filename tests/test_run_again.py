@@ -97,6 +97,21 @@ def test_a_killed_run_goes_on_when_it_is_typed_again(cwd: Path) -> None:
     assert "epochs=2" in summary_of(folder.path)["command"]
 
 
+@pytest.mark.parametrize("again", [RUN, ("training.resume=out",)], ids=" ".join)
+def test_a_run_that_another_process_trains_is_left_alone(cwd: Path, again: tuple[str, ...]) -> None:
+    folder = RunFolder(cwd / "out")
+    folder.summary.unlink()
+    folder.weights.unlink()
+    with folder.held():
+        done = type_command("run", *again, cwd=cwd)
+    refused, then = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert refused.startswith("run: another process is training in ")
+    assert refused.endswith("out'; wait for its end, or choose another folder (hydra.run.dir=FOLDER)")
+    assert then == "type python -m cifar_arch.run training.resume=out to go on"
+    assert not folder.summary.exists()
+
+
 def test_a_saved_config_that_was_changed_is_not_resumed(cwd: Path) -> None:
     config = RunFolder(cwd / "out").config
     config.write_text(config.read_text(encoding="utf-8").replace("seed: 0\n", "seed: 7\n"), encoding="utf-8")

@@ -1,9 +1,11 @@
 import csv
 import json
 import math
+import multiprocessing
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from conftest import environment
 from matplotlib.figure import Figure
 
+from cifar_arch import runfolder
 from cifar_arch.record import Epoch, Status, Summary
 from cifar_arch.runfolder import RunFolder, atomic
 from cifar_arch.schema import ConfigError
@@ -76,6 +79,51 @@ def test_a_full_disk_keeps_the_old_file(tmp_path: Path) -> None:
     assert done.stdout == "File too large\n"
     assert folder.read_json(folder.summary) == {"status": "completed"}
     assert os.listdir(tmp_path) == ["summary.json"]
+
+
+HOLD = """
+import sys
+from cifar_arch.runfolder import RunFolder
+with RunFolder(sys.argv[1]).held():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_folder_is_of_one_process_until_that_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = RunFolder(tmp_path / "run")
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder.path)],
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with other:
+        assert other.stdout
+        assert other.stdout.readline() == "held\n"
+        with monkeypatch.context() as patch:
+            patch.setattr(runfolder, "PATIENCE", 0.1)
+            with pytest.raises(ConfigError, match="another process is training in"), folder.held():
+                pytest.fail("two processes at once")
+        other.kill()
+        with folder.held():
+            assert os.listdir(folder.path) == []
+
+
+def test_a_forked_process_keeps_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runfolder, "PATIENCE", 0.1)
+    folder = RunFolder(tmp_path)
+    with folder.held():
+        child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+        child.start()
+    with folder.held():
+        child.kill()
+
+
+def test_where_no_lock_can_be_made_nobody_is_kept_out() -> None:
+    with RunFolder("/proc/none").held():
+        pass
 
 
 def test_what_a_killed_process_was_writing_is_discarded(tmp_path: Path) -> None:
