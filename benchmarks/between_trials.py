@@ -54,7 +54,7 @@ def measured(words: list[str]) -> list[float]:
         ends.append(time.perf_counter())
         return summary
 
-    app.run_trial.__defaults__ = (timed_run,)
+    experiment.run_config = timed_run
     sys.argv = ["run", "-m", *words, "study=timed"]
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         here = os.getcwd()
@@ -63,7 +63,7 @@ def measured(words: list[str]) -> list[float]:
             app.main()
         finally:
             os.chdir(here)
-            training.backward_pass = backward_pass
+            experiment.run_config, training.backward_pass = run_config, backward_pass
     return waits
 
 

@@ -32,7 +32,7 @@ from cifar_arch.runfolder import RunFolder
 from cifar_arch.search.ask import Job
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.composer import Composer, assessed, read_space
-from cifar_arch.search.space import Point, identity
+from cifar_arch.search.space import Point, point_identity
 from cifar_arch.search.storage import quiet_optuna
 from cifar_arch.search.study import SearchConfig
 from cifar_arch.search.worker import Worker
@@ -51,7 +51,9 @@ class Table:
             base = compose("config", SPACE, return_hydra_config=True)
             self.space, fixed = read_space(base.hydra.sweeper.params, SPACE)
             composer = Composer(lambda chosen: compose("config", chosen), fixed, self.space)
-            self.candidates = {identity(point): assessed(composer, point) for point in self.space.points()}
+            self.candidates = {
+                point_identity(point): assessed(composer, point) for point in self.space.points()
+            }
         table = load_table()
         self.epochs = int(table["epochs"].min())
         table = table[table["epochs"] == self.epochs]
@@ -60,7 +62,7 @@ class Table:
         points = first[list(columns.values())].rename(columns={v: k for k, v in columns.items()})
         names = [f"val_accuracy_{epoch}" for epoch in range(1, self.epochs + 1)]
         self.curves: dict[Hashable, list[float]] = {
-            identity(point): curve
+            point_identity(point): curve
             for point, curve in zip(points.to_dict("records"), first[names].to_numpy().tolist(), strict=True)
         }
         spread = table.groupby("architecture")["val_accuracy"].agg(["var", "count"]).query("count > 2")
@@ -75,7 +77,7 @@ class Table:
         self.good = sum(curve[-1] >= self.goal for curve in self.curves.values())
 
     def assess(self, point: Point) -> Candidate:
-        return self.candidates[identity(point)]
+        return self.candidates[point_identity(point)]
 
 
 def main() -> None:
@@ -144,7 +146,7 @@ def default(kind: str, name: str, **more: Any) -> Any:
 
 def replayed(table: Table, worker: Worker, job: Job) -> list[float]:
     """The epochs of the table that the pruner lets pass, reported to the study as a run reports them."""
-    curve = table.curves.get(identity(job.point), [])
+    curve = table.curves.get(point_identity(job.point), [])
     trial = optuna.trial.Trial(worker.shared.study, job.trial_id)
     status = Status.COMPLETED if curve else Status.FAILED
     for epoch, value in enumerate(curve, 1):
@@ -165,7 +167,7 @@ def stock(table: Table, sampler: BaseSampler) -> int:
     used = in_a_row = 0
     while used < whole and in_a_row < REJECTIONS:
         trial = study.ask(table.space.distributions)
-        curve = table.curves.get(identity(trial.params))
+        curve = table.curves.get(point_identity(trial.params))
         if curve is None:
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
             in_a_row += 1

@@ -49,7 +49,7 @@ def slept(config: dict[str, Any], path: Path, on_epoch: Any, **_: Any) -> Summar
 def job(config: DictConfig) -> float | None:
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
-    return app.run_trial(plain(config), folder, hydra_config.sweeper.get("pruner"), slept)
+    return app.run_trial(plain(config), folder, hydra_config.sweeper.get("pruner"))
 
 
 def sweep(folder: Path, workers: int, trials: int, arguments: argparse.Namespace) -> list[FrozenTrial]:

@@ -33,6 +33,8 @@ from cifar_arch.layers import (
     named,
 )
 
+IMAGE: tuple[int, ...] = (IMAGE_CHANNELS, IMAGE_SIZE, IMAGE_SIZE)
+
 
 class Row(Struct, frozen=True, kw_only=True, gc=False):
     """One layer. Shapes without the batch; fields and jumps in input pixels, seen after the layer."""
@@ -56,7 +58,6 @@ class Analysis(Struct, frozen=True, kw_only=True):
     """Totals of a network; its rows are made when they are asked for."""
 
     plan: Plan
-    size: int  # side of the image in pixels
     params: int
     macs: int
     receptive_field: int  # of one unit of the last feature map, before global pooling
@@ -69,16 +70,17 @@ class Analysis(Struct, frozen=True, kw_only=True):
 
     @property
     def layers(self) -> tuple[Row, ...]:
-        walk = _Walk(shape=(IMAGE_CHANNELS, self.size, self.size))
+        """A row for each layer."""
+        walk = _Walk(shape=IMAGE)
         return tuple(row for section in self.plan for row in walk.rows(section.layers, section.name))
 
 
-def analyse(plan: Plan, size: int = IMAGE_SIZE) -> Analysis:
-    """Totals of a plan on images of `size` x `size` pixels, and its rows."""
+def analyse(plan: Plan) -> Analysis:
+    """Totals of a plan, on images of CIFAR-10's size."""
     params = macs = separable = dilated = downsamplers = 0
     foreign: tuple[str, ...] = ()
     fully_connected = False
-    shape: tuple[int, ...] = (IMAGE_CHANNELS, size, size)
+    shape = IMAGE
     field = last_field = jump = 1
     before: Conv | None = None
     for section in plan:
@@ -97,7 +99,6 @@ def analyse(plan: Plan, size: int = IMAGE_SIZE) -> Analysis:
         fully_connected = fully_connected or part.fully_connected
     return Analysis(
         plan=plan,
-        size=size,
         params=params,
         macs=macs,
         receptive_field=last_field,

@@ -60,19 +60,14 @@ def job_config(config: DictConfig) -> dict[str, Any]:
     return plain(config) if typed_in == Path.cwd() else anchored(plain(config), typed_in)
 
 
-def run_trial(
-    config: dict[str, Any],
-    folder: Path,
-    pruner: DictConfig | None,
-    run: Callable[..., Summary] = experiment.run_config,
-) -> float | None:
+def run_trial(config: dict[str, Any], folder: Path, pruner: DictConfig | None) -> float | None:
     """One trial of a sweep: quiet on the terminal, reporting to its study."""
     for handler in logging.getLogger().handlers:
         if not isinstance(handler, logging.FileHandler):
             handler.setLevel(logging.CRITICAL)  # the sweep prints a line for each trial itself
     on_epoch = None if config["trial"]["id"] is None or pruner is None else _pruning_callback(config, pruner)
     again = command(RunFolder(folder), Path(HydraConfig.get().runtime.cwd))
-    return run(config, folder, on_epoch, progress=False, command=again).val_accuracy
+    return experiment.run_config(config, folder, on_epoch, progress=False, command=again).val_accuracy
 
 
 def _pruning_callback(config: dict[str, Any], pruner: DictConfig) -> experiment.OnEpoch:
@@ -141,11 +136,9 @@ def _resume(folder: str, others: list[str]) -> None:
     if summary := finished(run, experiment):
         _print_finished(summary, run.path)
         return
-    file = logging.FileHandler(run.log, encoding="utf-8", delay=True)
-    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     console = logging.StreamHandler(sys.stdout)
     console.setLevel(logging.INFO)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[console, file])
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[console, run.log_handler()])
     logging.getLogger("cifar_arch").setLevel(logging.DEBUG)
     _run(config, run.path, Path.cwd())
 

@@ -27,6 +27,7 @@ def save_weights(folder: RunFolder, network: "nn.Module") -> str:
 
 
 def write_tensorboard(folder: RunFolder, row: Epoch) -> None:
+    """Adds an epoch to the run's event files. Needs the extra tensorboard."""
     from torch.utils.tensorboard import SummaryWriter
 
     with SummaryWriter(str(folder.tensorboard)) as writer:
@@ -72,6 +73,7 @@ def _seen(
 
 
 def save_curves(folder: RunFolder, history: list[Epoch], target: float | None, pictures: Pictures) -> None:
+    """Saves plots/curves.png; `target`, from 0 to 1, is a line where the images count towards it."""
     from cifar_arch import plots
 
     folder.save_figure("curves", plots.curves(history, target if pictures.name != "shapes" else None))

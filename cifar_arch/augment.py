@@ -1,4 +1,7 @@
-"""Which transforms augment the training images, as checked data: `pipeline` reads it as albumentations."""
+"""Which transforms augment the training images, as checked data.
+
+`pipeline` reads it as albumentations, `batches` and `mixing` as torch.
+"""
 
 from typing import Annotated, Any, Literal
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from cifar_arch.device import wait_briefly
 from cifar_arch.experiment import SYNTHETIC, Experiment
-from cifar_arch.plugins import add_plugin_option, load_plugins, override
+from cifar_arch.plugins import add_plugin_option, load_plugins, plugin_override
 from cifar_arch.schema import ConfigError, SearchStopped
 from cifar_arch.terminal import end_on_signals, one_line, percent, sentences, table
 
@@ -150,7 +150,7 @@ def _confirm(arguments: argparse.Namespace) -> None:
 
 def next_steps(winner: Path, folders: list[str], study: str, plugins: list[str]) -> str:
     """What to type after a confirmation; `plugins` are the Python files that it takes."""
-    again = ["--config-dir", str(winner.parent.parent), *override(plugins), "+experiment=winner"]
+    again = ["--config-dir", str(winner.parent.parent), *plugin_override(plugins), "+experiment=winner"]
     card = [*folders, *(word for file in plugins for word in ("--plugin", file)), "--to", f"results/{study}"]
     return (
         f"  python -m cifar_arch.run {' '.join(map(quote, again))}\n"

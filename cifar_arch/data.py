@@ -19,6 +19,8 @@ SHAPES_SIZES = {"train": 6000, "test": 1000}
 
 
 class DataConfig(Strict, frozen=True, kw_only=True):
+    """Which images, how they are split, and how many processes load them: the keys below `data`."""
+
     name: Literal["cifar10", "shapes"] = "cifar10"
     root: str = "data"  # folder that holds, or will hold, cifar-10-batches-py
     validation: Annotated[int, Meta(ge=0)] = 5000  # training images set aside, equally many of each class

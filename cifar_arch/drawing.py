@@ -45,7 +45,7 @@ def draw(verdict: Verdict, limits: Limits) -> Figure:
     )
     _draw_stages(above.subplots(), found)
     field, image = below.subplots(1, 2, width_ratios=(2.6, 1))
-    _draw_growth(field, verdict, found, limits)
+    _draw_growth(field, verdict, limits)
     _draw_image(image, found)
     return figure
 
@@ -105,7 +105,7 @@ def _draw_stages(axes: Axes, found: list[Part]) -> None:
     axes.axis("off")
 
 
-def _draw_growth(axes: Axes, verdict: Verdict, found: list[Part], limits: Limits) -> None:
+def _draw_growth(axes: Axes, verdict: Verdict, limits: Limits) -> None:
     """Steps of the receptive field over the convolutions, with the parts marked."""
     convs = [row for row in verdict.analysis.layers if row.kind == "conv"]
     fields = [1, *(row.receptive_field for row in convs)]

@@ -52,12 +52,10 @@ def main() -> None:
         if arguments.images:
             print(printable(classify(arguments.run, arguments.images)))
             return
-        pictures, probabilities, recorded = evaluate(arguments.run, arguments.data)
-        if arguments.json:
-            print(json.dumps(numbers(pictures, probabilities, recorded), indent=2))
-        else:
-            print(text(pictures, probabilities, recorded))
-        difference = (probabilities.argmax(1) == pictures.test.labels).mean() - (recorded or 0)
+        found = numbers(*evaluate(arguments.run, arguments.data))
+        print(json.dumps(found, indent=2) if arguments.json else text(found))
+        recorded = found["recorded"]
+        difference = found["test_accuracy"] - (recorded or 0)
         if recorded is not None and abs(difference) > ROUNDING:
             print(
                 f"the accuracy is {100 * difference:+.2f} points from the one on record: the weights or the "
@@ -182,7 +180,7 @@ def numbers(pictures: Pictures, probabilities: np.ndarray, recorded: float | Non
 
     Rows of `confusion` are true classes, columns predicted ones.
     """
-    from cifar_arch.plots import confusion_counts
+    from cifar_arch.plots import confusion_counts  # with matplotlib, which --help need not wait for
 
     labels, predicted = pictures.test.labels, probabilities.argmax(1)
     counts = confusion_counts(labels, predicted, len(pictures.classes))
@@ -200,22 +198,19 @@ def numbers(pictures: Pictures, probabilities: np.ndarray, recorded: float | Non
     }
 
 
-def text(pictures: Pictures, probabilities: np.ndarray, recorded: float | None) -> str:
-    """Accuracy, a line for each class, and the confusion matrix, for a terminal."""
-    labels, predicted = pictures.test.labels, probabilities.argmax(1)
-    from cifar_arch.plots import confusion_counts  # with matplotlib, which --help need not wait for
-
-    counts = confusion_counts(labels, predicted, len(pictures.classes))
-    accuracy = (labels == predicted).mean()
-    wide = max(map(len, pictures.classes))
-    record = "" if recorded is None else f" (on record: {recorded:.2%})"
-    lines = [f"test accuracy {accuracy:.2%}{record} on {len(labels):,} images of {pictures.name}", ""]
-    lines += [f"{'class':{wide}}  recall  precision  confusion (row: true, column: predicted)"]
-    for index, name in enumerate(pictures.classes):
-        recall = counts[index, index] / max(1, counts[index].sum())
-        precision = counts[index, index] / max(1, counts[:, index].sum())
-        row = " ".join(f"{count:4}" for count in counts[index])
-        lines.append(f"{name:{wide}}  {recall:6.1%}  {precision:9.1%}  {row}")
+def text(found: dict[str, Any]) -> str:
+    """What `numbers` found for a terminal: accuracy, a line for each class, and the confusion matrix."""
+    wide = max(len(each["name"]) for each in found["classes"])
+    record = "" if found["recorded"] is None else f" (on record: {found['recorded']:.2%})"
+    accuracy, images = f"{found['test_accuracy']:.2%}", f"{found['images']:,}"
+    lines = [
+        f"test accuracy {accuracy}{record} on {images} images of {found['data']}",
+        "",
+        f"{'class':{wide}}  recall  precision  confusion (row: true, column: predicted)",
+    ]
+    for each, counts in zip(found["classes"], found["confusion"], strict=True):
+        row = " ".join(f"{count:4}" for count in counts)
+        lines.append(f"{each['name']:{wide}}  {each['recall']:6.1%}  {each['precision']:9.1%}  {row}")
     return "\n".join(lines)
 
 

@@ -96,8 +96,7 @@ def _broken(a: Analysis, limits: Limits, augment: Collection[str] | None) -> Ite
     if a.fully_connected and not limits.fully_connected:
         message = "no fully connected layer is allowed after global average pooling, got one"
         yield _violation("head", message, 0, 1)
-    missing = [name for name in limits.augment if augment is not None and name not in augment]
-    if missing and augment is not None:
+    if augment is not None and (missing := [name for name in limits.augment if name not in augment]):
         off = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} off"
         message = f"the augmentation has to hold {', '.join(limits.augment)}: {off}"
         yield _violation("augment", message, ", ".join(limits.augment), ", ".join(augment) or "none")

@@ -49,6 +49,7 @@ def bare(key: str) -> str:
     return key.lstrip("+~")
 
 
+@functools.cache
 def config_groups() -> set[str]:
     """The names of the groups of our conf."""
     return {str(path.parent.relative_to(CONF)) for path in CONF.rglob("*.yaml")} - {"."}

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-GRID = 40  # pictures on a sheet
+GRID, COLUMNS = 40, 8  # pictures on a sheet, and in a row of it
 
 
 def curves(history: Sequence[Any], target: float | None = None) -> Figure:
@@ -68,19 +68,19 @@ def misclassified(
     return sheet(images[surest], titles, heading)
 
 
-def sheet(images: np.ndarray, titles: Sequence[str], heading: str, columns: int = 8) -> Figure:
+def sheet(images: np.ndarray, titles: Sequence[str], heading: str) -> Figure:
     """A grid of (N, 32, 32, 3) uint8 pictures, each under its title of one or two lines."""
     side, gap, top = 32, 4, 10  # pixels of a picture, between two, for the heading
     above = 4 + 4 * (1 + max((title.count("\n") for title in titles), default=0))  # for a title
-    rows = max(1, -(-len(images) // columns))
+    rows = max(1, -(-len(images) // COLUMNS))
     # All pictures in one axes: axes of their own would take seconds to lay out.
-    mosaic = np.full((rows * (side + above), columns * (side + gap) - gap, 3), 255, np.uint8)
+    mosaic = np.full((rows * (side + above), COLUMNS * (side + gap) - gap, 3), 255, np.uint8)
     height, width, _ = mosaic.shape
     figure = Figure(figsize=(width / 24, (height + top) / 24))
     axes = figure.add_axes((0, 0, 1, height / (height + top)))
     figure.suptitle(heading, y=1 - 0.3 * top / (height + top))
     for index, (image, title) in enumerate(zip(images, titles, strict=True)):
-        row, column = divmod(index, columns)
+        row, column = divmod(index, COLUMNS)
         y, x = row * (side + above) + above, column * (side + gap)
         mosaic[y : y + side, x : x + side] = image
         axes.text(x + side / 2, y - 2, title, ha="center", va="bottom", fontsize=8)

@@ -13,6 +13,8 @@ Rate = Annotated[float, Meta(gt=0, le=1000)]
 
 
 class Recipe(Strict, frozen=True, kw_only=True):
+    """How a network is trained, but for its images: the keys below `training`."""
+
     epochs: Positive = 15
     batch_size: Positive = 128
     optimizer: Literal["sgd", "adamw", "muon"] = "muon"  # sgd with Nesterov momentum

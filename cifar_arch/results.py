@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from cifar_arch.record import decides_result
 from cifar_arch.report.curves import load_curves
 from cifar_arch.report.reading import STAGES, TRANSITIONS
 from cifar_arch.report.runs import load_runs
@@ -22,15 +23,6 @@ SIZES = ("params", "macs", "receptive_field", "width")
 MEASURED = ("val_accuracy", "val_loss", "train_accuracy", "test_accuracy", "seconds", "images_per_second")
 MACHINE = ("device", "precision", "threads", "git_commit")
 ORDER = ["architecture", "seed", "epochs"]
-# What says nothing about a network or its training: where files lie, which machine, which limits were asked.
-LEFT_OUT = (
-    "limits.",
-    "training.device",
-    "training.threads",
-    "training.compile",
-    "training.resume",
-    "data.root",
-)
 
 
 def load_table(path: str | Path | None = None) -> pd.DataFrame:
@@ -55,7 +47,7 @@ def table_of(outputs: str | Path, study: str) -> pd.DataFrame:
         raise ConfigError(f"--study: no completed run of {study!r} in {str(outputs)!r}")
     curves = load_curves(runs).pivot(index="folder", columns="epoch", values="val_accuracy")
     curves.columns = [f"val_accuracy_{epoch}" for epoch in curves.columns]
-    config = [name for name in runs if "." in name and not name.startswith(LEFT_OUT)]
+    config = [name for name in runs if "." in name and decides_result(name)]
     first = ("architecture", "seed", *STAGES, *TRANSITIONS, *SIZES, *MEASURED, "epochs", *MACHINE)
     whole = runs[[*first, *config]].join(curves, on=runs["folder"])
     order = [*first, *curves.columns, *config]
@@ -64,6 +56,9 @@ def table_of(outputs: str | Path, study: str) -> pd.DataFrame:
 
 def merged(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     """All rows of the old one, and those of the new one whose network, seed and epochs it does not have."""
+    old = old[
+        [name for name in old if "." not in name or decides_result(name)]
+    ]  # an earlier version kept more
     known = set(old[ORDER].itertuples(index=False, name=None))
     added = [row not in known for row in new[ORDER].itertuples(index=False, name=None)]
     return pd.concat([old, new[added]], ignore_index=True).sort_values(ORDER, ignore_index=True)

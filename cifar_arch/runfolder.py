@@ -3,6 +3,7 @@
 import csv
 import errno
 import json
+import logging
 import math
 import os
 import shutil
@@ -103,6 +104,12 @@ class RunFolder:
             return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise _damaged(path, error) from error
+
+    def log_handler(self) -> logging.FileHandler:
+        """A handler that adds to run.log, in the form of conf/hydra/job_logging."""
+        handler = logging.FileHandler(self.log, encoding="utf-8", delay=True)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        return handler
 
     def save_figure(self, name: str, figure: "Figure") -> None:
         with atomic(self.plots / f"{name}.png") as temporary:

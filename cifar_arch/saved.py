@@ -9,7 +9,7 @@ from cifar_arch.data import DataConfig, Pictures, load
 from cifar_arch.identity import weights_are_those_of
 from cifar_arch.record import Status, Summary
 from cifar_arch.runfolder import RunFolder
-from cifar_arch.schema import ConfigError, checked
+from cifar_arch.schema import ConfigError, checked, first_line
 from cifar_arch.spec import Architecture
 
 if TYPE_CHECKING:
@@ -71,15 +71,20 @@ class SavedRun:
         try:
             network.load_state_dict(load_file(self.folder.weights))
         except (SafetensorError, RuntimeError, ValueError) as error:
-            raise self._damaged(str(error).splitlines()[0]) from error
+            raise self._damaged(first_line(error)) from error
         # As in training: another layout in memory rounds differently, and the accuracy would be another.
         return network.eval().to(memory_format=torch.channels_last)
 
     def _architecture(self) -> Architecture:
         """The network of the run, from architecture.json."""
         file = self.folder.architecture
-        spec = self.folder.read_json(file).get("spec")
-        architecture = Architecture.from_dict(spec)  # type: ignore[arg-type]
+        spec: Any = self.folder.read_json(file).get("spec")
+        try:
+            architecture = Architecture.from_dict(spec)
+        except ConfigError as error:
+            raise ConfigError(
+                f"run: {str(file)!r} is damaged ({error}); put it back, or train the network again"
+            ) from error
         if self.summary.architecture not in (None, architecture.key()):
             raise ConfigError(
                 f"run: {str(file)!r} is of another network than the run's summary.json; put it back, "

@@ -16,11 +16,11 @@ from cifar_arch.compose import COMPOSITION_ERRORS, plain, sentence
 from cifar_arch.experiment import Experiment
 from cifar_arch.identity import recorded_config
 from cifar_arch.overrides import CONF, config_groups, default_groups
-from cifar_arch.plugins import override, to_type
+from cifar_arch.plugins import files_as_typed, plugin_override
 from cifar_arch.provenance import flatten, masked
 from cifar_arch.record import ADDED, decides_search
 from cifar_arch.runfolder import RunFolder
-from cifar_arch.schema import ConfigError
+from cifar_arch.schema import ConfigError, first_line
 
 T = TypeVar("T")
 
@@ -85,8 +85,7 @@ def composed(folder: RunFolder) -> DictConfig:
     try:
         choices = _read(settings, dict[str, Any])["hydra"]["runtime"]["choices"]
     except (OSError, ConfigError, msgspec.MsgspecError, yaml.YAMLError, LookupError, TypeError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ConfigError(f"run: {str(settings)!r} is not what Hydra wrote ({reason})") from error
+        raise ConfigError(f"run: {str(settings)!r} is not what Hydra wrote ({first_line(error)})") from error
     return OmegaConf.create({**config, "hydra": {"runtime": {"choices": choices}}})
 
 
@@ -169,7 +168,7 @@ def command(folder: RunFolder, typed_in: Path) -> str | None:
     if trial := next((text for text in typed if text.startswith("trial.number=")), None):
         own, named = [folder.path.resolve().parent], []
         typed = [
-            *override(to_type(files, {**runtime, "cwd": typed_in})),
+            *plugin_override(files_as_typed(files, {**runtime, "cwd": typed_in})),
             f"+experiment=trial-{trial.partition('=')[2]}",
         ]
     typed = [masked(text) for text in typed if not text.startswith("hydra.run.dir=")]

@@ -18,6 +18,11 @@ class SearchStopped(Exception):
     """A search ended before its total; the text says why and what to do."""
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says first; its class where it says nothing."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
 class Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of everything that a config fills: immutable, keyword-only, no unknown fields."""
 

@@ -70,9 +70,9 @@ class Architecture(Strict, frozen=True, kw_only=True):
     head: Literal["linear", "conv", "none"] = "linear"
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any], where: str = "model") -> "Architecture":
-        """The architecture in plain `data`; ConfigError names the wrong field under `where`."""
-        return checked(cls, data, where)
+    def from_dict(cls, data: dict[str, Any]) -> "Architecture":
+        """The architecture in plain `data`. Raises ConfigError, which names the wrong field."""
+        return checked(cls, data, "model")
 
     def __post_init__(self) -> None:
         for name, key, table in _TABLES:

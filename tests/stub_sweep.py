@@ -98,7 +98,7 @@ def _live(config: dict[str, Any], path: Path, epoch: int, value: float) -> float
 def stub_main(config: DictConfig) -> float | None:
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
-    return app.run_trial(app.job_config(config), folder, hydra_config.sweeper.get("pruner"), run)
+    return app.run_trial(app.job_config(config), folder, hydra_config.sweeper.get("pruner"))
 
 
 if __name__ == "__main__":

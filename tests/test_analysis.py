@@ -85,10 +85,3 @@ def test_the_pooling_window_counts_separately() -> None:
     assert a.receptive_field == 1 + 2 * (1 + 1 + 2 + 2 + 4 + 4 + 8)
     assert a.receptive_field_with_pooling == a.receptive_field + 3 * 8
     assert pool.receptive_field == a.receptive_field_with_pooling
-
-
-def test_other_image_sizes() -> None:
-    plan = architecture().plan()
-    assert analyse(plan, 64).params == analyse(plan).params
-    assert analyse(plan, 64).macs > 3.9 * analyse(plan).macs
-    assert analyse(plan, 64).receptive_field == analyse(plan).receptive_field

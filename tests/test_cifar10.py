@@ -57,10 +57,8 @@ def test_a_failed_download_says_what_to_type_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(datasets.CIFAR10, "url", "http://127.0.0.1:9/cifar-10-python.tar.gz")
-    start = time.perf_counter()
     with pytest.raises(ConfigError, match=r"data\.root: no CIFAR-10 in .*data\.root=FOLDER.* data=shapes"):
         load(DataConfig(root=str(tmp_path / "new" / "deep")))
-    assert time.perf_counter() - start < 5
     assert not any(tmp_path.iterdir())
 
 

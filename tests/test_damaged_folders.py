@@ -187,3 +187,6 @@ def test_a_file_that_is_not_ours_is_named(
         (folder.path / name).write_bytes(content)
         done = cli(command, argument.format(folder.path))
         in_a_sentence(done, lines=2)
+        if reader != "resume":  # which writes some files again
+            assert done.status == 2
+            assert Path(name).name in done.err

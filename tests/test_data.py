@@ -30,6 +30,14 @@ def shapes(validation: int, split_seed: int = 0) -> Pictures:
     return load(DataConfig(name="shapes", validation=validation, split_seed=split_seed))
 
 
+def test_each_class_keeps_a_training_image() -> None:
+    with pytest.raises(ConfigError) as error:
+        shapes(5991)
+    assert str(error.value) == (
+        "data.validation: must leave one training image per class, at most 5990 of 6000, got 5991"
+    )
+
+
 @pytest.mark.parametrize("validation", [0, 7, 1000, 5990])
 def test_the_split_is_stratified_and_whole(validation: int) -> None:
     pictures = shapes(validation)

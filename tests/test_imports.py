@@ -1,6 +1,7 @@
 """Which module may import what, proved in fresh processes and on the source."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -143,3 +144,10 @@ def test_direction_of_imports_in_the_static_half(module: str) -> None:
 def test_network_reads_the_plan_alone() -> None:
     ours = {n.split(".")[1] for n in imported(MODULES["network"]) if n.startswith("cifar_arch.")}
     assert ours == {"layers"}
+
+
+def test_every_module_is_in_the_diagram_of_imports() -> None:
+    text = (PACKAGE.parent / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    diagram = text.partition("## The direction of imports")[2].partition("## ")[0]
+    names = {path.stem for path in PACKAGE.rglob("*.py") if not path.stem.startswith("_")}
+    assert names - set(re.findall(r"\w+", diagram)) == set()

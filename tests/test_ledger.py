@@ -13,7 +13,7 @@ from sweeping import at_most, finish_job, open_worker, search_config
 from cifar_arch.record import Status
 from cifar_arch.search.ask import Job
 from cifar_arch.search.ledger import UNTRIED, Ledger
-from cifar_arch.search.space import identity
+from cifar_arch.search.space import point_identity
 from cifar_arch.search.storage import quiet_optuna
 from cifar_arch.search.trial import BEST, EXCERPT, StudySampler
 from cifar_arch.search.worker import Worker
@@ -71,7 +71,7 @@ def test_it_says_what_a_recount_says(seed: int, tmp_path: Path) -> None:
         assert ledger.trials(()) == fresh
         assert ledger.trials([TrialState.RUNNING]) == [t for t in fresh if t.state == TrialState.RUNNING]
         assert ledger.best() == max(values, default=None)
-        assert ledger.tried() == {identity(t.point) for t in fresh if t.role not in UNTRIED}
+        assert ledger.tried() == {point_identity(t.point) for t in fresh if t.role not in UNTRIED}
         for key in {t.key for t in fresh} - {None}:
             assert key
             assert ledger.equal(key) == [t for t in fresh if t.key == key]

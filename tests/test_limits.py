@@ -22,7 +22,6 @@ WITHIN = Analysis(
     foreign_downsamplers=(),
     fully_connected=False,
     plan=(),
-    size=32,
 )
 
 

@@ -1,5 +1,7 @@
 """The options of a sweep, and the keys that it cannot sweep."""
 
+from pathlib import Path
+
 import pytest
 from conftest import Cli
 from optuna.distributions import CategoricalDistribution, IntDistribution
@@ -35,6 +37,23 @@ def test_keys_of_the_sweep_itself_are_refused(typed: str, start: str, cli: Cli) 
     assert done.status == 2
     assert done.err.startswith(start)
     assert done.err.count("\n") == 1
+
+
+MISTAKES = {
+    "study='12'": "study: '12' reads as a number, and not as a name; choose another one",
+    "hydra.launcher=null": "hydra.launcher: expected the options of a launcher, got null; leave it out",
+    "hydra.sweeper.sampler=null": "hydra.sweeper.sampler: expected the options of a sampler, got null",
+    "hydra.sweeper.params=3": "hydra.sweeper.params: expected keys with their values, got 3",
+}
+
+
+@pytest.mark.parametrize(("typed", "sentence"), MISTAKES.items())
+def test_a_mistake_in_the_options_of_a_sweep_is_a_sentence(
+    typed: str, sentence: str, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = cli("run", "-m", typed, "width=3,4", "limits=none", "data=shapes")
+    assert (done.status, done.err) == (2, f"{sentence}\n")
 
 
 def test_every_key_that_says_how_something_runs_is_refused_and_no_other() -> None:

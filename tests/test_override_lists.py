@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from cifar_arch import app, experiment
+from cifar_arch import experiment
 from cifar_arch.compose import composing
 from cifar_arch.experiment import Experiment, Rejected, failure
 from cifar_arch.feasibility import judge
@@ -139,9 +139,7 @@ def stub(config: dict[str, Any], path: Path, *_: Any, **__: Any) -> Summary:
 
 @pytest.fixture
 def nothing_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
-    trial = app.run_trial
     monkeypatch.setattr(experiment, "run_config", stub)
-    monkeypatch.setattr(app, "run_trial", lambda config, path, pruner: trial(config, path, pruner, stub))
 
 
 def assert_told(cli: Cli, *typed: str) -> None:

@@ -10,10 +10,10 @@ from generated_runs import edit_summary, write_run, write_sweep
 
 from cifar_arch.report import load_runs, tables
 from cifar_arch.report.curves import load_curves
+from cifar_arch.report.effects import over_seeds
 from cifar_arch.report.figures import (
     accuracy_against,
     learning_curves,
-    over_seeds,
     parallel_coordinates,
     pareto,
 )

@@ -73,6 +73,7 @@ REFUSED = {
     "(x := 3) < params": "is not allowed there",
     "params < 3; params": "cannot be read",
     "not " * 5000 + "reaches_target": "--where: ",
+    "not " * 1500 + "reaches_target": "--where: too deeply nested; ",
 }
 
 

@@ -83,7 +83,7 @@ def test_whatever_chooses_no_value_is_trained_twice(sampler: BaseSampler, tmp_pa
     worker = open_worker(search_config(tmp_path, STEPPED, exhaustive=False, n_trials=12), sampler, assess)
     while job := worker.asker.ask():
         finish_job(worker, job, job.point["x"])
-    points = [(str(t.point["x"]), t.point["n"]) for t in worker.shared.trained_trials()]
+    points = [(str(t.point["x"]), t.point["n"]) for t in worker.shared.trials() if t.trained]
     assert len(set(points)) == len(points) == 12
     assert {x for x, _ in points} <= WRITTEN
     stored = {str(t.params["x"]) for t in worker.shared.study.get_trials() if t.params}

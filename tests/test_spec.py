@@ -6,7 +6,7 @@ from conftest import tiny_architecture
 from hypothesis import HealthCheck, given, settings
 from msgspec import json
 
-from cifar_arch.blocks import Plain, Unit
+from cifar_arch.blocks import Custom, CustomConv, Plain, Unit
 from cifar_arch.downsample import Dilated
 from cifar_arch.layers import CLASSES, Conv, GlobalPool, Layer, Linear
 from cifar_arch.schema import ConfigError
@@ -66,6 +66,10 @@ NO_PLAN: list[tuple[dict[str, Any], str]] = [
         {"t2": Dilated(), "c1": UNEVEN},
         "model.t2: a dilated downsampler halves maps whose side is a multiple of 4, got 15x15; "
         "use kind=strided",
+    ),
+    (
+        {"c2": Custom(convs=(CustomConv(padding=0),), residual=True)},
+        "model.c2: a residual sum needs equal shapes, got 8x16x16 in and 8x14x14 out; set residual=false",
     ),
     (
         {"c2": Careless()},

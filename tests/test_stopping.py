@@ -68,4 +68,4 @@ def test_a_mistake_in_the_config_spends_no_point(tmp_path: Path) -> None:
     worker = open_worker(search_config(tmp_path, WIDTHS))  # once it is mended
     while job := worker.asker.ask():
         finish_job(worker, job)
-    assert [t.point["width"] for t in worker.shared.trained_trials()] == [4, 6, 8]
+    assert [t.point["width"] for t in worker.shared.trials() if t.trained] == [4, 6, 8]

@@ -44,7 +44,7 @@ def test_counts(tmp_path: Path) -> None:
     worker.shared.queue({"width": 4})
     expected = {"trained": 2, "completed": 1, "failed": 1, "rejected": 1, "waiting": 1}
     assert worker.shared.counts() == expected
-    assert [t.number for t in worker.shared.trained_trials()] == [0, 1]
+    assert [t.number for t in worker.shared.trials() if t.trained] == [0, 1]
 
 
 def test_rejections_are_listed_in_a_file(tmp_path: Path) -> None:

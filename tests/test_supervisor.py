@@ -256,10 +256,9 @@ def test_a_trial_that_was_given_away_is_trained_no_further(tmp_path: Path) -> No
             return
         with worker.shared.lock():
             worker.teller._settle(worker.shared.trial(0))  # queues it again
-        time.sleep(30)  # is interrupted
+        time.sleep(30)
+        pytest.fail("was not interrupted")
 
-    begin = time.monotonic()
     with worker:
         worker.work(train, progress=False)
-    assert time.monotonic() - begin < 20
-    assert [t.point["width"] for t in worker.shared.trained_trials()] == [4, 6, 8]
+    assert [t.point["width"] for t in worker.shared.trials() if t.trained] == [4, 6, 8]

@@ -246,20 +246,24 @@ def _defaults(kinds: pd.Series, field: str) -> list[Any]:
 
 
 def repeats(runs: pd.DataFrame) -> pd.DataFrame:
-    """Configurations that were run with several seeds: mean, std and n of their accuracy, best first.
+    """Configurations that were run with several seeds: mean, std and n of their accuracy, best first."""
+    means = over_seeds(compared(runs), "folder", "accuracy_of", "params").rename(columns={"accuracy": "mean"})
+    return means[means["n"] > 1].sort_values("mean", ascending=False, ignore_index=True)
+
+
+def over_seeds(runs: pd.DataFrame, *kept: str) -> pd.DataFrame:
+    """A row for each configuration: the first of the `kept` columns, mean, std and n of the accuracies.
 
     Runs of an equal seed as well are no independent ones: they count once, with their mean.
     """
-    done = compared(runs)
-    columns = [*(name for name in settings(done) if name != "seed"), "architecture"]
-    rows = []
-    for _, group in done.groupby(columns, dropna=False, sort=False) if columns and len(done) else ():
-        accuracy = group.groupby("seed")["accuracy"].mean()
-        if len(accuracy) > 1:
-            first = group.iloc[0][["folder", "accuracy_of", "params"]]
-            rows.append((*first, accuracy.mean(), accuracy.std(), len(accuracy)))
-    frame = pd.DataFrame(rows, columns=["folder", "accuracy_of", "params", "mean", "std", "n"])
-    return frame.sort_values("mean", ascending=False, ignore_index=True)
+    # The same settings with width=auto are other networks under other limits.
+    columns = [*(name for name in settings(runs) if name != "seed"), "architecture"]
+    once = runs.groupby([*columns, "seed"], dropna=False, sort=False, as_index=False)
+    once = once.agg({**dict.fromkeys(kept, "first"), "accuracy": "mean"})
+    groups = once.groupby(columns, dropna=False, sort=False)
+    accuracy = groups["accuracy"]
+    found = {"accuracy": accuracy.mean(), "std": accuracy.std(), "n": accuracy.size()}
+    return pd.DataFrame({**{name: groups[name].first() for name in kept}, **found}).reset_index(drop=True)
 
 
 def importances(runs: pd.DataFrame) -> pd.DataFrame:

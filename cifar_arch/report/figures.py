@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cifar_arch.report.effects import levels, main_part, settings, swept
+from cifar_arch.report.effects import levels, main_part, over_seeds, swept
 from cifar_arch.report.report import Report
 from cifar_arch.report.tables import label, ranking
 
@@ -120,19 +120,6 @@ def _means_and_front(axes: Any, means: pd.DataFrame, column: str, colour: str) -
             linewidth=1.2,
             label=f"Pareto front, {len(front)} of {len(means)}",
         )
-
-
-def over_seeds(runs: pd.DataFrame, cost: str) -> pd.DataFrame:
-    """A row for each configuration: its cost, the mean, std and n of its accuracies over seeds."""
-    # The same settings with width=auto are other networks under other limits.
-    columns = [*(name for name in settings(runs) if name != "seed"), "architecture"]
-    # Runs of an equal seed as well are no independent ones, as in `effects.repeats`.
-    once = runs.groupby([*columns, "seed"], dropna=False, sort=False, as_index=False)
-    once = once.agg({cost: "first", "accuracy": "mean"})
-    groups = once.groupby(columns, dropna=False, sort=False)
-    accuracy = groups["accuracy"]
-    found = {"accuracy": accuracy.mean(), "std": accuracy.std(), "n": accuracy.size()}
-    return pd.DataFrame({cost: groups[cost].first(), **found}).reset_index(drop=True)
 
 
 def _limit_lines(axes: Any, done: pd.DataFrame, column: str) -> None:

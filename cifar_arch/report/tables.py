@@ -35,7 +35,7 @@ MOST_SETTINGS = 14
 
 
 def ranking(runs: pd.DataFrame, sort: str = BEST_FIRST) -> pd.DataFrame:
-    """The runs with their rank: ascending by `column`, descending by `-column`; missing values last.
+    """The runs with their rank, ascending by the column `sort`, descending by `-COLUMN`; missing values last.
 
     By accuracy, completed runs come first; among them those on the synthetic data set last, and before
     these the ones that have only a test accuracy, which must decide nothing.

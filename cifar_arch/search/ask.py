@@ -13,7 +13,7 @@ from cifar_arch.schema import ConfigError
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.ledger import UNTRIED
 from cifar_arch.search.notes import note_rejection
-from cifar_arch.search.space import Point, identity, typed
+from cifar_arch.search.space import Point, point_identity, typed
 from cifar_arch.search.storage import patient
 from cifar_arch.search.study import SearchConfig, SharedStudy
 from cifar_arch.search.tell import Teller
@@ -132,9 +132,9 @@ class Asker:
         looks_through = config.exhaustive or (config.space.enumerable() and fruitless >= GUESSES)
         if config.by_key:
             self._drop_waiting(counts["waiting"])
-        if counts["waiting"] and not config.by_key:
-            pass  # Optuna hands it out by itself
-        elif looks_through:
+        elif counts["waiting"]:
+            return self.shared.ask()  # Optuna hands out what is queued
+        if looks_through:
             point = self._first_untried(feasible=not config.exhaustive)
             if point is None:
                 return None
@@ -177,7 +177,7 @@ class Asker:
         by_key = self.shared.config.by_key
         tried = set() if by_key else self.shared.ledger.tried()
         for point in points:
-            if identity(point) in tried:
+            if point_identity(point) in tried:
                 continue
             if feasible or by_key:
                 candidate = self.assess(point)

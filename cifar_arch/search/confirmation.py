@@ -14,12 +14,12 @@ from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
 from cifar_arch.compose import plain
-from cifar_arch.plugins import override
+from cifar_arch.plugins import plugin_override
 from cifar_arch.provenance import masked
 from cifar_arch.recipe import Recipe
 from cifar_arch.runfolder import RunFolder, atomic
 from cifar_arch.saved_config import best_config, composed, saved_config
-from cifar_arch.schema import ConfigError, SearchStopped
+from cifar_arch.schema import ConfigError, SearchStopped, first_line
 from cifar_arch.search.ask import Job
 from cifar_arch.search.candidate import Candidate, candidate
 from cifar_arch.search.console import target_lines
@@ -271,14 +271,15 @@ class Confirmation:
         try:
             train_here(config, folder, shared, command=self._command(job.point, config))
         except Exception as error:
-            text = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise SearchStopped(f"a training failed ({text}); the same command goes on") from error
+            raise SearchStopped(
+                f"a training failed ({first_line(error)}); the same command goes on"
+            ) from error
 
     def _command(self, point: Point, config: dict[str, Any]) -> str:
         """What trains one of these once more, from the file that the sweep left for its trial."""
         choice, epochs = self.choices[point["network"]], config["training"]["epochs"]
         words = [
-            *("--config-dir", str(choice.folder.parent), *override(self.plugins)),
+            *("--config-dir", str(choice.folder.parent), *plugin_override(self.plugins)),
             *(f"+experiment=trial-{choice.number}", "data.validation=0", f"training.epochs={epochs}"),
             f"seed={config['seed']}",
         ]

@@ -9,7 +9,7 @@ from shlex import quote
 from optuna.trial import TrialState
 from tqdm import tqdm
 
-from cifar_arch.plugins import override
+from cifar_arch.plugins import plugin_override
 from cifar_arch.provenance import masked
 from cifar_arch.search.options import shown_value
 from cifar_arch.search.ranking import Ranking
@@ -196,7 +196,7 @@ def next_steps(
     """What to type after a sweep; `plugins` are the Python files that it takes."""
     outputs = config.folder.parent.parent
     folder, whole, artifacts = (quote(str(path)) for path in (config.folder, outputs, outputs / "artifacts"))
-    words = " ".join([folder, *map(quote, override(plugins)), "+experiment="])
+    words = " ".join([folder, *map(quote, plugin_override(plugins)), "+experiment="])
     again = f"python -m cifar_arch.run --config-dir {words}"
     other = ranking.trials[min(1, len(ranking.trials) - 1)].number
     confirm = f"  python -m cifar_arch.confirm {config.name}"

@@ -5,7 +5,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from cifar_arch.compose import plain
-from cifar_arch.plugins import to_type
+from cifar_arch.plugins import files_as_typed
 from cifar_arch.runfolder import atomic
 from cifar_arch.saved_config import best_config, copy_own_options
 from cifar_arch.schema import ConfigError, SearchStopped
@@ -37,7 +37,7 @@ def finish(shared: SharedStudy, composer: Composer, prefer: str, target: float |
     for trial in (t for c in ranking.configurations for t in c.trials):
         if not _file(search, f"trial-{trial.number}").exists():  # its worker died right before
             _compose_again(search, composer, trial, f"trial-{trial.number}")
-    print(next_steps(search, ranking, to_type(whole.plugins, whole.hydra.runtime), prefer, target))
+    print(next_steps(search, ranking, files_as_typed(whole.plugins, whole.hydra.runtime), prefer, target))
 
 
 def write_experiment(

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterable
 import optuna
 from optuna.trial import TrialState
 
-from cifar_arch.search.space import identity
+from cifar_arch.search.space import point_identity
 from cifar_arch.search.trial import Role, TrialRecord, full_keys
 
 UNTRIED = (Role.REQUEUED, Role.ABANDONED, Role.MISTAKEN)  # roles of trials whose points are open again
@@ -63,7 +63,9 @@ class Ledger:
         with self._lock:
             self._update()
             return self._tried | {
-                identity(t.point) for t in map(self._records.__getitem__, self._open) if t.role not in UNTRIED
+                point_identity(t.point)
+                for t in map(self._records.__getitem__, self._open)
+                if t.role not in UNTRIED
             }
 
     def best(self) -> float | None:
@@ -87,7 +89,7 @@ class Ledger:
         self._by_key[record.key].append(record.number)
         self._counts[_kind(record)] += 1
         if record.role not in UNTRIED:
-            self._tried.add(identity(record.point))
+            self._tried.add(point_identity(record.point))
         if record.trained:
             self._counts["trained"] += 1
             if record.values and (self._best is None or record.values[0] > self._best):

@@ -187,7 +187,7 @@ def train_here(
     """Runs a trial in this process, on its share of the cores; what it says goes to its log alone."""
     if config.get("training", {}).get("threads", "auto") == "auto":
         config = with_value(config, "training.threads", shared.workers.threads())
-    with _logged_to(folder.log):
+    with _logged_to(folder):
         try:
             run_config(config, folder.path, callback, progress=False, command=command)
         except Exception:
@@ -196,13 +196,12 @@ def train_here(
 
 
 @contextmanager
-def _logged_to(path: Path) -> Iterator[None]:
-    """Writes what the package logs to a file, and nothing of it elsewhere."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _logged_to(folder: RunFolder) -> Iterator[None]:
+    """Writes what the package logs to the run's log, and nothing of it elsewhere."""
+    folder.path.mkdir(parents=True, exist_ok=True)
     logger = logging.getLogger("cifar_arch")
     before = logger.level, logger.propagate
-    file = logging.FileHandler(path, encoding="utf-8")
-    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    file = folder.log_handler()
     logger.addHandler(file)
     logger.setLevel(logging.DEBUG)
     logger.propagate = False

@@ -43,6 +43,11 @@ class Options(Strict, frozen=True, kw_only=True):
     workers: Annotated[int, Meta(ge=1)] | None = None  # None: see conf/config.yaml
     gpus: tuple[Annotated[int, Meta(ge=0)], ...] = ()
 
+    @classmethod
+    def from_dict(cls, config: dict[str, Any]) -> "Options":
+        """Those of a whole plain config. Raises ConfigError for a wrong one."""
+        return checked(cls, {name: config[name] for name in cls.__struct_fields__ if name in config}, "")
+
     def __post_init__(self) -> None:
         if not self.objectives or len(set(self.objectives)) != len(self.objectives):
             raise ConfigError(

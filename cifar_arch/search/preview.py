@@ -13,7 +13,6 @@ from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import judge
 from cifar_arch.overrides import expanded, read_override
 from cifar_arch.plugins import load_composed
-from cifar_arch.schema import checked
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.composer import Composer, assessed, read_space
 from cifar_arch.search.options import Options, SweeperOptions
@@ -39,7 +38,7 @@ def preview(arguments: Sequence[str], config_dir: str | None = None) -> str:
         SweeperOptions.from_dict(base.hydra.sweeper)
         space, fixed = read_space(base.hydra.sweeper.params, typed)
         config, composer = plain(base), Composer(load, fixed, space)
-        checked(Options, {name: config[name] for name in Options.__struct_fields__ if name in config}, "")
+        Options.from_dict(config)
         looked_at = [(p, assessed(composer, p)) for p in space.some(SAMPLE, random.Random(0))]
         return _text(space, looked_at, composer)
 

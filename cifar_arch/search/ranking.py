@@ -7,7 +7,7 @@ import msgspec
 from optuna.trial import TrialState
 
 from cifar_arch.search.options import DIRECTIONS, shown_value
-from cifar_arch.search.space import Point, identity, typed
+from cifar_arch.search.space import Point, point_identity, typed
 from cifar_arch.search.trial import TrialRecord
 from cifar_arch.terminal import table
 
@@ -142,7 +142,7 @@ def _configurations(trials: Sequence[TrialRecord]) -> list[Configuration]:
     for trial in trials:
         if trial.trained:
             seeded = "seed" in trial.point
-            key = trial.configuration or identity(_seedless(trial.point)) if seeded else trial.number
+            key = trial.configuration or point_identity(_seedless(trial.point)) if seeded else trial.number
             groups.setdefault(key, []).append(trial)
     complete = [([t for t in group if t.state == TrialState.COMPLETE], group) for group in groups.values()]
     return [Configuration(trials=tuple(done), trained=len(group)) for done, group in complete if done]

@@ -31,6 +31,7 @@ class Session:
 
     @patient
     def ended(self) -> End | None:
+        """How the session ended, once it has."""
         stored = self.shared.study.user_attrs.get(self._attribute)
         return stored and msgspec.convert(stored, End)
 

@@ -88,7 +88,7 @@ def overrides(point: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(f"{key}={value}" for key, value in point.items())
 
 
-def identity(point: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+def point_identity(point: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """Equal for equal points, whatever the order of their keys."""
     return tuple(sorted((key, str(value)) for key, value in point.items()))
 

@@ -25,7 +25,7 @@ from sqlalchemy.exc import (
 )
 
 from cifar_arch.provenance import masked
-from cifar_arch.schema import ConfigError, SearchStopped
+from cifar_arch.schema import ConfigError, SearchStopped, first_line
 from cifar_arch.search.trial import CachedStorage
 
 HEARTBEAT = 30  # seconds between two beats
@@ -93,7 +93,7 @@ def _open(url: str) -> RDBStorage:
             storage = RDBStorage(url, engine_kwargs=options, heartbeat_interval=HEARTBEAT, grace_period=GRACE)
     except Exception as error:
         raise ConfigError(
-            f"storage: {masked(url)!r} cannot be opened ({_first_line(error)}); expected {FORMS}, "
+            f"storage: {masked(url)!r} cannot be opened ({first_line(error)}); expected {FORMS}, "
             "the latter with its driver: uv sync --extra postgres"
         ) from error
     if file:
@@ -162,11 +162,11 @@ def patient(method: Callable[P, T]) -> Callable[P, T]:
                     raise
                 if _is_file(cause) or time.monotonic() > end:
                     raise SearchStopped(
-                        f"the study cannot be reached ({_first_line(cause)}); what was trained is kept in "
+                        f"the study cannot be reached ({first_line(cause)}); what was trained is kept in "
                         "its folder, and the same command goes on"
                     ) from error
                 if not told:
-                    print(f"waiting for the database ({_first_line(cause)})", flush=True)
+                    print(f"waiting for the database ({first_line(cause)})", flush=True)
                     told = True
                 time.sleep(TRY_AGAIN)
 
@@ -235,10 +235,6 @@ def _fast_sqlite(connection: Any, _: Any) -> None:
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.close()
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def quiet_optuna() -> None:

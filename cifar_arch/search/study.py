@@ -130,9 +130,6 @@ class SharedStudy:
         """The highest first value of the trained trials."""
         return self.ledger.best()
 
-    def trained_trials(self) -> list[TrialRecord]:
-        return [t for t in self.trials() if t.trained]
-
     @patient
     def counts(self) -> Counter[str]:
         """How many trials are trained (completed, pruned and failed ones), running, waiting, or of a role."""

@@ -22,7 +22,7 @@ from cifar_arch.device import cores
 from cifar_arch.overrides import read_override
 from cifar_arch.plugins import load_composed
 from cifar_arch.provenance import masked
-from cifar_arch.schema import ConfigError, checked
+from cifar_arch.schema import ConfigError, first_line
 from cifar_arch.search.ask import Job, total
 from cifar_arch.search.composer import Composer, assessed, read_space
 from cifar_arch.search.finish import finish, write_experiment
@@ -79,8 +79,7 @@ class ArchitectureSweeper(OptunaSweeperImpl):
                 )
         numbers = SweeperOptions.from_dict(self.numbers)
         config = self._config()
-        ours = {name: config[name] for name in Options.__struct_fields__ if name in config}
-        options = checked(Options, ours, "")
+        options = Options.from_dict(config)
         space, fixed = read_space(self.params, arguments)
         if any(text.lower() == "read_test=true" for text in fixed):
             raise ConfigError(
@@ -281,7 +280,7 @@ def _made(kind: str, node: DictConfig, allowed: tuple[str, ...], **more: Any) ->
     try:
         return instantiate(node, _execution_whitelist_=allowed, **more)
     except Exception as error:
-        cause = str(error.__cause__ or error).splitlines()[0]
+        cause = first_line(error.__cause__ or error)
         raise ConfigError(f"hydra.sweeper.{kind}: {cause.removeprefix('Error in call to ')}") from error
 
 

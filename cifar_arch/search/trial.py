@@ -239,10 +239,9 @@ class _Excerpt(optuna.Study):
     def __init__(self, name: str, storage: BaseStorage):
         super().__init__(name, storage)
         self.shown: list[FrozenTrial] = []
-        self._settled = 0  # so many trials from the first on are finished, and
-        self._best: list[
-            tuple[float, int]
-        ] = []  # the best of them: value, and number below 0, the first first
+        # The best of the first `_settled` trials, which are all finished: (value, minus the number).
+        self._settled = 0
+        self._best: list[tuple[float, int]] = []
 
     def read(self) -> None:
         """Chooses anew, once for each proposal: TPE asks several times for one."""
