@@ -118,7 +118,9 @@ def test_extras_exist() -> None:
     assert set(re.findall(r"--extra[ =](\w+)", documents)) <= set(extras)
 
 
-@pytest.mark.parametrize("command", CHECKS)
+@pytest.mark.parametrize(
+    "command", [pytest.param(c, marks=pytest.mark.slow) if " -m " in c else c for c in CHECKS]
+)
 def test_checks_print_what_is_shown(command: str, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cifar_arch.search.preview.training_speed", lambda *_: Speed(1447.0, busy=False))
     _, out, err = cli("check", *shlex.split(command)[3:])

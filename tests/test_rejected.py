@@ -59,7 +59,7 @@ CASES = [
     pytest.param((sampler, objectives), id=f"{sampler} {objectives}", marks=marks)
     for sampler, marks in (
         ("tpe", ()),
-        ("nsgaii", ()),
+        ("nsgaii", pytest.mark.slow),
         ("gp", pytest.mark.slow),
         ("nsgaiii", pytest.mark.slow),
     )

@@ -244,6 +244,7 @@ def test_the_mark_of_a_worker_is_no_number(tmp_path: Path, monkeypatch: pytest.M
     assert read_override(f"{command.option}{mark}").value() == mark
 
 
+@pytest.mark.slow
 def test_a_trial_that_was_given_away_is_trained_no_further(tmp_path: Path) -> None:
     """As after a laptop's sleep, in which others took it for dead."""
     worker = open_worker(search_config(tmp_path, {**WIDTHS}))

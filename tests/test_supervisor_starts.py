@@ -73,6 +73,7 @@ def test_a_launcher_that_waits_for_a_lost_job_is_not_waited_for(tmp_path: Path) 
     never.set()
 
 
+@pytest.mark.slow
 def test_workers_that_never_get_to_a_trial_are_told_by_their_last_line(tmp_path: Path) -> None:
     def die(command: WorkerCommand, _: int) -> None:
         print_line(command, "ImportError: libcuda is missing\n\n")
