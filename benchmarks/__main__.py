@@ -1,4 +1,7 @@
-"""python -m benchmarks: runs all of them, and writes benchmarks/RESULTS.md, while nothing else is running."""
+"""python -m benchmarks: runs all of them, and writes benchmarks/RESULTS.md, while nothing else is running.
+
+With names it runs and prints these alone.
+"""
 
 import argparse
 import datetime
@@ -30,7 +33,8 @@ def main() -> None:
     parser.add_argument("--data", help="the folder of CIFAR-10")
     parser.add_argument("--storage", help="of an empty PostgreSQL database, for study_cost there too")
     arguments = parser.parse_args()
-    sections = [HEADING.format(machine=machine(), date=datetime.date.today().isoformat())]
+    heading = HEADING.format(machine=machine(), date=datetime.date.today().isoformat())
+    sections = []
     runs = [(name, ALL[name]) for name in arguments.names or ALL]
     if arguments.storage:
         runs.append(("study_cost", ["--storage", arguments.storage]))
@@ -47,7 +51,8 @@ def main() -> None:
             sys.exit(f"it failed:\n{done.stderr}")
         shown = " ".join(command).replace(str(arguments.data), "DATA").replace(str(arguments.storage), "URL")
         sections.append(f"## {name}\n\n`python {shown}`\n\n```text\n{done.stdout.rstrip()}\n```\n")
-        (HERE / "RESULTS.md").write_text("\n".join(sections), encoding="utf-8")
+    if not arguments.names:  # else they are for the terminal alone: the file is of one time and machine
+        (HERE / "RESULTS.md").write_text("\n".join([heading, *sections]), encoding="utf-8")
 
 
 HEADING = """# Results of the benchmarks

@@ -21,7 +21,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from optuna.trial import FrozenTrial
 
-from cifar_arch import app
+from cifar_arch import app, experiment
 from cifar_arch.compose import plain
 from cifar_arch.overrides import CONF
 from cifar_arch.record import Epoch, Status, Summary
@@ -47,6 +47,7 @@ def slept(config: dict[str, Any], path: Path, on_epoch: Any, **_: Any) -> Summar
 
 @hydra.main(config_path=str(CONF), config_name="config", execution_whitelist=("cifar_arch.*", "logging.*"))
 def job(config: DictConfig) -> float | None:
+    experiment.run_config = slept  # type: ignore[assignment]
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
     return app.run_trial(plain(config), folder, hydra_config.sweeper.get("pruner"))

@@ -178,7 +178,7 @@ def _run(config: dict[str, Any], folder: Path, typed_in: Path) -> None:
     except BaseException as error:
         log.debug("the run ended here", exc_info=True)
         status = _explain(error)
-        if RunFolder(folder).checkpoint.is_file():
+        if RunFolder(folder).checkpoint.is_file() and not isinstance(error, ConfigError):
             resume = quote(f"training.resume={as_typed(folder, typed_in)}")
             print(f"type python -m cifar_arch.run {resume} to go on", file=sys.stderr)
         sys.exit(status)

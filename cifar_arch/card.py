@@ -20,7 +20,7 @@ from cifar_arch.experiment import SYNTHETIC, Experiment
 from cifar_arch.feasibility import Verdict, judge
 from cifar_arch.identity import changes
 from cifar_arch.plugins import add_plugin_option, load_plugins
-from cifar_arch.record import EXECUTION
+from cifar_arch.record import EXECUTION, exact_command
 from cifar_arch.runfolder import RunFolder, atomic
 from cifar_arch.saved import SavedRun
 from cifar_arch.schema import ConfigError
@@ -66,7 +66,7 @@ def main() -> None:
         experiment = of_one_experiment(runs)
         tested = [tested_again(run, arguments.data) for run in runs]
         write(arguments.to, tested, experiment)
-        print(f"{arguments.to}: {headline(tested)}\n{again(arguments.to)}")
+        print(f"{arguments.to}: {headline(tested)}\n{again(arguments.to, tested[0])}")
 
 
 def require_free(folder: Path) -> None:
@@ -133,9 +133,8 @@ def write(folder: Path, tested: Sequence[Tested], experiment: Experiment) -> Non
         temporary.write_text(best_config(whole, whole.hydra, winner, pin_seed=False), encoding="utf-8")
     save(verdict, experiment.limits, str(folder / "network.svg"))
     config = {key: value for key, value in first.summary.config.items() if key not in EXECUTION}
-    command = f"{again(folder)} seed={tested[0].seed}"
     summaries = [replace(t.run.summary, test_accuracy=t.found["test_accuracy"]) for t in tested]
-    made.write_summary(replace(summaries[0], config=config, command=command))
+    made.write_summary(replace(summaries[0], config=config, command=again(folder, tested[0])))
     with atomic(folder / SEEDS) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(COLUMNS)
@@ -144,9 +143,12 @@ def write(folder: Path, tested: Sequence[Tested], experiment: Experiment) -> Non
         temporary.write_text("\n".join(page(folder, tested, experiment, verdict)), encoding="utf-8")
 
 
-def again(folder: Path) -> str:
-    """The command that trains the network once more, but for the seed."""
-    return f"python -m cifar_arch.run --config-dir {quote(str(folder))} +experiment=winner"
+def again(folder: Path, tested: Tested) -> str:
+    """The command that trains the network once more, as that seed was."""
+    command = (
+        f"python -m cifar_arch.run --config-dir {quote(str(folder))} +experiment=winner seed={tested.seed}"
+    )
+    return exact_command(replace(tested.run.summary, command=command)) or command
 
 
 def headline(tested: Sequence[Tested]) -> str:
@@ -191,7 +193,7 @@ def page(folder: Path, tested: Sequence[Tested], experiment: Experiment, verdict
     )
     yield "```sh"
     yield f"python -m cifar_arch.evaluate {quote(str(folder))} --data FOLDER"
-    yield f"{again(folder)} seed={first.seed}"
+    yield again(folder, first)
     yield "```\n"
 
 

@@ -10,12 +10,14 @@ from msgspec import Meta, Struct
 
 from cifar_arch import cifar10, shapes
 from cifar_arch.augment import Augment, Colour
+from cifar_arch.layers import CLASSES
 from cifar_arch.schema import ConfigError, Strict
 
 if TYPE_CHECKING:
     import torch
 
 SHAPES_SIZES = {"train": 6000, "test": 1000}
+TRAINING_IMAGES = {"cifar10": 50_000, "shapes": SHAPES_SIZES["train"]}  # with those of the validation
 
 
 class DataConfig(Strict, frozen=True, kw_only=True):
@@ -26,6 +28,18 @@ class DataConfig(Strict, frozen=True, kw_only=True):
     validation: Annotated[int, Meta(ge=0)] = 5000  # training images set aside, equally many of each class
     split_seed: Annotated[int, Meta(ge=0)] = 0
     workers: Annotated[int, Meta(ge=0)] | Literal["auto"] = "auto"  # processes that augment
+
+    def __post_init__(self) -> None:
+        whole = TRAINING_IMAGES[self.name]
+        if self.validation > whole - CLASSES:
+            raise ConfigError(
+                f"data.validation: must leave one training image per class, "
+                f"at most {whole - CLASSES} of {whole}, got {self.validation}"
+            )
+
+    @property
+    def training_images(self) -> int:
+        return TRAINING_IMAGES[self.name] - self.validation
 
 
 class Split(NamedTuple):
@@ -58,11 +72,6 @@ def load(config: DataConfig) -> Pictures:
         sizes = SHAPES_SIZES.values()
         classes, parts = shapes.CLASSES, [shapes.generate(n, seed) for seed, n in enumerate(sizes)]
     whole, test = (Split(*part) for part in parts)
-    if config.validation > len(whole.labels) - len(classes):
-        raise ConfigError(
-            f"data.validation: must leave one training image per class, "
-            f"at most {len(whole.labels) - len(classes)} of {len(whole.labels)}, got {config.validation}"
-        )
     chosen = _stratified(whole.labels, config.validation, config.split_seed)
     train = Split(whole.images[~chosen], whole.labels[~chosen])
     validation = Split(whole.images[chosen], whole.labels[chosen])

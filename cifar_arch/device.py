@@ -107,7 +107,7 @@ def keep_memory() -> None:
 
 def cores() -> int:
     """The cores that this process may use, at least 1: as many as the user or SLURM has said, if any."""
-    for name in ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK"):
+    for name in ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE"):
         if (given := os.environ.get(name, "").partition(",")[0]).isdecimal() and int(given):
             return int(given)
     return max(1, min(_affinity(), _quota()))

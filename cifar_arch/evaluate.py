@@ -14,6 +14,7 @@ import numpy as np
 
 from cifar_arch import cifar10, shapes
 from cifar_arch.data import Pictures
+from cifar_arch.experiment import SYNTHETIC
 from cifar_arch.layers import IMAGE_SIZE
 from cifar_arch.plugins import add_plugin_option, load_plugins
 from cifar_arch.saved import SavedRun
@@ -190,6 +191,7 @@ def numbers(pictures: Pictures, probabilities: np.ndarray, recorded: float | Non
         "recorded": recorded,
         "images": len(labels),
         "data": pictures.name,
+        "note": SYNTHETIC if pictures.name == "shapes" else None,
         "classes": [
             {"name": name, "recall": r / max(1, t), "precision": r / max(1, f)}
             for name, r, t, f in zip(pictures.classes, right, true, found, strict=True)
@@ -205,6 +207,7 @@ def text(found: dict[str, Any]) -> str:
     accuracy, images = f"{found['test_accuracy']:.2%}", f"{found['images']:,}"
     lines = [
         f"test accuracy {accuracy}{record} on {images} images of {found['data']}",
+        *([found["note"]] if found["note"] else []),
         "",
         f"{'class':{wide}}  recall  precision  confusion (row: true, column: predicted)",
     ]

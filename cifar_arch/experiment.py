@@ -21,7 +21,7 @@ from cifar_arch.latency import NOT_INSTALLED, latency_ms, measurable
 from cifar_arch.limits import Accuracy, Limits
 from cifar_arch.provenance import provenance
 from cifar_arch.recipe import Recipe
-from cifar_arch.record import EXECUTION, SELECTION, Epoch, Status, Summary
+from cifar_arch.record import EXECUTION, SELECTION, Epoch, Status, Summary, exact_command
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError, Strict, checked
 from cifar_arch.spec import Architecture
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SYNTHETIC = "the synthetic data set never counts towards the target"
-
 INTERRUPTED = "interrupted"  # the reason on record after Ctrl-C
 
 OnEpoch = Callable[[list[Epoch]], None]
@@ -55,6 +54,10 @@ class Experiment(Strict, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.limits.latency_ms_below is not None and not measurable():
             raise ConfigError(f"limits.latency_ms_below: {NOT_INSTALLED}")
+        if self.training.batch_size > (count := self.data.training_images):
+            raise ConfigError(
+                f"training.batch_size: at most the {count} training images, got {self.training.batch_size}"
+            )
         if self.target is not None:
             limits = replace(self.limits, target_accuracy=self.target)
             msgspec.structs.force_setattr(self, "limits", limits)
@@ -123,10 +126,10 @@ def run(
     any other error; summary.json is written all the same.
     """
     folder = RunFolder(path)
-    if done := identity.finished(folder, experiment):
-        log.info(f"{folder.path} is complete: nothing is left to train")
-        return done
     with folder.held():
+        if done := identity.finished(folder, experiment):
+            log.info(f"{folder.path} is complete: nothing is left to train")
+            return done
         folder.discard_unfinished()
         summary = _begun(experiment, config, command)
         before = sum(epoch.seconds for epoch in folder.read_metrics())  # in earlier sessions
@@ -140,6 +143,7 @@ def run(
             raise
         finally:
             summary = replace(summary, **_reached(folder), seconds=round(time.perf_counter() - start, 3))
+            summary = replace(summary, command=exact_command(summary))
             folder.write_summary(summary)
     return summary
 
@@ -183,6 +187,7 @@ def _begun(experiment: Experiment, config: dict[str, Any] | None, command: str |
         status=Status.FAILED,
         command=command,
         data=experiment.data.name,
+        note=SYNTHETIC if experiment.data.name == "shapes" else None,
         target_accuracy=experiment.limits.target_accuracy,
         epochs=experiment.training.epochs,
         **provenance(config or experiment.to_dict()),
@@ -275,14 +280,9 @@ def _evaluate(
         return {}, predict(trained.network, pictures.validation.images)
     probabilities = predict(trained.network, pictures.test.images)
     loss, accuracy = loss_and_accuracy(probabilities, pictures.test.labels)
-    target, counts = experiment.limits.target_accuracy, pictures.name != "shapes"
-    results = {
-        "test_accuracy": accuracy,
-        "test_loss": loss,
-        "reaches_target": accuracy >= target if target is not None and counts else None,
-        "note": None if counts else SYNTHETIC,
-    }
-    return results, probabilities
+    target = experiment.limits.target_accuracy if pictures.name != "shapes" else None
+    reached = None if target is None else accuracy >= target
+    return {"test_accuracy": accuracy, "test_loss": loss, "reaches_target": reached}, probabilities
 
 
 def failure(error: BaseException) -> dict[str, Any]:

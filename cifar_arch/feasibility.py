@@ -119,7 +119,7 @@ def _widest(architecture: Architecture, limits: Limits) -> int:
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if _fits(architecture, middle, size) else (low, middle)
-    return _divided(architecture, low) or high
+    return _divided(architecture, low) or (high if high <= WIDEST else CLOSE)
 
 
 def _fits(architecture: Architecture, width: int, size: Limits) -> bool:

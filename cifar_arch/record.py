@@ -134,6 +134,14 @@ def without_added(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in added or added[key] != value}
 
 
+def exact_command(summary: Summary) -> str | None:
+    """The command of a run with what `auto` came to: both of these change its numbers."""
+    given = {"training.threads": summary.threads, "training.precision": summary.precision}
+    typed = summary.command or ""
+    words = [f"{key}={value}" for key, value in given.items() if value is not None and f"{key}=" not in typed]
+    return " ".join([typed, *words]) if typed else None
+
+
 def decides_search(key: str) -> bool:
     """Whether a full key of a flattened config decides what a search finds."""
     return key not in EXECUTION

@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import math
-import os
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -281,7 +280,7 @@ def _processes(wanted: int | str, how: Execution) -> tuple[int, int]:
         return wanted, 0
     if how.device == "cpu":
         return 0, min(MOST_PROCESSES, how.threads) - 1
-    return min(MOST_PROCESSES, os.cpu_count() or 1), 0
+    return min(MOST_PROCESSES, how.threads), 0
 
 
 def random_seed(seed: int) -> None:

@@ -26,7 +26,8 @@ def whiten(network: nn.Module, pictures: Pictures) -> None:
     first = next((layer for layer in network.modules() if isinstance(layer, nn.Conv2d)), None)
     if first is None or first.groups > 1 or first.dilation[0] * (first.kernel_size[0] - 1) >= IMAGE_SIZE:
         return
-    variances, patterns = principal_patterns(pictures, first.kernel_size, first.dilation)
+    given = first.kernel_size, first.dilation, torch.get_num_threads()
+    variances, patterns = principal_patterns(pictures, *given)
     filters = (patterns / (variances + DAMPING).sqrt()).T.flip(0)[: (first.out_channels + 1) // 2]
     signed = torch.cat([filters, -filters])[: first.out_channels]
     first.weight[: len(signed)] = signed.view(-1, *first.weight.shape[1:])
@@ -34,11 +35,11 @@ def whiten(network: nn.Module, pictures: Pictures) -> None:
 
 @functools.lru_cache(maxsize=1)  # a tenth of a second, the same for nearly all networks of a search
 def principal_patterns(
-    pictures: Pictures, kernel_size: tuple[int, ...], dilation: tuple[int, ...]
+    pictures: Pictures, kernel_size: tuple[int, ...], dilation: tuple[int, ...], threads: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Variances (D) and patterns (D, D), one a column, of the D numbers that such a filter sees.
 
-    Whoever gets them must not change them.
+    Whoever gets them must not change them. `threads` are those that torch has: they change the last bits.
     """
     images = pictures.train.images
     chosen = images[np.linspace(0, len(images) - 1, min(IMAGES, len(images))).astype(int)]

@@ -17,7 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from msgspec.structs import replace
 from omegaconf import DictConfig
 
-from cifar_arch import app
+from cifar_arch import app, experiment
 from cifar_arch.experiment import failure
 from cifar_arch.overrides import CONF
 from cifar_arch.record import Epoch, Status, Summary
@@ -96,6 +96,7 @@ def _live(config: dict[str, Any], path: Path, epoch: int, value: float) -> float
 
 @hydra.main(config_path=str(CONF), config_name="config", execution_whitelist=("cifar_arch.*", "logging.*"))
 def stub_main(config: DictConfig) -> float | None:
+    experiment.run_config = run  # type: ignore[assignment]
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
     return app.run_trial(app.job_config(config), folder, hydra_config.sweeper.get("pruner"))

@@ -15,6 +15,7 @@ from optuna.distributions import IntDistribution
 from sweeping import STORAGE
 
 from cifar_arch.compose import compose
+from cifar_arch.device import cores
 from cifar_arch.overrides import CONF
 from cifar_arch.record import Status, Summary
 from cifar_arch.runfolder import RunFolder
@@ -101,9 +102,10 @@ SEEDS: Trials = [
 def test_equal_networks_are_confirmed_once_with_distinct_seeds(
     made: Callable[..., None], trained: Trained, cli: Cli
 ) -> None:
-    made(SEEDS)
+    made(SEEDS, "training.threads=7")  # the share that their workers had
     done = cli("confirm", "s", "--top", "3", "--seeds", "2")
     assert done.status == 0
+    assert {c["training"]["threads"] for _, c in trained} == {cores()}
     assert [name for name, _ in trained] == ["2-seed0", "2-seed1", "0-seed0", "0-seed1"]
     assert [(c["model"]["width"], c["seed"]) for _, c in trained] == [(9, 0), (9, 1), (8, 0), (8, 1)]
     assert done.out.startswith("study s: networks: 2, seeds for each: 2, ")

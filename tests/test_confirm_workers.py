@@ -66,7 +66,8 @@ def test_two_workers_share_a_confirmation_and_a_killed_one_costs_nothing(tmp_pat
         assert summary["command"] == (
             "python -m cifar_arch.run --config-dir outputs/sweeps/tiny "
             f"+experiment=trial-{trial.point['network']} "
-            f"data.validation=0 training.epochs=2 seed={trial.point['seed']}"
+            f"data.validation=0 training.epochs=2 seed={trial.point['seed']} "
+            f"training.threads={summary['threads']} training.precision={summary['precision']}"
         )
     frame = load_runs(tmp_path / "outputs")
     confirmed = frame[frame["source"] == "confirm"]

@@ -72,11 +72,21 @@ def test_other_devices_compute_in_float32() -> None:
     assert not computes_bf16("mps")
 
 
-@pytest.mark.parametrize(("given", "expected"), [("3", 3), ("4,2", 4)])
-def test_a_number_that_the_user_set_is_taken(
-    given: str, expected: int, monkeypatch: pytest.MonkeyPatch
+SAID = [
+    ({"OMP_NUM_THREADS": "3"}, 3),
+    ({"OMP_NUM_THREADS": "4,2"}, 4),
+    ({"SLURM_CPUS_PER_TASK": "5", "SLURM_CPUS_ON_NODE": "10"}, 5),
+    ({"SLURM_CPUS_ON_NODE": "6"}, 6),  # without --cpus-per-task
+]
+
+
+@pytest.mark.parametrize(("given", "expected"), SAID, ids=str)
+def test_a_number_that_the_user_or_slurm_set_is_taken(
+    given: dict[str, str], expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", given)
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
     assert cores() == expected
 
 

@@ -31,9 +31,10 @@ def test_the_saved_weights_alone_give_the_recorded_accuracy_exactly(run: RunFold
 
 
 def test_the_command_prints_accuracy_classes_and_confusion(run: RunFolder, cli: Cli) -> None:
-    first, _, heading, *classes = cli("evaluate", str(run.path)).out.splitlines()
+    first, note, _, heading, *classes = cli("evaluate", str(run.path)).out.splitlines()
     accuracy = summary_of(run.path)["test_accuracy"]
     assert first == (f"test accuracy {accuracy:.2%} (on record: {accuracy:.2%}) on 1,000 images of shapes")
+    assert note == "the synthetic data set never counts towards the target"
     assert heading.split()[:3] == ["class", "recall", "precision"]
     assert len(classes) == 10
     confusion = [[int(cell) for cell in line.split()[3:]] for line in classes]
@@ -49,6 +50,7 @@ def test_json_has_the_same_numbers_for_programs(run: RunFolder, cli: Cli) -> Non
     predicted = probabilities.argmax(1)
     assert (found["test_accuracy"], found["recorded"]) == (recorded, recorded)
     assert (found["images"], found["data"]) == (1000, "shapes")
+    assert found["note"] == "the synthetic data set never counts towards the target"
     assert [sum(row) for row in found["confusion"]] == [100] * 10
     for index, entry in enumerate(found["classes"]):
         right = found["confusion"][index][index]

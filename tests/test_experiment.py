@@ -226,6 +226,7 @@ def test_the_test_set_is_read_only_when_asked_for(tmp_path: Path) -> None:
         tiny_config(read_test=False, limits={"target_accuracy": 0.01}, training={"epochs": 1}), tmp_path
     )
     assert (summary.test_accuracy, summary.reaches_target) == (None, None)
+    assert summary.note == "the synthetic data set never counts towards the target"
     assert (tmp_path / "plots" / "confusion_matrix.png").is_file()  # of the validation set
 
 

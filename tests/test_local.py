@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import environment, summary_of, tiny_config
+from conftest import environment, summary_of, tiny_config, type_command
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.pruners import MedianPruner, ThresholdPruner
 from optuna.samplers import RandomSampler, TPESampler
@@ -55,7 +55,10 @@ def test_it_rejects_trains_ranks_and_goes_on(
     assert shown[0] == f"study tour: 6 points, folders in {tmp_path / 'outputs' / 'sweeps' / 'tour'}"
     assert shown[1] == "1 trained before"
     assert shown[2].startswith("  2/2  trial 3  accuracy ")
-    assert shown[3:] == ["study tour is done: 2 trained (4 rejected)"]
+    assert shown[3:] == [
+        "study tour is done: 2 trained (4 rejected)",
+        "accuracies on the synthetic data set never count towards the target",
+    ]
     assert [t.number for t in trained_trials(tmp_path)] == [0, 3]
     sweep = tmp_path / "outputs" / "sweeps" / "tour"
     before, after = (RunFolder(sweep / name).read_metrics() for name in ("2", "3"))
@@ -79,6 +82,17 @@ def test_the_ranking_leads_to_the_runs(tmp_path: Path) -> None:
     assert summary["config"]["model.width"] == best.point["model.width"]
     log = RunFolder(str(best.folder)).log.read_text(encoding="utf-8")
     assert "parameters, receptive field" in log
+
+
+@pytest.mark.slow
+def test_confirm_says_that_it_cannot_compose_what_python_made(tmp_path: Path) -> None:
+    config = tiny_config(training={"epochs": 1})
+    search(config, {"model.width": [4, 5]}, study="py", outputs=tmp_path / "outputs", progress=False)
+    done = type_command("confirm", "py", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.endswith(
+        "has no saved config; `search` trained it from Python: train it there, with data.validation=0\n"
+    )
 
 
 def test_equal_points_are_trained_once_and_whole_blocks_are_values(tmp_path: Path) -> None:

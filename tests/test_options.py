@@ -43,6 +43,8 @@ MISTAKES = {
     "study='12'": "study: '12' reads as a number, and not as a name; choose another one",
     "hydra.launcher=null": "hydra.launcher: expected the options of a launcher, got null; leave it out",
     "hydra.sweeper.sampler=null": "hydra.sweeper.sampler: expected the options of a sampler, got null",
+    "data.validation=0": "data.validation: a search chooses by validation images, got 0; "
+    "type data.validation=5000",
     "hydra.sweeper.params=3": "hydra.sweeper.params: expected keys with their values, got 3",
 }
 

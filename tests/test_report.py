@@ -182,6 +182,12 @@ def test_foreign_folders_are_listed_and_our_own_are_not(tmp_path: Path) -> None:
     assert foreign["reason"].startswith("no run: it holds none of architecture.json")
 
 
+@pytest.mark.parametrize("name", ["experiment", "report", "workers", "artifacts"])
+def test_a_study_may_be_called_like_a_folder_of_ours(tmp_path: Path, name: str) -> None:
+    write_run(tmp_path / "sweeps" / name / "0", study=name)
+    assert load_runs(tmp_path)["study"].tolist() == [name]
+
+
 def test_trials_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     write_sweep(tmp_path, "s", {"width": list(range(4, 16))}, lambda point: 0.5)
     assert load_runs(tmp_path)["trial"].tolist() == list(range(12))

@@ -32,6 +32,22 @@ def test_swept_seeds_are_ranked_by_their_mean_and_none_is_pinned(tmp_path: Path)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        ((), ""),
+        (("n_trials=2",), ""),
+        (("n_trials=9",), ", and nothing new was found of the 9 that were asked for"),
+    ],
+    ids=str,
+)
+def test_a_space_that_is_used_up_says_so(number: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    done = sweep("width=4,6", *NONE, *number, "study=small", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"study small is done: 2 trained{said}\n" in done.stdout
+
+
+@pytest.mark.slow
 def test_any_trial_of_a_front_runs_again_as_the_last_page_says(tmp_path: Path) -> None:
     objectives = ("objectives=[accuracy,params]", "sampler=nsgaii", "n_trials=6", "pruner=none")
     done = sweep("width=range(4,20)", "c3=plain,dilated", *NONE, *objectives, "study=front", cwd=tmp_path)

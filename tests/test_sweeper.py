@@ -104,7 +104,8 @@ def test_a_real_sweep_trains_each_width_once_and_its_best_runs_again(tmp_path: P
     assert summary_of(rerun)["val_accuracy"] == best.values[0]
     assert summary_of(rerun)["architecture"] == trial_again["architecture"]
     recorded = f"python -m cifar_arch.run --config-dir outputs/sweeps/real +experiment=trial-{best.number}"
-    assert trial_again["command"] == recorded
+    how = f"training.threads={trial_again['threads']} training.precision={trial_again['precision']}"
+    assert trial_again["command"] == f"{recorded} {how}"
 
 
 def kill_after(epoch: int, typed: list[str], cwd: Path) -> None:

@@ -39,6 +39,17 @@ def test_what_the_filters_see_has_variance_1_and_no_correlation(
     torch.testing.assert_close(covariance, torch.eye(2), atol=0.15, rtol=0)
 
 
+def test_patterns_are_those_of_the_threads_at_hand(pictures: Pictures) -> None:
+    """Another number of them rounds differently: a trial must not have those of the one before."""
+    made = principal_patterns.cache_info().misses
+    threads = torch.get_num_threads()
+    for number in (1, 2, 2):
+        torch.set_num_threads(number)
+        whiten(first_layer()[0], pictures)
+    torch.set_num_threads(threads)
+    assert principal_patterns.cache_info().misses == made + 2
+
+
 def test_each_pattern_comes_with_its_negative_and_others_stay(pictures: Pictures) -> None:
     net, layer = first_layer(60)
     before = layer.weight.detach().clone()
@@ -51,16 +62,16 @@ def test_each_pattern_comes_with_its_negative_and_others_stay(pictures: Pictures
 
 
 def test_the_strongest_pattern_comes_first(pictures: Pictures) -> None:
-    variances, patterns = principal_patterns(pictures, (3, 3), (1, 1))
+    variances, patterns = principal_patterns(pictures, (3, 3), (1, 1), 1)
     assert variances.tolist() == sorted(variances)
     torch.testing.assert_close(patterns.T @ patterns, torch.eye(27), atol=1e-5, rtol=0)
     assert variances.sum().item() == pytest.approx(27, rel=0.1)  # of 27 normalised pixels
 
 
 def test_patterns_are_remembered_for_their_own_images_alone(pictures: Pictures) -> None:
-    first = principal_patterns(pictures, (3, 3), (1, 1))
-    assert principal_patterns(pictures, (3, 3), (1, 1)) is first
-    other = principal_patterns(easy_pictures(), (3, 3), (1, 1))
+    first = principal_patterns(pictures, (3, 3), (1, 1), 1)
+    assert principal_patterns(pictures, (3, 3), (1, 1), 1) is first
+    other = principal_patterns(easy_pictures(), (3, 3), (1, 1), 1)
     assert not torch.allclose(first[0], other[0], rtol=0.1)
 
 

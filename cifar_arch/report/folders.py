@@ -12,7 +12,12 @@ MARKS = {str(p) for p in (_RUN.summary, _RUN.architecture, _RUN.metrics, _RUN.lo
     ".hydra",
     "checkpoints",
 }
-OURS = {"report", "artifacts", "experiment", "workers"}  # folders beside runs that hold none
+OURS = {
+    "report",
+    "artifacts",
+    "experiment",
+    "workers",
+}  # beside runs; a study may be called so too
 SWEEP = OURS | {"rejected.csv"}  # what the folder of a sweep may hold, also before its first run
 
 Stamp = tuple[int, int]  # of summary.json: time in ns and size
@@ -65,8 +70,8 @@ def _below(
     if MARKS & names.keys():
         yield folder or ".", None
         return
-    below = [n for n, is_folder in names.items() if is_folder and not n.startswith(".") and n not in OURS]
-    if not below and folder and not SWEEP & names.keys():
+    below = [n for n, is_folder in names.items() if is_folder and not n.startswith(".")]
+    if not below and folder and not SWEEP & names.keys() and not OURS & set(folder.split("/")):
         yield folder, "no run: it holds none of " + ", ".join(sorted(MARKS - {".hydra"}))
     for name in below:
         path = f"{folder}/{name}" if folder else name

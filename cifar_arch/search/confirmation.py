@@ -59,6 +59,7 @@ def full_schedule(composed: DictConfig, epochs: int | None) -> DictConfig:
     """A copy without validation images, for `epochs`: by default the default recipe's, or more."""
     changed = composed.copy()
     changed.data.validation = 0
+    changed.training.threads = "auto"  # on record is the share of the worker that trained it
     changed.training.epochs = epochs or max(Recipe().epochs, changed.training.epochs)
     return changed
 
@@ -154,9 +155,11 @@ def _choice(configuration: Configuration, wanted: Wanted) -> Choice:
     run = RunFolder(trial.folder or "")
     settings = run.config.with_name("hydra.yaml")
     if trial.folder is None or not run.config.is_file() or not settings.is_file():
+        advice = "type confirm where the sweep was typed, or name other trials with --trial"
+        if run.experiment.is_file():
+            advice = "`search` trained it from Python: train it there, with data.validation=0"
         raise ConfigError(
-            f"study: the folder of trial {trial.number}, {str(run.path)!r}, has no saved config; "
-            "type confirm where the sweep was typed, or name other trials with --trial"
+            f"study: the folder of trial {trial.number}, {str(run.path)!r}, has no saved config; {advice}"
         )
     config = saved_config(run)
     if trial.key not in (None, candidate(config).key):

@@ -159,7 +159,7 @@ def done_line(shared: SharedStudy) -> str:
     counts, config = shared.counts(), shared.config
     kinds = ("pruned", "failed", "rejected", "replayed")
     others = ", ".join(f"{counts[name]} {name}" for name in kinds if counts[name])
-    count, wanted = counts["trained"], config.n_trials
+    count, wanted = counts["trained"], config.asked_for
     used_up = wanted is not None and count < wanted
     return (
         f"study {config.name} is done: {count} trained"
@@ -176,10 +176,10 @@ def target_lines(
     `synthetic`: of the synthetic data set, on which a target counts only where `prefer` goes by it.
     `option`: how a target is typed.
     """
-    if ranking.accuracy is None or target is None:
+    if ranking.accuracy is None:
         return []
     lines = []
-    if ranking.accuracy < target and (prefer == "smallest" or not synthetic):
+    if target is not None and ranking.accuracy < target and (prefer == "smallest" or not synthetic):
         missing = 100 * (target - ranking.accuracy)
         lines = [
             f"none reaches {percent(target)} on the validation images: the best is {missing:.2f} points below"

@@ -23,6 +23,7 @@ from cifar_arch.search.options import (
     fingerprint,
     readable_name,
     refuse_unswept,
+    require_validation,
     takes_every_point,
     target_accuracy,
 )
@@ -70,6 +71,7 @@ def search(
     options = checked(Options, {**where, **given}, "")
     plugins = {"sampler": _described(sampler), "pruner": type(made_pruner).__name__}
     wanted = _search_config(points, options, plugins, Path(outputs))
+    require_validation(Experiment.from_dict(points.first()).to_dict(), options.objectives)
     target = target_accuracy(points.first(), prefer)
     with Worker(wanted, lambda moved_on: sampler(seed=(options.seed + moved_on) % 2**32), points) as worker:
         worker.work(lambda job: _train(points, worker.shared, made_pruner, job), progress=progress)
@@ -151,6 +153,7 @@ def _search_config(points: _Points, options: Options, plugins: dict[str, str], o
         space=points.space,
         objectives=options.objectives,
         n_trials=None if every_point else options.n_trials,
+        asked_for=options.n_trials,
         exhaustive=every_point,
         fingerprint=mark,
     )

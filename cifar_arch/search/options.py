@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
@@ -77,6 +77,14 @@ def refuse_unswept(space: Space) -> None:
                 f"{key.removeprefix('hydra/sweeper/')}: cannot be swept, because it changes nothing in what "
                 f"a trial computes, got {', '.join(map(str, values))}; choose one value for all trials"
             )
+
+
+def require_validation(config: Mapping[str, Any], objectives: Sequence[str]) -> None:
+    """Raises ConfigError where accuracies are asked for that no image is set aside for."""
+    if "accuracy" in objectives and config["data"]["validation"] == 0:
+        raise ConfigError(
+            "data.validation: a search chooses by validation images, got 0; type data.validation=5000"
+        )
 
 
 def target_accuracy(config: dict[str, Any], prefer: str, option: str = "target=") -> float | None:

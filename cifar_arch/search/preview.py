@@ -21,7 +21,6 @@ from cifar_arch.search.speed import training_speed
 
 SAMPLE = 2000  # points looked at in a space that is larger
 PER_TRIAL = 1.5  # seconds beside training: asking, making the plots
-IMAGES = {"cifar10": 50_000, "shapes": 6_000}
 
 
 def preview(arguments: Sequence[str], config_dir: str | None = None) -> str:
@@ -84,7 +83,7 @@ def _estimate(trials: int, typical: dict[str, Any]) -> str:
     experiment = Experiment.from_dict(typical)
     data, epochs = experiment.data, experiment.training.epochs
     # A forward pass is a third of a training step.
-    images = IMAGES[data.name] - data.validation + data.validation / 3
+    images = data.training_images + data.validation / 3
     plan = judge(experiment.model, experiment.limits, repairs=False).plan
     speed, busy = training_speed(plan, experiment.training)
     seconds = trials * (epochs * images / speed + PER_TRIAL)

@@ -31,6 +31,7 @@ from cifar_arch.search.options import (
     SweeperOptions,
     fingerprint,
     readable_name,
+    require_validation,
     takes_every_point,
     target_accuracy,
 )
@@ -91,6 +92,7 @@ class ArchitectureSweeper(OptunaSweeperImpl):
         for point in space.each_value():  # a mistake anywhere is told before anything is trained
             assessed(composer, point)
         first = composer(next(space.each_value()))
+        require_validation(first, options.objectives)
         target = target_accuracy(first, options.prefer)
         search = self._search_config(options, numbers, space, composer, Path(config["outputs"], "sweeps"))
         self._check_plugins(options)
@@ -190,6 +192,7 @@ class ArchitectureSweeper(OptunaSweeperImpl):
             space=space,
             objectives=options.objectives,
             n_trials=None if every_point else options.n_trials,
+            asked_for=options.n_trials,
             exhaustive=every_point or self._by_grid(),
             fingerprint=mark,
             about=_about(composer({})["limits"]),
