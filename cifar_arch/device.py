@@ -14,6 +14,7 @@ from cifar_arch.schema import ConfigError
 
 LONG = 3_000_000  # images, half an hour of training; with the default network a sixth of them break even
 CGROUP = Path("/sys/fs/cgroup")  # where Linux tells a container its share of the machine
+UNBOUND = 1 << 16  # cores, where nothing says how many
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # bytes, as <malloc.h> of glibc names and numbers them
 
 Precision = Literal["float32", "bf16"]
@@ -107,10 +108,15 @@ def keep_memory() -> None:
 
 def cores() -> int:
     """The cores that this process may use, at least 1: as many as the user or SLURM has said, if any."""
-    for name in ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE"):
-        if (given := os.environ.get(name, "").partition(",")[0]).isdecimal() and int(given):
-            return int(given)
-    return max(1, min(_affinity(), _quota()))
+    said = _number("OMP_NUM_THREADS") or _number("SLURM_CPUS_PER_TASK")
+    # Of a job without --cpus-per-task SLURM says what the whole of it has here, and may not bind it to that.
+    return said or max(1, min(_affinity(), _quota(), _number("SLURM_CPUS_ON_NODE") or UNBOUND))
+
+
+def _number(variable: str) -> int:
+    """The first number in an environment variable; 0 for none."""
+    first = os.environ.get(variable, "").partition(",")[0]
+    return int(first) if first.isdecimal() else 0
 
 
 def _affinity() -> int:
@@ -120,7 +126,7 @@ def _affinity() -> int:
 
 
 def _quota() -> int:
-    """Whole cores of a container's limit; very many where it has none."""
+    """Whole cores of a container's limit; UNBOUND where it has none."""
     for file, split in (("cpu.max", True), ("cpu/cpu.cfs_quota_us", False)):
         try:
             text = (CGROUP / file).read_text(encoding="utf-8").split()
@@ -129,4 +135,4 @@ def _quota() -> int:
                 return max(1, int(text[0]) // int(period))
         except (OSError, ValueError, IndexError):
             continue
-    return 1 << 16
+    return UNBOUND

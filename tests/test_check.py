@@ -33,6 +33,7 @@ def test_status(arguments: str, status: int, output: str, cli: Cli) -> None:
 
 MISTAKES = ["width=0", "widht=3", "c1=plan", "--json width=", "model.head=none"]
 MISTAKES += ["data.validation=49991", "training.batch_size=45001"]  # as `run` refuses them
+MISTAKES += ["-m width=8,16 data.validation=0"]
 MISTAKES += ["-m width=8,16 --json", "-m width=8,16 --plot net"]
 
 

@@ -76,7 +76,8 @@ SAID = [
     ({"OMP_NUM_THREADS": "3"}, 3),
     ({"OMP_NUM_THREADS": "4,2"}, 4),
     ({"SLURM_CPUS_PER_TASK": "5", "SLURM_CPUS_ON_NODE": "10"}, 5),
-    ({"SLURM_CPUS_ON_NODE": "6"}, 6),  # without --cpus-per-task
+    ({"SLURM_CPUS_ON_NODE": "1"}, 1),  # without --cpus-per-task
+    ({"SLURM_CPUS_ON_NODE": "6"}, 4),  # of which this process may use fewer
 ]
 
 
@@ -85,6 +86,8 @@ def test_a_number_that_the_user_or_slurm_set_is_taken(
     given: dict[str, str], expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setattr(device, "_affinity", lambda: 4)
+    monkeypatch.setattr(device, "_quota", lambda: 8)
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     assert cores() == expected

@@ -15,7 +15,7 @@ from cifar_arch.overrides import expanded, read_override
 from cifar_arch.plugins import load_composed
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.composer import Composer, assessed, read_space
-from cifar_arch.search.options import Options, SweeperOptions
+from cifar_arch.search.options import Options, SweeperOptions, require_validation
 from cifar_arch.search.space import Point, Space
 from cifar_arch.search.speed import training_speed
 
@@ -37,7 +37,7 @@ def preview(arguments: Sequence[str], config_dir: str | None = None) -> str:
         SweeperOptions.from_dict(base.hydra.sweeper)
         space, fixed = read_space(base.hydra.sweeper.params, typed)
         config, composer = plain(base), Composer(load, fixed, space)
-        Options.from_dict(config)
+        require_validation(config, Options.from_dict(config).objectives)
         looked_at = [(p, assessed(composer, p)) for p in space.some(SAMPLE, random.Random(0))]
         return _text(space, looked_at, composer)
 
