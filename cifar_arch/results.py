@@ -56,9 +56,8 @@ def table_of(outputs: str | Path, study: str) -> pd.DataFrame:
 
 def merged(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     """All rows of the old one, and those of the new one whose network, seed and epochs it does not have."""
-    old = old[
-        [name for name in old if "." not in name or decides_result(name)]
-    ]  # an earlier version kept more
+    # An earlier version kept more columns.
+    old = old[[name for name in old if "." not in name or decides_result(name)]]
     known = set(old[ORDER].itertuples(index=False, name=None))
     added = [row not in known for row in new[ORDER].itertuples(index=False, name=None)]
     return pd.concat([old, new[added]], ignore_index=True).sort_values(ORDER, ignore_index=True)

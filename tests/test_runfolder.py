@@ -118,12 +118,14 @@ def test_a_forked_process_keeps_no_folder(tmp_path: Path, monkeypatch: pytest.Mo
         child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
         child.start()
     with folder.held():
+        assert child.is_alive()
         child.kill()
 
 
 def test_where_no_lock_can_be_made_nobody_is_kept_out() -> None:
-    with RunFolder("/proc/none").held():
-        pass
+    folder = RunFolder("/proc/none")
+    with folder.held():
+        assert not folder.path.exists()
 
 
 def test_what_a_killed_process_was_writing_is_discarded(tmp_path: Path) -> None:

@@ -12,12 +12,7 @@ MARKS = {str(p) for p in (_RUN.summary, _RUN.architecture, _RUN.metrics, _RUN.lo
     ".hydra",
     "checkpoints",
 }
-OURS = {
-    "report",
-    "artifacts",
-    "experiment",
-    "workers",
-}  # beside runs; a study may be called so too
+OURS = {"report", "artifacts", "experiment", "workers"}  # beside runs; also names that a study may have
 SWEEP = OURS | {"rejected.csv"}  # what the folder of a sweep may hold, also before its first run
 
 Stamp = tuple[int, int]  # of summary.json: time in ns and size

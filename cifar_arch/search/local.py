@@ -71,7 +71,6 @@ def search(
     options = checked(Options, {**where, **given}, "")
     plugins = {"sampler": _described(sampler), "pruner": type(made_pruner).__name__}
     wanted = _search_config(points, options, plugins, Path(outputs))
-    require_validation(Experiment.from_dict(points.first()).to_dict(), options.objectives)
     target = target_accuracy(points.first(), prefer)
     with Worker(wanted, lambda moved_on: sampler(seed=(options.seed + moved_on) % 2**32), points) as worker:
         worker.work(lambda job: _train(points, worker.shared, made_pruner, job), progress=progress)
@@ -80,8 +79,7 @@ def search(
         raise SearchStopped(f"no trial was completed; look at run.log in the folders in {wanted.folder}")
     if progress:
         synthetic = Experiment.from_dict(points.first()).data.name == "shapes"
-        lines = target_lines(ranking, target, prefer, synthetic=synthetic)
-        print(done_line(worker.shared), *lines, sep="\n")
+        print(done_line(worker.shared), *target_lines(ranking, target, prefer, synthetic=synthetic), sep="\n")
     return ranking
 
 
@@ -143,6 +141,7 @@ class _Points:
 
 
 def _search_config(points: _Points, options: Options, plugins: dict[str, str], outputs: Path) -> SearchConfig:
+    require_validation(Experiment.from_dict(points.first()).to_dict(), options.objectives)
     every_point = takes_every_point(points.space, options.n_trials)
     mark = fingerprint(points.config, points.space, plugins, options.objectives)
     name = options.study or readable_name("search", points.space, mark)
