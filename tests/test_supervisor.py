@@ -119,8 +119,6 @@ def end_command(process: int) -> None:
 def test_an_end_is_that_of_all_workers_and_the_command_goes_on(
     end: Callable[[int], None], engine: tuple[str, ...], tmp_path: Path
 ) -> None:
-    if end is interrupt_all and "hydra/launcher=joblib" in engine:
-        pytest.skip("joblib's own processes get it too: it may take half a minute, or more")
     process = start((*GRID, *engine), tmp_path, '{"seconds": 0.5}')
     wait_until(progressed(tmp_path, 4))
     end(process.pid)

@@ -77,6 +77,15 @@ def end_with_parent() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
+def leave_interrupts_to_parent() -> None:
+    """Ignores the Ctrl-C that a terminal sends to a launcher's process as well, as to one of joblib's.
+
+    Interrupted there, such a process would leave its parent to wait for it.
+    """
+    if threading.current_thread() is threading.main_thread():  # no other gets signals, nor may ignore them
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def interrupt(number: int = signal.SIGTERM) -> None:
     """Interrupts the main thread from another one, whatever it waits for: what it trains is given back."""
     main = threading.main_thread().ident

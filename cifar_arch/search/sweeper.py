@@ -35,7 +35,7 @@ from cifar_arch.search.options import (
     takes_every_point,
     target_accuracy,
 )
-from cifar_arch.search.processes import WorkerCommand, end_with_parent
+from cifar_arch.search.processes import WorkerCommand, end_with_parent, leave_interrupts_to_parent
 from cifar_arch.search.space import Space
 from cifar_arch.search.storage import quiet_optuna
 from cifar_arch.search.study import SearchConfig, SharedStudy
@@ -276,6 +276,7 @@ def _about(limits: dict[str, Any]) -> str:
 
 def _worker_job(command: WorkerCommand, _: DictConfig) -> int:
     """What a launcher runs; its exit status says nothing, for the study does."""
+    leave_interrupts_to_parent()
     return command.run(HydraConfig.get().job.num)
 
 
