@@ -1,6 +1,6 @@
 """python -m benchmarks.gpu --data FOLDER: what a GPU gives, in under nine minutes, as one JSON for LOG.md.
 
-Runs the tests marked `gpu`; images a second of the bare step, recorded as a CUDA graph or not, and end to
+Runs the tests marked `gpu`; images a second of the bare step, captured as a CUDA graph or not, and end to
 end; the time to 85 % on CIFAR-10 for five seeds; several workers on the one GPU against one.
 """
 
@@ -27,7 +27,7 @@ from cifar_arch.data import DataConfig, load
 from cifar_arch.device import execution
 from cifar_arch.experiment import Experiment
 from cifar_arch.network import build
-from cifar_arch.training import make_loader, random_seed, train
+from cifar_arch.training import make_loader, seed_generators, train
 
 ROOT = Path(__file__).parent.parent
 TARGET = 0.85
@@ -64,7 +64,7 @@ def gpu_tests(_: argparse.Namespace) -> str:
 
 
 def steps(_: argparse.Namespace) -> dict[str, float]:
-    """Images a second of the bare step, by precision, recorded as a CUDA graph or not, and batch size."""
+    """Images a second of the bare step, by precision, captured as a CUDA graph or not, and batch size."""
     rates = {}
     for words in (
         ["training.precision=float32"],
@@ -127,7 +127,7 @@ def to_85(arguments: argparse.Namespace) -> dict[str, Any]:
     pictures = load(DataConfig(root=arguments.data))
     seconds, accuracies = [], []
     for seed in range(arguments.seeds):
-        random_seed(seed)
+        seed_generators(seed)
         network = build(experiment.model.plan())
         history = train(network, pictures, experiment.training, augment=experiment.augment, seed=seed).history
         reached = [row.epoch for row in history if (row.val_accuracy or 0) >= TARGET]

@@ -17,10 +17,10 @@ def training_step(experiment: Experiment) -> Callable[[torch.Tensor, torch.Tenso
     """One step of an experiment's network and recipe, on the device that the recipe names."""
     recipe = experiment.training
     how = execution(recipe)
-    state = training.prepared(build(experiment.model.plan()), recipe, MEAN, STD, 100_000, how)
+    state = training.build_state(build(experiment.model.plan()), recipe, MEAN, STD, 100_000, how)
     torch.set_num_threads(how.threads)
     state.model.train()
-    return training.training_step(state, recipe)
+    return training.training_step(state)
 
 
 def batch(experiment: Experiment) -> tuple[torch.Tensor, torch.Tensor]:

@@ -23,9 +23,10 @@ class State:
     def __init__(self, model: Normalised, recipe: Recipe, steps: int, how: Execution):
         """`model` on its device, before the first of `steps` steps of the optimizer."""
         self.model = model
+        self.recipe = recipe
         self.how = how
-        self.forward = torch.compile(model) if how.compiled and not how.recorded else model
-        self.optimizer = build_optimizer(model, recipe, recorded=how.recorded)
+        self.forward = torch.compile(model) if how.compiled and not how.captured else model
+        self.optimizer = build_optimizer(model, recipe, captured=how.captured)
         self.schedule = build_schedule(self.optimizer, recipe, steps)
         self.average = build_average(model, recipe)
         self.history: list[Epoch] = []
@@ -50,14 +51,14 @@ class State:
         assert isinstance(module, nn.Module)
         return module.eval()
 
-    def step(self, recipe: Recipe) -> None:
+    def step(self) -> None:
         """Moves the weights by their gradients, the schedule by a step, and the average with them."""
-        if recipe.clip:
-            nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip)
+        if self.recipe.clip:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
         self.optimizer.step()
         self.schedule.step()
         if self.average:
-            self.average.update_parameters(self.model)
+            self.average.update()
 
     def save(self, path: Path) -> None:
         saved = {name: part.state_dict() for name, part in self._parts().items()}

@@ -1,4 +1,4 @@
-"""What a GPU is to do, recorded once and then launched as a whole.
+"""What a GPU is to do, captured once and then launched as a whole.
 
 A step of a tiny network is hundreds of kernels of a few microseconds each: to launch them one by one takes
 several times longer than to compute them (LOG.md, 2026-11-27).
@@ -15,11 +15,11 @@ Pair = tuple[Tensor, Tensor]
 WARM_UP = 3  # calls that run as they are, for libraries choose and allocate in the first ones
 
 
-class Recorded:
-    """A function of tensors, called as it is a few times, then recorded, and launched from then on.
+class CapturedGraph:
+    """A function of tensors, called as it is a few times, then captured, and replayed from then on.
 
     What it reads and writes beside its inputs must stay where it is in memory. It must not wait for a number
-    from the GPU; what it does in Python alone happens no more after the recording. Its inputs keep their
+    from the GPU; what it does in Python alone happens no more after the capture. Its inputs keep their
     shapes and dtypes; what it returns is overwritten by the next call.
     """
 
@@ -32,7 +32,7 @@ class Recorded:
             self.calls += 1
             return self._aside(inputs)
         if self.graph is None:
-            self._record(inputs)
+            self._capture(inputs)
         for kept, given in zip(self.inputs, inputs, strict=True):
             kept.copy_(given)
         assert self.graph is not None
@@ -40,7 +40,7 @@ class Recorded:
         return self.outputs
 
     def _aside(self, inputs: tuple[Tensor, ...]) -> Any:
-        """On a stream of its own, as torch wants it before a recording."""
+        """On a stream of its own, as torch wants it before a capture."""
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         current = torch.cuda.current_stream()
         stream.wait_stream(current)
@@ -49,7 +49,7 @@ class Recorded:
         current.wait_stream(stream)
         return outputs
 
-    def _record(self, inputs: tuple[Tensor, ...]) -> None:
+    def _capture(self, inputs: tuple[Tensor, ...]) -> None:
         """Nothing is computed by it."""
         self.inputs = [given.clone() for given in inputs]
         self.graph = torch.cuda.CUDAGraph()
@@ -57,14 +57,14 @@ class Recorded:
             self.outputs = self.work(*self.inputs)
 
 
-class Ahead:
-    """A function of a tensor that makes two, recorded, and launched before the caller asks for them.
+class Prefetch:
+    """A function of a tensor that makes two, captured, and replayed before the caller asks for them.
 
     On a stream of its own, where it takes the units that the caller's kernels leave idle.
     """
 
     def __init__(self, make: Callable[[Tensor], Pair]):
-        self.make, self.stream = Recorded(make), torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self.make, self.stream = CapturedGraph(make), torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
     def __call__(self, inputs: Iterable[Tensor]) -> Iterator[Pair]:
         """What is made of each input, one ahead; not overwritten by the next."""
@@ -78,7 +78,7 @@ class Ahead:
             yield self._taken(made)
 
     def _launched(self, given: Tensor) -> Pair:
-        """Once the caller's stream has done all that it was told so far, the taking of the last among it."""
+        """After all that the caller's stream was given so far: no pair is overwritten before it is taken."""
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
             made: Pair = self.make(given)

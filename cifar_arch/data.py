@@ -172,7 +172,7 @@ class Loader:
 class BatchLoader:
     """The same order of images as `Loader`, augmented in whole batches, on the device where they stay.
 
-    `recorded`: as a CUDA graph, each batch while the one before it is trained with.
+    `captured`: as a CUDA graph, each batch while the one before it is trained with.
     """
 
     def __init__(
@@ -184,12 +184,12 @@ class BatchLoader:
         batch_size: int,
         seed: int,
         device: "torch.device | str" = "cpu",
-        recorded: bool = False,
+        captured: bool = False,
     ):
         import torch
 
         from cifar_arch.batches import BatchAugment
-        from cifar_arch.cuda_graph import Ahead
+        from cifar_arch.cuda_graph import Prefetch
         from cifar_arch.mixing import Mixing
 
         self.mixing = Mixing(augment, seed)
@@ -197,7 +197,7 @@ class BatchLoader:
         self.augment = BatchAugment(augment, mean, seed, len(split.labels), device)
         images = torch.from_numpy(split.images).permute(0, 3, 1, 2)  # channels last in memory
         self.images, self.labels = images.to(device), torch.from_numpy(split.labels).to(device)
-        self.batches = Ahead(self._batch) if recorded else functools.partial(map, self._batch)
+        self.batches = Prefetch(self._batch) if captured else functools.partial(map, self._batch)
 
     def __len__(self) -> int:
         return len(self.order)

@@ -26,10 +26,10 @@ class Execution(NamedTuple):
     device: str
     precision: Precision
     threads: int  # of the CPU, for one step
-    compiled: bool = False  # by torch.compile on a CPU; on a GPU recorded as CUDA graphs
+    compiled: bool = False  # by torch.compile on a CPU; on a GPU captured as CUDA graphs
 
     @property
-    def recorded(self) -> bool:
+    def captured(self) -> bool:
         return self.compiled and self.device == "cuda"
 
 
@@ -50,7 +50,7 @@ def execution(recipe: Recipe, images: int = 0) -> Execution:
 
 
 def _pays_to_compile(device: str, precision: Precision, images: int) -> bool:
-    """On a GPU always: what it records there costs nothing. On a CPU it was measured: 40 s of compiling,
+    """On a GPU always: what it captures there costs nothing. On a CPU it was measured: 40 s of compiling,
     then 5 to 20 % less for each image in bfloat16, and nothing in float32 (LOG.md, 2026-11-25 and 29)."""
     if device != "cpu":
         return device == "cuda"

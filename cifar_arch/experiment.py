@@ -245,7 +245,7 @@ def _train(
     progress: bool,
 ) -> "Trained":
     from cifar_arch.network import build
-    from cifar_arch.training import random_seed, train
+    from cifar_arch.training import seed_generators, train
 
     def after_epoch(history: list[Epoch]) -> None:
         folder.write_metrics(history)
@@ -254,7 +254,7 @@ def _train(
         if on_epoch:
             on_epoch(history)
 
-    random_seed(experiment.seed)
+    seed_generators(experiment.seed)
     trained = train(
         build(verdict.plan),
         pictures,

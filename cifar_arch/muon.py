@@ -5,14 +5,14 @@ takes matrices alone, one by one; here filters are flattened to matrices, those 
 and their norm is kept: what a batch norm follows has no scale of its own.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from cifar_arch.cuda_graph import Recorded
+from cifar_arch.cuda_graph import CapturedGraph
 from cifar_arch.network import SqueezeExcite
 
 # Of the quintic iteration: five rounds bring singular values from 0.01 to 1 to between 0.7 and 1.2.
@@ -38,7 +38,7 @@ class Muon(Optimizer):
     """Muon on `filters`, and SGD with Nesterov momentum on the `others`, which are groups of parameters.
 
     `lr` is that of the filters, each of which has a norm of 1 on average; `sgd_lr` that of the others.
-    `recorded`: as a CUDA graph, which the gradients must then stay in place for.
+    `captured`: as a CUDA graph, which the gradients must then stay in place for.
     """
 
     def __init__(
@@ -49,23 +49,23 @@ class Muon(Optimizer):
         lr: float,
         sgd_lr: float,
         momentum: float,
-        recorded: bool = False,
+        captured: bool = False,
     ):
         groups = [{**group, "lr": sgd_lr, "orthogonal": False} for group in others]
         if filters:
             groups.insert(0, {"params": filters, "lr": lr, "weight_decay": 0.0, "orthogonal": True})
         super().__init__(groups, {"momentum": momentum})
-        # The rates where a recorded step reads them anew.
+        # The rates where a captured step reads them anew.
         where = [group["params"][0].device for group in self.param_groups if group["params"]]
-        self.rates = [torch.zeros((), device=where[0]) for _ in self.param_groups] if recorded else []
-        self.recorded = Recorded(self._move) if recorded else None
+        self.rates = [torch.zeros((), device=where[0]) for _ in self.param_groups] if captured else []
+        self.captured = CapturedGraph(self._move) if captured else None
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+    def step(self) -> None:  # type: ignore[override]
         """Moves every parameter that has a gradient."""
         for rate, group in zip(self.rates, self.param_groups, strict=False):
             rate.fill_(group["lr"])
-        (self.recorded or self._move)()
+        (self.captured or self._move)()
 
     def _move(self) -> None:
         rates = self.rates or [group["lr"] for group in self.param_groups]

@@ -25,10 +25,10 @@ def spare_the_compiler() -> None:
             inner.__dict__.setdefault("__dynamo_disable", inner)
 
 
-def build_optimizer(model: nn.Module, recipe: Recipe, *, recorded: bool = False) -> Optimizer:
+def build_optimizer(model: nn.Module, recipe: Recipe, *, captured: bool = False) -> Optimizer:
     """SGD with Nesterov momentum, AdamW or Muon; weight decay on weights, none on norms and biases.
 
-    `recorded`: Muon's many small steps as a CUDA graph, which would keep the momentum of the moment.
+    `captured`: Muon's many small steps as a CUDA graph, which would keep the momentum of the moment.
     """
     spare_the_compiler()
     filters = orthogonalised(model) if recipe.optimizer == "muon" else []
@@ -45,7 +45,7 @@ def build_optimizer(model: nn.Module, recipe: Recipe, *, recorded: bool = False)
         case "muon":
             rates = {"lr": recipe.lr, "sgd_lr": recipe.sgd_lr}
             fixed = recipe.cycle_momentum is None
-            return Muon(filters, groups, **rates, momentum=momentum, recorded=recorded and fixed)
+            return Muon(filters, groups, **rates, momentum=momentum, captured=captured and fixed)
     return SGD(groups, lr=recipe.lr, momentum=momentum, nesterov=momentum > 0)
 
 
@@ -54,9 +54,11 @@ def build_schedule(optimizer: Optimizer, recipe: Recipe, steps: int) -> LRSchedu
     if recipe.schedule == "onecycle":
         return _one_cycle(optimizer, recipe, steps)
     rising = min(round(recipe.warmup * steps), steps - 1)
-    falling: LRScheduler = CosineAnnealingLR(optimizer, steps - rising)
+    falling: LRScheduler
     if recipe.schedule == "linear":
         falling = LinearLR(optimizer, 1.0, 0.0, total_iters=steps - rising)
+    else:
+        falling = CosineAnnealingLR(optimizer, steps - rising)
     if not rising:
         return falling
     return SequentialLR(optimizer, [LinearLR(optimizer, 1 / rising, total_iters=rising), falling], [rising])
@@ -98,8 +100,8 @@ class Average(AveragedModel):
         self.counters, self.counted = _split(pairs, floating=False)  # of batch norm
 
     @torch.no_grad()
-    def update_parameters(self, model: nn.Module) -> None:
-        """Of the model that it was made with."""
+    def update(self) -> None:
+        """Takes in the present weights of the model that it was made with."""
         n = float(self.n_averaged)  # on the CPU, so that nobody waits for it
         weight = 1 - min(self.decay, (1 + n) / (10 + n)) if n else 1.0
         torch._foreach_lerp_(self.averaged, self.current, weight)

@@ -19,7 +19,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from cifar_arch.augment import Augment, Colour
 from cifar_arch.checkpoint import State
-from cifar_arch.cuda_graph import Recorded
+from cifar_arch.cuda_graph import CapturedGraph
 from cifar_arch.data import BatchLoader, Loader, Pictures, Split
 from cifar_arch.device import Execution, execution, keep_memory
 from cifar_arch.network import Normalised
@@ -71,14 +71,14 @@ def train(
     if recipe.whiten:
         whiten(network, pictures)
     loader = make_loader(pictures, augment or Augment(), recipe.batch_size, seed, workers, how)
-    state = prepared(network, recipe, pictures.mean, pictures.std, recipe.epochs * len(loader), how)
+    state = build_state(network, recipe, pictures.mean, pictures.std, recipe.epochs * len(loader), how)
     if checkpoint and checkpoint.exists():
         state.load(checkpoint)
     torch.set_num_threads(state.how.threads)
-    step = training_step(state, recipe)
-    with _progress_bar(state, recipe, len(loader), progress) as bar:
+    step = training_step(state)
+    with _progress_bar(state, len(loader), progress) as bar:
         while len(state.history) < recipe.epochs:
-            state.history.append(_run_epoch(state, recipe, step, loader, pictures.validation, seed, bar))
+            state.history.append(_run_epoch(state, step, loader, pictures.validation, seed, bar))
             if checkpoint:
                 state.save(checkpoint)
             if on_epoch:
@@ -87,7 +87,7 @@ def train(
     return Trained(state.final(), state.history, state.how)
 
 
-def prepared(
+def build_state(
     network: nn.Module, recipe: Recipe, mean: Colour, std: Colour, steps: int, how: Execution
 ) -> State:
     """A network on its device, ready for the first of `steps` steps."""
@@ -99,22 +99,16 @@ def prepared(
 
 
 def _run_epoch(
-    state: State,
-    recipe: Recipe,
-    step: Step,
-    loader: Loader | BatchLoader,
-    validation: Split,
-    seed: int,
-    bar: "tqdm[Any]",
+    state: State, step: Step, loader: Loader | BatchLoader, validation: Split, seed: int, bar: "tqdm[Any]"
 ) -> Epoch:
     """The next epoch, trained and scored."""
-    random_seed(seed * 1_000_003 + state.epoch)  # so that a resumed run draws the same dropout
+    seed_generators(seed * 1_000_003 + state.epoch)  # so that a resumed run draws the same dropout
     start = time.perf_counter()
-    train_loss, train_accuracy = _train_epoch(state, recipe, step, loader, bar)
+    train_loss, train_accuracy = _train_epoch(state, step, loader, bar)
     training_seconds = time.perf_counter() - start
     val_loss, val_accuracy = score(state.final(), validation)
     if val_loss is not None:  # the last step may have broken the weights
-        _require_finite("validation", val_loss, state, recipe)
+        _require_finite("validation", val_loss, state)
     return Epoch(
         epoch=state.epoch,
         lr=state.lr,
@@ -123,16 +117,16 @@ def _run_epoch(
         val_loss=val_loss,
         val_accuracy=val_accuracy,
         seconds=time.perf_counter() - start,
-        images_per_second=len(loader) * recipe.batch_size / training_seconds,
+        images_per_second=len(loader) * state.recipe.batch_size / training_seconds,
     )
 
 
 def _train_epoch(
-    state: State, recipe: Recipe, step: Step, loader: Loader | BatchLoader, bar: "tqdm[Any]"
+    state: State, step: Step, loader: Loader | BatchLoader, bar: "tqdm[Any]"
 ) -> tuple[float, float]:
     """Mean loss and accuracy over the epoch's batches."""
     state.model.train()
-    device = state.device
+    device, batch_size = state.device, state.recipe.batch_size
     read_every = 1 if device.type == "cpu" else READ_EVERY
     total_loss, total_right = torch.zeros(2, device=device)
     mean_loss = accuracy = 0.0
@@ -144,69 +138,69 @@ def _train_epoch(
         total_right += right
         if number % read_every == 0 or number == len(loader):
             mean_loss = float(total_loss) / number
-            accuracy = float(total_right) / (number * recipe.batch_size)
-            _require_finite("training", mean_loss, state, recipe)
-            _describe(bar, state, recipe, mean_loss, accuracy)
-        bar.update(recipe.batch_size)
+            accuracy = float(total_right) / (number * batch_size)
+            _require_finite("training", mean_loss, state)
+            _describe(bar, state, mean_loss, accuracy)
+        bar.update(batch_size)
     return mean_loss, accuracy
 
 
-def training_step(state: State, recipe: Recipe) -> Step:
+def training_step(state: State) -> Step:
     """A function of a batch that makes a step and gives its loss and the number of images predicted right.
 
     Both are of before the step.
     """
-    backward: Step = partial(backward_pass, state, recipe)
-    if state.how.recorded:
-        backward = Recorded(backward)
+    backward: Step = partial(backward_pass, state)
+    if state.how.captured:
+        backward = CapturedGraph(backward)
 
     def step(images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         found = backward(images, labels)
-        state.step(recipe)
+        state.step()
         return found
 
     return step
 
 
 def backward_pass(
-    state: State, recipe: Recipe, images: torch.Tensor, labels: torch.Tensor
+    state: State, images: torch.Tensor, labels: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """As of `training_step`; leaves the gradients, and makes no step."""
-    loss, right = forward_pass(state, recipe, images, labels)
+    loss, right = forward_pass(state, images, labels)
     state.optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     return loss.detach(), right
 
 
 def forward_pass(
-    state: State, recipe: Recipe, images: torch.Tensor, labels: torch.Tensor
+    state: State, images: torch.Tensor, labels: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """As of `training_step`, without the step."""
+    """As of `training_step`; neither gradients nor a step."""
     with torch.autocast(images.device.type, torch.bfloat16, enabled=state.how.precision == "bf16"):
         logits = state.forward(images).float()
-        loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+        loss = functional.cross_entropy(logits, labels, label_smoothing=state.recipe.label_smoothing)
     if labels.ndim > 1:  # mixed
         labels = labels.argmax(1)
     return loss, (logits.argmax(1) == labels).sum()
 
 
-def _require_finite(kind: str, loss: float, state: State, recipe: Recipe) -> None:
+def _require_finite(kind: str, loss: float, state: State) -> None:
     if not math.isfinite(loss):
         raise TrainingDiverged(
             f"the {kind} loss is {loss} in epoch {state.epoch}, at a learning rate of {state.lr:.3g}: "
-            f"lower training.lr (now {recipe.lr:g}) or set training.clip=1"
+            f"lower training.lr (now {state.recipe.lr:g}) or set training.clip=1"
         )
 
 
 @contextlib.contextmanager
-def _progress_bar(state: State, recipe: Recipe, batches: int, shown: bool) -> "Iterator[tqdm[Any]]":
+def _progress_bar(state: State, batches: int, shown: bool) -> "Iterator[tqdm[Any]]":
     """One bar over all images of the run, to show the time left in the run; none without a terminal."""
-    images = batches * recipe.batch_size
+    images = batches * state.recipe.batch_size
     lines_above_bar = logging_redirect_tqdm() if shown else contextlib.nullcontext()
     with (
         lines_above_bar,
         tqdm(
-            total=recipe.epochs * images,
+            total=state.recipe.epochs * images,
             initial=len(state.history) * images,
             unit=" images",
             unit_scale=True,
@@ -220,8 +214,8 @@ def _progress_bar(state: State, recipe: Recipe, batches: int, shown: bool) -> "I
         yield bar
 
 
-def _describe(bar: "tqdm[Any]", state: State, recipe: Recipe, loss: float, accuracy: float) -> None:
-    text = f"epoch {state.epoch}/{recipe.epochs}  loss {loss:.3f}  accuracy {accuracy:.1%}"
+def _describe(bar: "tqdm[Any]", state: State, loss: float, accuracy: float) -> None:
+    text = f"epoch {state.epoch}/{state.recipe.epochs}  loss {loss:.3f}  accuracy {accuracy:.1%}"
     bar.set_description_str(text, refresh=False)
 
 
@@ -271,7 +265,7 @@ def make_loader(
     if augment.backend == "albumentations":
         ahead, helpers = _processes(workers, how)
         return Loader(*what, batch_size=batch_size, seed=seed, workers=ahead, helpers=helpers)
-    return BatchLoader(*what, batch_size=batch_size, seed=seed, device=how.device, recorded=how.recorded)
+    return BatchLoader(*what, batch_size=batch_size, seed=seed, device=how.device, captured=how.captured)
 
 
 def _processes(wanted: int | str, how: Execution) -> tuple[int, int]:
@@ -283,7 +277,7 @@ def _processes(wanted: int | str, how: Execution) -> tuple[int, int]:
     return min(MOST_PROCESSES, how.threads), 0
 
 
-def random_seed(seed: int) -> None:
+def seed_generators(seed: int) -> None:
     """Sets the generators that libraries draw from when nobody hands them one."""
     random.seed(seed)
     np.random.seed(seed % 2**32)

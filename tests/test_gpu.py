@@ -83,11 +83,11 @@ def test_a_step_stays_on_the_device_and_nobody_waits(
     recipe = Recipe(**settings, ema=0)
     state, loader = state_of(recipe), loader_of(pictures)
     images, labels = next(iter(loader.epoch(1)))
-    loss, right = forward_pass(state, recipe, images, labels)
+    loss, right = forward_pass(state, images, labels)
     assert (loss.device.type, loss.dtype, right.device.type) == ("cuda", torch.float32, "cuda")
     for p in state.model.parameters():
         p.grad = torch.zeros_like(p)
-    state.step(recipe)
+    state.step()
 
 
 def test_the_average_moves_on_the_device_and_nobody_waits() -> None:
@@ -98,7 +98,7 @@ def test_the_average_moves_on_the_device_and_nobody_waits() -> None:
         average.averaged, average.current = ([torch.ones(3, device="cuda")] for _ in range(2))
         average.counters, average.counted = ([torch.ones((), device="cuda").long()] for _ in range(2))
         average.n_averaged = torch.tensor(0)
-    average.update_parameters(torch.nn.BatchNorm2d(3))
+    average.update()
 
 
 WAITING: dict[str, Callable[[Tensor], object]] = {
@@ -122,7 +122,7 @@ def test_every_device_gets_the_same_augmentation(pictures: Pictures) -> None:
     augment = checked(Augment, EVERY, "augment")
     hows = [
         Execution("cpu", "float32", 1),
-        *(Execution("cuda", "bf16", 1, recorded) for recorded in (False, True)),
+        *(Execution("cuda", "bf16", 1, captured) for captured in (False, True)),
     ]
     ours, *others = (make_loader(pictures, augment, 20, 0, 0, how) for how in hows)
     for epoch in range(1, 4):  # of six batches: the recording begins with the fourth
@@ -139,10 +139,10 @@ def test_every_device_gets_the_same_augmentation(pictures: Pictures) -> None:
 @pytest.mark.parametrize("settings", RECIPES.values(), ids=RECIPES)
 def test_recorded_it_trains_to_the_same(pictures: Pictures, settings: dict[str, Any]) -> None:
     found = []
-    for recorded in (False, True):
+    for captured in (False, True):
         torch.manual_seed(0)
         network = build(Architecture.from_dict(tiny_architecture()).plan())
-        recipe = Recipe(**settings, epochs=4, batch_size=20, compile=recorded)
+        recipe = Recipe(**settings, epochs=4, batch_size=20, compile=captured)
         trained = train(network, pictures, recipe)
         assert trained.how.device == "cuda"
         found.append([*trained.network.parameters(), *trained.network.buffers()])

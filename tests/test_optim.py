@@ -73,8 +73,8 @@ def test_momentum_cycles_against_the_learning_rate() -> None:
 
 def test_muon_is_not_recorded_where_its_momentum_cycles() -> None:
     recipe = Recipe(optimizer="muon", schedule="onecycle", cycle_momentum=(0.85, 0.95))
-    for made, recorded in ((recipe, False), (replace(recipe, cycle_momentum=None), True)):
-        assert bool(build_optimizer(network(), made, recorded=True).recorded) is recorded  # type: ignore[attr-defined]
+    for made, captured in ((recipe, False), (replace(recipe, cycle_momentum=None), True)):
+        assert bool(build_optimizer(network(), made, captured=True).captured) is captured  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("ema", [0.5, 0.998])
@@ -86,7 +86,7 @@ def test_the_average_starts_as_a_short_one_and_grows_to_the_decay(ema: float) ->
     for step in range(20):
         with torch.no_grad():
             model.weight.fill_(step)
-        average.update_parameters(model)
+        average.update()
         keep = min(ema, (1 + step) / (10 + step)) if step else 0.0
         expected = keep * expected + (1 - keep) * step
     assert average.module.weight.item() == pytest.approx(expected, rel=1e-5)  # type: ignore[operator]
@@ -98,7 +98,7 @@ def test_the_average_copies_counters_as_they_are() -> None:
     assert average is not None
     for _ in range(3):
         model(torch.zeros(2, 1, 2, 2))
-        average.update_parameters(model)
+        average.update()
     assert average.module.state_dict()["num_batches_tracked"] == 3
 
 

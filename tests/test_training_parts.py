@@ -107,7 +107,7 @@ def test_the_loss_of_mixed_images_goes_by_the_shares_of_their_labels(smoothing: 
     images = torch.rand(6, 3, 32, 32)
     shares = functional.softmax(torch.randn(6, 10), 1)
     state.model.train()
-    loss, right = forward_pass(state, wanted, images, shares)
+    loss, right = forward_pass(state, images, shares)
     logits = state.model(images)
     smooth = (1 - smoothing) * shares + smoothing / 10
     torch.testing.assert_close(loss, -(smooth * functional.log_softmax(logits, 1)).sum(1).mean())
