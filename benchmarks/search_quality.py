@@ -31,7 +31,7 @@ from cifar_arch.results import load_table
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.search.ask import Job
 from cifar_arch.search.candidate import Candidate
-from cifar_arch.search.composer import Composer, assessed, read_space
+from cifar_arch.search.composer import Composer, read_space
 from cifar_arch.search.space import Point, point_identity
 from cifar_arch.search.storage import quiet_optuna
 from cifar_arch.search.study import SearchConfig
@@ -51,9 +51,7 @@ class Table:
             base = compose("config", SPACE, return_hydra_config=True)
             self.space, fixed = read_space(base.hydra.sweeper.params, SPACE)
             composer = Composer(lambda chosen: compose("config", chosen), fixed, self.space)
-            self.candidates = {
-                point_identity(point): assessed(composer, point) for point in self.space.points()
-            }
+            self.candidates = {point_identity(point): composer.assess(point) for point in self.space.points()}
         table = load_table()
         self.epochs = int(table["epochs"].min())
         table = table[table["epochs"] == self.epochs]

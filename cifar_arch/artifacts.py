@@ -76,7 +76,7 @@ def save_curves(folder: RunFolder, history: list[Epoch], target: float | None, p
     """Saves plots/curves.png; `target`, from 0 to 1, is a line where the images count towards it."""
     from cifar_arch import plots
 
-    folder.save_figure("curves", plots.curves(history, target if pictures.name != "shapes" else None))
+    folder.save_figure("curves", plots.curves(history, None if pictures.synthetic else target))
 
 
 def save_mistakes(folder: RunFolder, split: Split, probabilities: np.ndarray, classes: Sequence[str]) -> None:

@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
+from cifar_arch.data import SYNTHETIC
 from cifar_arch.evaluate import ROUNDING, evaluate, numbers
-from cifar_arch.experiment import SYNTHETIC, Experiment
+from cifar_arch.experiment import SYNTHETIC_NOTE, Experiment
 from cifar_arch.feasibility import Verdict, judge
 from cifar_arch.identity import changes
 from cifar_arch.plugins import add_plugin_option, load_plugins
@@ -126,7 +127,7 @@ def write(folder: Path, tested: Sequence[Tested], experiment: Experiment) -> Non
         shutil.copyfile(source, target)
     for name in PICTURES:
         made.plots.mkdir(exist_ok=True)
-        shutil.copyfile(first.folder.plots / f"{name}.png", made.plots / f"{name}.png")
+        shutil.copyfile(first.folder.figure(name), made.figure(name))
     winner = folder / "experiment" / "winner.yaml"
     whole = composed(first.folder)
     with atomic(winner) as temporary:
@@ -168,8 +169,8 @@ def page(folder: Path, tested: Sequence[Tested], experiment: Experiment, verdict
     a = verdict.analysis
     yield f"# {folder.name}\n"
     yield f"{headline(tested)}."
-    if summary.data == "shapes":
-        yield f"{SYNTHETIC[0].upper()}{SYNTHETIC[1:]}."
+    if summary.data == SYNTHETIC:
+        yield f"{SYNTHETIC_NOTE[0].upper()}{SYNTHETIC_NOTE[1:]}."
     yield (
         f"{a.macs / 1e6:.2f} million multiply-adds, receptive field {a.receptive_field} px; "
         f"weights of seed {first.seed} in [checkpoints]({RunFolder('').weights}).\n"

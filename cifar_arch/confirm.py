@@ -12,8 +12,9 @@ from pathlib import Path
 from shlex import quote
 from typing import NamedTuple
 
+from cifar_arch.data import SYNTHETIC
 from cifar_arch.device import wait_briefly
-from cifar_arch.experiment import SYNTHETIC, Experiment
+from cifar_arch.experiment import SYNTHETIC_NOTE, Experiment
 from cifar_arch.plugins import add_plugin_option, load_plugins, plugin_override
 from cifar_arch.schema import ConfigError, SearchStopped
 from cifar_arch.terminal import end_on_signals, one_line, percent, sentences, table
@@ -120,16 +121,15 @@ def _confirm(arguments: argparse.Namespace) -> None:
         confirmation.work(session=arguments.worker.partition("-")[0])
         return
     print("\n".join([*lines, ""]), end="")
-    config = choices[0].config(arguments.epochs, 0)
-    epochs, data = config["training"]["epochs"], config["data"]["name"]
+    first = Experiment.from_dict(choices[0].config(arguments.epochs, 0))
+    data, target = first.data.name, first.limits.target_accuracy
     print(
         f"study {arguments.study}: networks: {len(choices)}, seeds for each: {arguments.seeds}, "
-        f"{epochs} epochs on all training images of {data}",
+        f"{first.training.epochs} epochs on all training images of {data}",
         flush=True,
     )
     shared = confirmation.work() if arguments.workers == 1 else confirmation.supervise(arguments.workers)
     results = list(confirmation.results(shared))
-    target = Experiment.from_dict(config).limits.target_accuracy
     found = [
         Confirmed(
             number=choice.number,
@@ -141,10 +141,11 @@ def _confirm(arguments: argparse.Namespace) -> None:
         )
         for choice, trials in results
     ]
-    print(f"\n{results_table(found, target if data != 'shapes' else None)}\n\n{verdict(found, target, data)}")
+    reachable = None if first.data.synthetic else target
+    print(f"\n{results_table(found, reachable)}\n\n{verdict(found, target, data)}")
     winner, folders = write_winner(choices[0], arguments.epochs), [str(t.folder) for t in results[0][1]]
-    first = "the first trial named" if arguments.trial else "the first of the study's ranking"
-    print(f"\n{first} is the winner, so that the test images choose nothing; again:")
+    chosen_as = "the first trial named" if arguments.trial else "the first of the study's ranking"
+    print(f"\n{chosen_as} is the winner, so that the test images choose nothing; again:")
     print(next_steps(winner, folders, arguments.study, arguments.plugin))
 
 
@@ -175,8 +176,8 @@ def results_table(found: list[Confirmed], target: float | None) -> str:
 
 def verdict(found: list[Confirmed], target: float | None, data: str) -> str:
     """Whether the target is reached on average, and the distance where it is not."""
-    if data == "shapes":
-        return SYNTHETIC
+    if data == SYNTHETIC:
+        return SYNTHETIC_NOTE
     if target is None:
         return "no target is set"
     reached = [c.number for c in found if c.mean >= target]

@@ -14,7 +14,7 @@ import numpy as np
 
 from cifar_arch import cifar10, shapes
 from cifar_arch.data import Pictures
-from cifar_arch.experiment import SYNTHETIC
+from cifar_arch.experiment import SYNTHETIC_NOTE
 from cifar_arch.layers import IMAGE_SIZE
 from cifar_arch.plugins import add_plugin_option, load_plugins
 from cifar_arch.saved import SavedRun
@@ -103,7 +103,7 @@ def classify(path: Path, images: Path) -> str:
         )
     from cifar_arch.training import predict
 
-    classes = cifar10.CLASSES if run.data_config().name == "cifar10" else shapes.CLASSES
+    classes = shapes.CLASSES if run.data_config().synthetic else cifar10.CLASSES
     found = predict(run.network(), np.stack(list(read.values())))
     for file, probabilities in zip(read, found, strict=True):
         best = np.argsort(-probabilities, kind="stable")[:3]
@@ -191,7 +191,7 @@ def numbers(pictures: Pictures, probabilities: np.ndarray, recorded: float | Non
         "recorded": recorded,
         "images": len(labels),
         "data": pictures.name,
-        "note": SYNTHETIC if pictures.name == "shapes" else None,
+        "note": SYNTHETIC_NOTE if pictures.synthetic else None,
         "classes": [
             {"name": name, "recall": r / max(1, t), "precision": r / max(1, f)}
             for name, r, t, f in zip(pictures.classes, right, true, found, strict=True)

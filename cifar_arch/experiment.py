@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SYNTHETIC = "the synthetic data set never counts towards the target"
+SYNTHETIC_NOTE = "the synthetic data set never counts towards the target"
 INTERRUPTED = "interrupted"  # the reason on record after Ctrl-C
 
 OnEpoch = Callable[[list[Epoch]], None]
@@ -104,7 +104,10 @@ def run_config(
         if not identity.holds_run(folder):
             folder.write_summary(Summary(**provenance(config), **failure(error), seconds=0.0))
         raise
-    return run(experiment, path, on_epoch, config=config, progress=progress, command=command)
+    latency = "latency" in (config.get("objectives") or ())
+    return run(
+        experiment, path, on_epoch, config=config, progress=progress, command=command, with_latency=latency
+    )
 
 
 def run(
@@ -115,6 +118,7 @@ def run(
     config: dict[str, Any] | None = None,
     progress: bool = True,
     command: str | None = None,
+    with_latency: bool = False,
 ) -> Summary:
     """Runs the experiment in the folder `path` and returns what summary.json says at its end.
 
@@ -122,7 +126,8 @@ def run(
     is on record. Raises ConfigError, with no result written, where the folder holds another experiment or
     another process trains in it. `on_epoch` gets the history after every epoch; what it raises ends the
     run. `config` goes on record, by default the experiment's own fields, and so does `command`, which
-    repeats the run. `progress` shows a bar on a terminal. Raises Rejected before any tensor exists, and
+    repeats the run. `progress` shows a bar on a terminal; `with_latency` has the network's latency on
+    record, also where no limit asks for it. Raises Rejected before any tensor exists, and
     any other error; summary.json is written all the same.
     """
     folder = RunFolder(path)
@@ -134,9 +139,8 @@ def run(
         summary = _begun(experiment, config, command)
         before = sum(epoch.seconds for epoch in folder.read_metrics())  # in earlier sessions
         start = time.perf_counter() - before
-        timed = "latency" in ((config or {}).get("objectives") or ())
         try:
-            for known in _steps(experiment, folder, on_epoch, progress, timed):
+            for known in _steps(experiment, folder, on_epoch, progress, with_latency):
                 summary = replace(summary, **known)
         except BaseException as error:
             summary = replace(summary, **failure(error))
@@ -149,17 +153,17 @@ def run(
 
 
 def _steps(
-    experiment: Experiment, folder: RunFolder, on_epoch: OnEpoch | None, progress: bool, timed: bool
+    experiment: Experiment, folder: RunFolder, on_epoch: OnEpoch | None, progress: bool, with_latency: bool
 ) -> Iterator[dict[str, Any]]:
     """Does the run, and yields the fields of its summary as they become known."""
     folder.write_json(folder.experiment, experiment.to_dict())
     verdict = judge(experiment.model, experiment.limits, experiment.augment.active())
     yield (totals := _totals(verdict))
-    _write_architecture(folder, verdict)
+    folder.write_json(folder.architecture, {"spec": experiment.model.to_dict(), **verdict.to_dict()})
     if not verdict.ok:
         raise Rejected("\n".join(violation.message for violation in verdict.violations))
     _require_extras(experiment)
-    if timed and verdict.latency_ms is None:
+    if with_latency and verdict.latency_ms is None:
         yield {"latency_ms": latency_ms(verdict.plan)}
     # Before torch and the data are loaded, which takes seconds.
     log.info("{params:,} parameters, receptive field {receptive_field} px".format_map(totals))
@@ -187,7 +191,7 @@ def _begun(experiment: Experiment, config: dict[str, Any] | None, command: str |
         status=Status.FAILED,
         command=command,
         data=experiment.data.name,
-        note=SYNTHETIC if experiment.data.name == "shapes" else None,
+        note=SYNTHETIC_NOTE if experiment.data.synthetic else None,
         target_accuracy=experiment.limits.target_accuracy,
         epochs=experiment.training.epochs,
         **provenance(config or experiment.to_dict()),
@@ -211,11 +215,6 @@ def _reached(folder: RunFolder) -> dict[str, Any]:
     last = history[-1]
     names = ("train_accuracy", "val_accuracy", "val_loss", "images_per_second")
     return {"epochs_done": last.epoch, **{name: getattr(last, name) for name in names}}
-
-
-def _write_architecture(folder: RunFolder, verdict: Verdict) -> None:
-    spec = verdict.architecture.to_dict()
-    folder.write_json(folder.architecture, {"spec": spec, **verdict.to_dict()})
 
 
 def _require_extras(experiment: Experiment) -> None:
@@ -280,7 +279,7 @@ def _evaluate(
         return {}, predict(trained.network, pictures.validation.images)
     probabilities = predict(trained.network, pictures.test.images)
     loss, accuracy = loss_and_accuracy(probabilities, pictures.test.labels)
-    target = experiment.limits.target_accuracy if pictures.name != "shapes" else None
+    target = None if pictures.synthetic else experiment.limits.target_accuracy
     reached = None if target is None else accuracy >= target
     return {"test_accuracy": accuracy, "test_loss": loss, "reaches_target": reached}, probabilities
 

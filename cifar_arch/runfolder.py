@@ -31,6 +31,8 @@ class RunFolder:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self.config = self.path / ".hydra" / "config.yaml"
+        self.hydra = self.path / ".hydra" / "hydra.yaml"
+        self.overrides = self.path / ".hydra" / "overrides.yaml"
         self.log = self.path / "run.log"
         self.experiment = self.path / "experiment.json"
         self.architecture = self.path / "architecture.json"
@@ -41,6 +43,10 @@ class RunFolder:
         self.plots = self.path / "plots"
         self.onnx = self.path / "network.onnx"
         self.tensorboard = self.path / "tensorboard"
+
+    def figure(self, name: str) -> Path:
+        """The file of a figure."""
+        return self.plots / f"{name}.png"
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -112,7 +118,7 @@ class RunFolder:
         return handler
 
     def save_figure(self, name: str, figure: "Figure") -> None:
-        with atomic(self.plots / f"{name}.png") as temporary:
+        with atomic(self.figure(name)) as temporary:
             figure.savefig(temporary, format="png", dpi=120)
 
     def discard_unfinished(self) -> None:

@@ -81,11 +81,12 @@ def composed(folder: RunFolder) -> DictConfig:
     Raises ConfigError for a folder that Hydra did not make.
     """
     config = saved_config(folder)
-    settings = folder.config.with_name("hydra.yaml")
     try:
-        choices = _read(settings, dict[str, Any])["hydra"]["runtime"]["choices"]
+        choices = _read(folder.hydra, dict[str, Any])["hydra"]["runtime"]["choices"]
     except (OSError, ConfigError, msgspec.MsgspecError, yaml.YAMLError, LookupError, TypeError) as error:
-        raise ConfigError(f"run: {str(settings)!r} is not what Hydra wrote ({first_line(error)})") from error
+        raise ConfigError(
+            f"run: {str(folder.hydra)!r} is not what Hydra wrote ({first_line(error)})"
+        ) from error
     return OmegaConf.create({**config, "hydra": {"runtime": {"choices": choices}}})
 
 
@@ -156,8 +157,8 @@ def command(folder: RunFolder, typed_in: Path) -> str | None:
     A trial of a sweep is named by the file that the sweep leaves for it. None where Hydra left no word.
     """
     try:
-        typed = _read(folder.config.with_name("overrides.yaml"), list[str])
-        hydra = _read(folder.config.with_name("hydra.yaml"), dict[str, Any])["hydra"]
+        typed = _read(folder.overrides, list[str])
+        hydra = _read(folder.hydra, dict[str, Any])["hydra"]
         runtime, primary = hydra["runtime"], hydra["job"]["config_name"]
         sources = [Path(s["path"]) for s in runtime["config_sources"] if s["schema"] == "file"]
         files = _read(folder.config, dict[str, Any]).get("plugins", [])

@@ -23,7 +23,7 @@ from cifar_arch.overrides import CONF
 from cifar_arch.record import Epoch, Status, Summary
 from cifar_arch.runfolder import RunFolder, atomic
 from cifar_arch.schema import ConfigError
-from cifar_arch.search.candidate import candidate
+from cifar_arch.search.candidate import Candidate
 
 
 def row(epoch: int, accuracy: float | None) -> Epoch:
@@ -43,7 +43,7 @@ def run(config: dict[str, Any], path: Path, on_epoch: Any, *, progress: bool, co
     folder = RunFolder(path)
     summary = Summary(status=Status.FAILED, seconds=0.1)
     try:
-        totals = candidate(config).totals
+        totals = Candidate.from_dict(config).totals
         summary = replace(summary, **totals)
         epochs = config["training"]["epochs"]
         values = curve(totals["params"], epochs)

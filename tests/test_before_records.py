@@ -11,7 +11,7 @@ from conftest import CHECKOUT, Cli, type_command
 from cifar_arch.compose import compose
 from cifar_arch.report import load_runs
 from cifar_arch.runfolder import RunFolder
-from cifar_arch.search.candidate import candidate
+from cifar_arch.search.candidate import Candidate
 
 SWEEP = (
     "data=shapes", "data.validation=5800", "limits=none", "width=4,6", "t2=strided,dilated",
@@ -66,7 +66,7 @@ def test_equal_candidates_have_the_keys_that_old_studies_hold(before: Path) -> N
     points = {0: (4, "strided"), 1: (4, "dilated"), 2: (6, "strided"), 3: (6, "dilated")}
     for number, (width, kind) in points.items():
         config = compose([*overrides, f"width={width}", f"t2={kind}"])
-        assert f'"{candidate(config).key}"' == stored[number]
+        assert f'"{Candidate.from_dict(config).key}"' == stored[number]
 
 
 @pytest.mark.slow

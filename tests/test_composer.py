@@ -19,7 +19,6 @@ from cifar_arch.provenance import flatten
 from cifar_arch.record import EXECUTION
 from cifar_arch.saved_config import best_config
 from cifar_arch.schema import ConfigError
-from cifar_arch.search.candidate import candidate
 from cifar_arch.search.composer import Composer, read_space
 from cifar_arch.search.space import ALIASES, Point, Space, overrides
 
@@ -68,7 +67,7 @@ def samples(space: Space, count: int, seed: int = 0) -> list[Point]:
 def test_points_are_composed_as_by_hydra(command: list[str]) -> None:
     made = composer(command)
     for point in samples(made.space, 8):
-        config = made(point)
+        config = made.config_at(point)
         like = plain(hydra_compose("config", [*made.fixed, *overrides(point)]))
         assert config == like
         flat, like = dict(flatten(config)), dict(flatten(like))
@@ -86,12 +85,12 @@ def test_jobs_have_the_config_that_hydra_gives_them(
     made = composer(command)
     for point in samples(made.space, 4):
         point |= {"study": "named-1", "trial.number": 7, "training.threads": 2}
-        job = made.job(point)
+        job = made.job_at(point)
         like = hydra_compose("config", [*made.fixed, *overrides(point)], return_hydra_config=True)
         assert OmegaConf.to_container(job) == OmegaConf.to_container(like)  # interpolations as they are
         assert OmegaConf.is_struct(job)
         job.hydra.runtime.output_dir = job.model.activation = "changed"
-        assert OmegaConf.to_container(made.job(point)) == OmegaConf.to_container(like)
+        assert OmegaConf.to_container(made.job_at(point)) == OmegaConf.to_container(like)
 
 
 @pytest.mark.slow
@@ -100,16 +99,16 @@ def test_a_judgement_takes_a_millisecond_once_the_choices_are_composed() -> None
     points = samples(made.space, 300)
     fixed_width = [{**point, "model.width": 24} for point in points]
     for point in points:
-        made(point)
+        made.config_at(point)
     start = time.process_time()
     for point in fixed_width:
-        candidate(made(point))
+        made.assess(point)
     assert (time.process_time() - start) / len(points) < 0.0015  # 0.4 ms on an idle core
 
 
 def test_values_that_hang_on_others_are_composed_by_hydra() -> None:
     made = composer(["training.epochs=3,6", "training.batch_size=${training.epochs}"])
-    assert made({"training.epochs": 6})["training"]["batch_size"] == 6
+    assert made.config_at({"training.epochs": 6})["training"]["batch_size"] == 6
 
 
 SPACE_ERRORS = {

@@ -11,7 +11,7 @@ from cifar_arch.latency import measurable
 from cifar_arch.overrides import CONF
 from cifar_arch.provenance import flatten
 from cifar_arch.record import EXECUTION, SELECTION, decides_result, decides_search
-from cifar_arch.search.candidate import candidate
+from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.options import fingerprint
 from cifar_arch.search.space import Space
 
@@ -123,7 +123,7 @@ SPACE = Space({"data.never_swept": CategoricalDistribution([1])})
 
 def marks(config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """The key by which a run is replayed, and the fingerprint of a sweep."""
-    return candidate(config).key, fingerprint(config, SPACE, {}, tuple(config["objectives"]))
+    return Candidate.from_dict(config).key, fingerprint(config, SPACE, {}, tuple(config["objectives"]))
 
 
 @pytest.mark.parametrize(("overrides", "keys"), COMPOSED, ids=str)

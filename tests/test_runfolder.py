@@ -31,6 +31,8 @@ def test_the_names_of_the_files_are_those_of_the_contract(tmp_path: Path) -> Non
     assert files == {
         "path": ".",
         "config": ".hydra/config.yaml",
+        "hydra": ".hydra/hydra.yaml",
+        "overrides": ".hydra/overrides.yaml",
         "log": "run.log",
         "experiment": "experiment.json",
         "architecture": "architecture.json",

@@ -11,6 +11,7 @@ from msgspec import structs
 from scipy.special import stdtrit
 
 from cifar_arch.blocks import BLOCKS, Unit
+from cifar_arch.data import SYNTHETIC
 from cifar_arch.downsample import DOWNSAMPLERS
 from cifar_arch.record import decides_result
 from cifar_arch.report.reading import STAGES, TRANSITIONS
@@ -93,7 +94,7 @@ def main_part(done: pd.DataFrame) -> pd.DataFrame:
 
     What is learnt leads to choices, and those must not read the test images.
     """
-    for column, kind in (("data", "shapes"), ("accuracy_of", "test")):
+    for column, kind in (("data", SYNTHETIC), ("accuracy_of", "test")):
         others = done[column] != kind
         done = done[others] if others.any() else done
     return done

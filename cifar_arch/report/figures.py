@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from cifar_arch.data import SYNTHETIC
 from cifar_arch.report.effects import levels, main_part, over_seeds, swept
 from cifar_arch.report.report import Report
 from cifar_arch.report.tables import label, ranking
@@ -14,8 +15,8 @@ from cifar_arch.report.tables import label, ranking
 BLUE, ORANGE, GREY = "#2563a8", "#d9822b", "#8a8f98"
 SIZE = (5.8, 4.0)  # inches
 WIDE = (11.8, 4.0)  # across the page
-MARKERS = {"cifar10": "o", "shapes": "s"}
-NAMES = {"cifar10": "CIFAR-10", "shapes": "synthetic data set (never counts)"}
+MARKERS = {"cifar10": "o", SYNTHETIC: "s"}
+NAMES = {"cifar10": "CIFAR-10", SYNTHETIC: "synthetic data set (never counts)"}
 X_LABELS = {
     "params": "trainable parameters (thousands)",
     "receptive_field": "receptive field of the last map (px)",
@@ -37,7 +38,7 @@ def report_figures(report: Report) -> dict[str, Figure]:
 
 
 def _figures(report: Report) -> Iterator[tuple[str, Figure]]:
-    real = report.completed["data"] != "shapes"
+    real = report.completed["data"] != SYNTHETIC
     shown = report.completed[real] if real.any() else report.completed
     for column in ("params", "receptive_field", "macs"):
         if shown[column].notna().any():
@@ -129,7 +130,7 @@ def _limit_lines(axes: Any, done: pd.DataFrame, column: str) -> None:
         axes.axvline(
             limit / SCALES[column], color=GREY, linestyle="--", linewidth=1, label=f"limit: {sign} {limit:,}"
         )
-    held = done[done["data"] != "shapes"]["target_accuracy"].dropna()
+    held = done[done["data"] != SYNTHETIC]["target_accuracy"].dropna()
     for target in sorted(set(held)):
         axes.axhline(
             100 * target, color=ORANGE, linestyle=":", linewidth=1.4, label=f"target {100 * target:g}% (test)"

@@ -80,7 +80,7 @@ def best_run(report: Report) -> dict[str, Any] | None:
     folder = RunFolder(row["folder"])
     pictures = {}
     for name, title in PICTURES.items():
-        file = folder.plots / f"{name}.png"
+        file = folder.figure(name)
         if file.is_file():
             pictures[title] = base64.b64encode(file.read_bytes()).decode()
     facts = ("val_accuracy", "test_accuracy", "params", "receptive_field", "macs", "epochs_done", "seed")

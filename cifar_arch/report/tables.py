@@ -6,7 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from cifar_arch.experiment import SYNTHETIC
+from cifar_arch.data import SYNTHETIC
+from cifar_arch.experiment import SYNTHETIC_NOTE
 from cifar_arch.report.effects import compared, main_part, nulls, settings, swept
 from cifar_arch.terminal import table
 
@@ -133,9 +134,9 @@ def notes(runs: pd.DataFrame) -> list[str]:
         f"{len(runs):,} run{'s' * (len(runs) > 1)}: "
         + ", ".join(f"{n:,} {status}" for status, n in counts.items())
     )
-    synthetic = int((runs["data"] == "shapes").sum())
+    synthetic = int((runs["data"] == SYNTHETIC).sum())
     if synthetic:
-        found.append(f"{synthetic:,} of them on the synthetic data set: {SYNTHETIC}")
+        found.append(f"{synthetic:,} of them on the synthetic data set: {SYNTHETIC_NOTE}")
     read = int(runs["test_accuracy"].notna().sum())
     without = ", or of the test images where a run has no others"
     found.append(

@@ -20,32 +20,31 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     violations: tuple[Violation, ...]
     totals: dict[str, int]  # params, macs, receptive_field
 
+    @classmethod
+    def from_dict(cls, config: dict[str, Any]) -> "Candidate":
+        """The candidate of a plain config. Raises ConfigError for a value that no network could have.
+
+        A combination of valid values that makes no network (a map that collapses) is a violation.
+        """
+        experiment = Experiment.from_dict(config)
+        try:
+            verdict = judge(experiment.model, experiment.limits, experiment.augment.active(), repairs=False)
+        except ConfigError as error:
+            impossible = Violation(rule="plan", limit=0, actual=1, message=str(error))
+            return cls(key="", violations=(impossible,), totals={})
+        a = verdict.analysis
+        parts = _parts(experiment, verdict.key)
+        return cls(
+            key=_digest([*parts, experiment.seed]),
+            configuration=_digest(parts),
+            violations=verdict.violations,
+            totals={"params": a.params, "macs": a.macs, "receptive_field": a.receptive_field},
+        )
+
     @property
     def excess(self) -> float:
         """How far outside the limits, summed over the rules in parts of each limit; 0 inside."""
         return sum(_excess(violation) for violation in self.violations)
-
-
-def candidate(config: dict[str, Any]) -> Candidate:
-    """The candidate of a plain config. Raises ConfigError for a value that no network could have.
-
-    A combination of valid values that makes no network (a map that collapses) is a violation.
-    """
-    experiment = Experiment.from_dict(config)
-    try:
-        verdict = judge(experiment.model, experiment.limits, experiment.augment.active(), repairs=False)
-    except ConfigError as error:
-        impossible = Violation(rule="plan", limit=0, actual=1, message=str(error))
-        return Candidate(key="", violations=(impossible,), totals={})
-    a = verdict.analysis
-    totals = {"params": a.params, "macs": a.macs, "receptive_field": a.receptive_field}
-    parts = _parts(experiment, verdict.key)
-    return Candidate(
-        key=_digest([*parts, experiment.seed]),
-        configuration=_digest(parts),
-        violations=verdict.violations,
-        totals=totals,
-    )
 
 
 def _parts(experiment: Experiment, architecture: str) -> list[Any]:

@@ -13,9 +13,10 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from cifar_arch.compose import COMPOSITION_ERRORS, explaining, options, plain, sentence
+from cifar_arch.experiment import Experiment
 from cifar_arch.overrides import bare, config_groups, expanded, read_override
 from cifar_arch.schema import ConfigError
-from cifar_arch.search.candidate import Candidate, candidate
+from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.options import refuse_unswept
 from cifar_arch.search.space import ALIASES, Space, overrides, with_value
 
@@ -38,12 +39,28 @@ class Composer:
         self.cache: dict[tuple[str, ...], tuple[DictConfig, dict[str, Any]]] = {}
         self.linked = False  # whether a value is interpolated from others, so that setting one is not enough
 
-    def __call__(self, point: Mapping[str, Any]) -> dict[str, Any]:
+    def config_at(self, point: Mapping[str, Any]) -> dict[str, Any]:
         """The plain config of the fixed overrides and a point of the space."""
         config = self._assembled(point)
         return plain(self._by_hydra(point)) if config is None else config
 
-    def job(self, point: Mapping[str, Any]) -> DictConfig:
+    def first(self) -> Experiment:
+        """That of a point."""
+        return Experiment.from_dict(self.config_at(next(self.space.each_value())))
+
+    def assess(self, point: Mapping[str, Any]) -> Candidate:
+        """The candidate at a point. Raises ConfigError for a value that no network could have."""
+        try:
+            return Candidate.from_dict(self.config_at(point))
+        except ConfigError as error:
+            for key, d in self.space.distributions.items():
+                wrong = str(error).startswith(f"{bare(key)}: expected an integer")
+                if wrong and isinstance(d, FloatDistribution) and d.step is None:
+                    typed = quote(f"{ALIASES.get(key, key)}=int(interval({d.low:g},{d.high:g}))")
+                    raise ConfigError(f"{error}; type {typed}") from error
+            raise
+
+    def job_at(self, point: Mapping[str, Any]) -> DictConfig:
         """The same as Hydra's config of a job, with its node `hydra`: what was assessed is what is trained.
 
         `point` may set further values.
@@ -101,19 +118,6 @@ class Composer:
             self.linked |= _linked(composed)
             self.cache[chosen] = composed, plain(composed)
         return self.cache[chosen]
-
-
-def assessed(composer: Composer, point: Mapping[str, Any]) -> Candidate:
-    """The candidate at a point. Raises ConfigError for a value that no network could have."""
-    try:
-        return candidate(composer(point))
-    except ConfigError as error:
-        for key, d in composer.space.distributions.items():
-            wrong = str(error).startswith(f"{bare(key)}: expected an integer")
-            if wrong and isinstance(d, FloatDistribution) and d.step is None:
-                typed = quote(f"{ALIASES.get(key, key)}=int(interval({d.low:g},{d.high:g}))")
-                raise ConfigError(f"{error}; type {typed}") from error
-        raise
 
 
 def read_space(params: Any, arguments: Sequence[str]) -> tuple[Space, list[str]]:

@@ -14,6 +14,7 @@ from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
 from cifar_arch.compose import plain
+from cifar_arch.experiment import Experiment
 from cifar_arch.plugins import plugin_override
 from cifar_arch.provenance import masked
 from cifar_arch.recipe import Recipe
@@ -21,7 +22,7 @@ from cifar_arch.runfolder import RunFolder, atomic
 from cifar_arch.saved_config import best_config, composed, saved_config
 from cifar_arch.schema import ConfigError, SearchStopped, first_line
 from cifar_arch.search.ask import Job
-from cifar_arch.search.candidate import Candidate, candidate
+from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.console import target_lines
 from cifar_arch.search.local import train_here
 from cifar_arch.search.options import target_accuracy
@@ -101,8 +102,8 @@ def chosen(wanted: Wanted) -> tuple[list[Choice], list[str]]:
         return [_choice(configuration, wanted) for configuration in named], []
     if wanted.prefer != "smallest":
         return _different(ranking, wanted), []
-    config = _choice(ranking.configurations[0], wanted).config(wanted.epochs, 0)
-    target = target_accuracy(config, wanted.prefer, OPTION)
+    first = Experiment.from_dict(_choice(ranking.configurations[0], wanted).config(wanted.epochs, 0))
+    target = target_accuracy(first, wanted.prefer, OPTION)
     ranking = ranked(records, objectives, wanted.prefer, target) or ranking
     lines = target_lines(ranking, target, wanted.prefer, synthetic=False, option=OPTION)
     return _different(ranking, wanted), lines
@@ -113,7 +114,7 @@ def _different(ranking: Ranking, wanted: Wanted) -> list[Choice]:
     found: dict[str, Choice] = {}
     for configuration in ranking.configurations:
         choice = _choice(configuration, wanted)
-        found.setdefault(candidate(choice.config(wanted.epochs, 0)).key, choice)
+        found.setdefault(Candidate.from_dict(choice.config(wanted.epochs, 0)).key, choice)
         if len(found) == wanted.top:
             break
     return list(found.values())
@@ -153,8 +154,7 @@ def _choice(configuration: Configuration, wanted: Wanted) -> Choice:
     """Raises ConfigError where the trial's folder is gone or not one of ours."""
     trial = configuration.first
     run = RunFolder(trial.folder or "")
-    settings = run.config.with_name("hydra.yaml")
-    if trial.folder is None or not run.config.is_file() or not settings.is_file():
+    if trial.folder is None or not run.config.is_file() or not run.hydra.is_file():
         advice = "type confirm where the sweep was typed, or name other trials with --trial"
         if run.experiment.is_file():
             advice = "`search` trained it from Python: train it there, with data.validation=0"
@@ -162,7 +162,7 @@ def _choice(configuration: Configuration, wanted: Wanted) -> Choice:
             f"study: the folder of trial {trial.number}, {str(run.path)!r}, has no saved config; {advice}"
         )
     config = saved_config(run)
-    if trial.key not in (None, candidate(config).key):
+    if trial.key not in (None, Candidate.from_dict(config).key):
         raise ConfigError(
             f"study: {str(run.path)!r} holds another network or recipe than trial {trial.number} had; "
             "type confirm where the sweep was typed"
@@ -210,7 +210,7 @@ class Confirmation:
         self.epochs, self.plugins = wanted.epochs, wanted.plugin
         self.assessed: dict[tuple[int, int], Candidate] = {}
         for choice in choices:
-            if broken := candidate(choice.config(self.epochs, 0)).violations:
+            if broken := Candidate.from_dict(choice.config(self.epochs, 0)).violations:
                 raise ConfigError(
                     f"study: trial {choice.number} is outside the limits by now ({broken[0].message}); "
                     "name others with --trial"
@@ -261,14 +261,14 @@ class Confirmation:
         """Of each point once: a worker that waits asks about all of them every second."""
         at = point["network"], point["seed"]
         if at not in self.assessed:
-            self.assessed[at] = candidate(self._config(point))
+            self.assessed[at] = Candidate.from_dict(self._config(point))
         return self.assessed[at]
 
     def _train(self, job: Job, shared: SharedStudy) -> None:
         folder, config = RunFolder(job.folder), self._config(job.point)
         with atomic(folder.config) as temporary:  # what `training.resume` and `evaluate` read
             OmegaConf.save(OmegaConf.create(config), temporary)
-        with atomic(folder.config.with_name("hydra.yaml")) as temporary:  # and `card`
+        with atomic(folder.hydra) as temporary:  # and `card`
             chosen_groups = self.choices[job.point["network"]].composed.hydra
             OmegaConf.save(OmegaConf.create({"hydra": chosen_groups}), temporary)
         try:

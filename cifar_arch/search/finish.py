@@ -5,11 +5,12 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from cifar_arch.compose import plain
+from cifar_arch.experiment import Experiment
 from cifar_arch.plugins import files_as_typed
 from cifar_arch.runfolder import atomic
 from cifar_arch.saved_config import best_config, copy_own_options
 from cifar_arch.schema import ConfigError, SearchStopped
-from cifar_arch.search.candidate import candidate
+from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.composer import Composer
 from cifar_arch.search.console import done_line, next_steps, target_lines
 from cifar_arch.search.ranking import ranked
@@ -29,7 +30,7 @@ def finish(shared: SharedStudy, composer: Composer, prefer: str, target: float |
     if ranking is None:
         raise SearchStopped("no trial was completed; look at run.log in the folders of the failed ones")
     print(ranking)
-    synthetic = composer(ranking.best.point)["data"]["name"] == "shapes"
+    synthetic = Experiment.from_dict(composer.config_at(ranking.best.point)).data.synthetic
     for line in target_lines(ranking, target, prefer, synthetic=synthetic):
         print(line)
     best = ranking.configurations[0]
@@ -62,7 +63,7 @@ def _compose_again(
     Raises ConfigError where an option is no longer what the trial was trained with.
     """
     composed = composer.load([*composer.fixed, *overrides(trial.point)])
-    if trial.key not in (None, candidate(plain(composed)).key):
+    if trial.key not in (None, Candidate.from_dict(plain(composed)).key):
         raise ConfigError(
             f"study: trial {trial.number} was trained with other options than {typed(trial.point)} has now; "
             "put them back, or choose another study=NAME"

@@ -16,7 +16,7 @@ from cifar_arch.experiment import Experiment, OnEpoch, run_config
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError, SearchStopped, checked
 from cifar_arch.search.ask import Job
-from cifar_arch.search.candidate import Candidate, candidate
+from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.console import done_line, target_lines
 from cifar_arch.search.options import (
     Options,
@@ -71,15 +71,20 @@ def search(
     options = checked(Options, {**where, **given}, "")
     plugins = {"sampler": _described(sampler), "pruner": type(made_pruner).__name__}
     wanted = _search_config(points, options, plugins, Path(outputs))
-    target = target_accuracy(points.first(), prefer)
-    with Worker(wanted, lambda moved_on: sampler(seed=(options.seed + moved_on) % 2**32), points) as worker:
+    first = points.first()
+    target = target_accuracy(first, prefer)
+
+    def seeded(moved_on: int) -> BaseSampler:
+        return sampler(seed=(options.seed + moved_on) % 2**32)
+
+    with Worker(wanted, seeded, points.assess) as worker:
         worker.work(lambda job: _train(points, worker.shared, made_pruner, job), progress=progress)
     ranking = ranked(worker.shared.trials(), wanted.objectives, prefer, target)
     if ranking is None:
         raise SearchStopped(f"no trial was completed; look at run.log in the folders in {wanted.folder}")
     if progress:
-        synthetic = Experiment.from_dict(points.first()).data.name == "shapes"
-        print(done_line(worker.shared), *target_lines(ranking, target, prefer, synthetic=synthetic), sep="\n")
+        lines = target_lines(ranking, target, prefer, synthetic=first.data.synthetic)
+        print(done_line(worker.shared), *lines, sep="\n")
     return ranking
 
 
@@ -97,7 +102,7 @@ def _require_kinds(config: object, space: object, objectives: object, pruner: ob
 
 
 class _Points:
-    """The points of a space with their plain configs; called with a point, its candidate.
+    """The points of a space with their plain configs and their candidates.
 
     Raises ConfigError for a mistake in any value, so that it is told before anything is trained.
     """
@@ -108,7 +113,7 @@ class _Points:
         self.space = Space({key: self._distribution(key, values) for key, values in space.items()})
         refuse_unswept(self.space)
         for point in self.space.each_value():
-            self(point)
+            self.assess(point)
 
     def _distribution(self, key: str, values: Sequence[Any] | BaseDistribution) -> BaseDistribution:
         if isinstance(values, BaseDistribution):
@@ -132,16 +137,16 @@ class _Points:
             config = with_value(config, key, self.structured.get((key, value), value))
         return config
 
-    def __call__(self, point: Point) -> Candidate:
-        return candidate(self.config_at(point))
+    def assess(self, point: Point) -> Candidate:
+        return Candidate.from_dict(self.config_at(point))
 
-    def first(self) -> dict[str, Any]:
-        """The plain config of a point."""
-        return self.config_at(next(self.space.each_value()))
+    def first(self) -> Experiment:
+        """That of a point."""
+        return Experiment.from_dict(self.config_at(next(self.space.each_value())))
 
 
 def _search_config(points: _Points, options: Options, plugins: dict[str, str], outputs: Path) -> SearchConfig:
-    require_validation(Experiment.from_dict(points.first()).to_dict(), options.objectives)
+    require_validation(points.first(), options.objectives)
     every_point = takes_every_point(points.space, options.n_trials)
     mark = fingerprint(points.config, points.space, plugins, options.objectives)
     name = options.study or readable_name("search", points.space, mark)

@@ -79,20 +79,20 @@ def refuse_unswept(space: Space) -> None:
             )
 
 
-def require_validation(config: Mapping[str, Any], objectives: Sequence[str]) -> None:
+def require_validation(experiment: Experiment, objectives: Sequence[str]) -> None:
     """Raises ConfigError where accuracies are asked for that no image is set aside for."""
-    if "accuracy" in objectives and config["data"]["validation"] == 0:
+    if "accuracy" in objectives and experiment.data.validation == 0:
         raise ConfigError(
             "data.validation: a search chooses by validation images, got 0; type data.validation=5000"
         )
 
 
-def target_accuracy(config: dict[str, Any], prefer: str, option: str = "target=") -> float | None:
+def target_accuracy(experiment: Experiment, prefer: str, option: str = "target=") -> float | None:
     """The accuracy to reach. Raises ConfigError where `prefer` goes by one and there is none.
 
     `option`: how it is typed.
     """
-    target = Experiment.from_dict(config).limits.target_accuracy
+    target = experiment.limits.target_accuracy
     if prefer == "smallest" and target is None:
         raise ConfigError(
             "prefer: smallest takes the fewest parameters among those that reach a target, got no target; "

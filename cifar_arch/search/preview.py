@@ -14,7 +14,7 @@ from cifar_arch.feasibility import judge
 from cifar_arch.overrides import expanded, read_override
 from cifar_arch.plugins import load_composed
 from cifar_arch.search.candidate import Candidate
-from cifar_arch.search.composer import Composer, assessed, read_space
+from cifar_arch.search.composer import Composer, read_space
 from cifar_arch.search.options import Options, SweeperOptions, require_validation
 from cifar_arch.search.space import Point, Space
 from cifar_arch.search.speed import training_speed
@@ -36,14 +36,14 @@ def preview(arguments: Sequence[str], config_dir: str | None = None) -> str:
         load_composed(base.get("plugins", []), base.hydra)
         SweeperOptions.from_dict(base.hydra.sweeper)
         space, fixed = read_space(base.hydra.sweeper.params, typed)
-        config, composer = plain(base), Composer(load, fixed, space)
-        require_validation(config, Options.from_dict(config).objectives)
-        looked_at = [(p, assessed(composer, p)) for p in space.some(SAMPLE, random.Random(0))]
+        composer, options = Composer(load, fixed, space), Options.from_dict(plain(base))
+        require_validation(composer.first(), options.objectives)
+        looked_at = [(p, composer.assess(p)) for p in space.some(SAMPLE, random.Random(0))]
         return _text(space, looked_at, composer)
 
 
 def _text(space: Space, looked_at: Sequence[tuple[Point, Candidate]], composer: Composer) -> str:
-    config = composer(looked_at[0][0])  # of a point: fields that all of them have are none of the defaults
+    config = composer.config_at(looked_at[0][0])  # not the base: what is swept may make it no experiment
     size, count = space.size(), len(looked_at)
     feasible = [c for _, c in looked_at if not c.violations]
     share = len(feasible) / count
@@ -67,7 +67,7 @@ def _text(space: Space, looked_at: Sequence[tuple[Point, Candidate]], composer: 
             (pair for pair in looked_at if not pair[1].violations),
             key=lambda pair: abs(pair[1].totals["macs"] - macs),
         )
-        lines.append(_estimate(trials, composer(typical[0])))
+        lines.append(_estimate(trials, composer.config_at(typical[0])))
     else:
         lines.append("give n_trials to see how long it takes")
     return "\n".join(lines)

@@ -19,12 +19,12 @@ from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler
 
 from cifar_arch.compose import anchored, explaining, plain
 from cifar_arch.device import cores
-from cifar_arch.overrides import read_override
+from cifar_arch.overrides import read_all, read_override
 from cifar_arch.plugins import load_composed
 from cifar_arch.provenance import masked
 from cifar_arch.schema import ConfigError, first_line
 from cifar_arch.search.ask import Job, total
-from cifar_arch.search.composer import Composer, assessed, read_space
+from cifar_arch.search.composer import Composer, read_space
 from cifar_arch.search.finish import finish, write_experiment
 from cifar_arch.search.options import (
     Options,
@@ -82,7 +82,7 @@ class ArchitectureSweeper(OptunaSweeperImpl):
         config = self._config()
         options = Options.from_dict(config)
         space, fixed = read_space(self.params, arguments)
-        if any(text.lower() == "read_test=true" for text in fixed):
+        if any(o.key_or_group == "read_test" and o.value() is True for _, o in read_all(fixed)):
             raise ConfigError(
                 "read_test: a sweep chooses by validation images alone, got true; "
                 "type python -m cifar_arch.confirm STUDY after it"
@@ -90,8 +90,8 @@ class ArchitectureSweeper(OptunaSweeperImpl):
         fixed = [text for text in fixed if not text.startswith("trial.worker=")]
         composer = self._composer(space, fixed)
         for point in space.each_value():  # a mistake anywhere is told before anything is trained
-            assessed(composer, point)
-        first = composer(next(space.each_value()))
+            composer.assess(point)
+        first = composer.first()
         require_validation(first, options.objectives)
         target = target_accuracy(first, options.prefer)
         search = self._search_config(options, numbers, space, composer, Path(config["outputs"], "sweeps"))
@@ -134,9 +134,7 @@ class ArchitectureSweeper(OptunaSweeperImpl):
             start = WorkerCommand.run_here
         else:
             start = functools.partial(self._launch_workers, composer.fixed, search.name)
-        Supervisor(shared, command, start, count).supervise(
-            total(search, functools.partial(assessed, composer))
-        )
+        Supervisor(shared, command, start, count).supervise(total(search, composer.assess))
         return shared
 
     def _work(
@@ -153,7 +151,7 @@ class ArchitectureSweeper(OptunaSweeperImpl):
         worker = Worker(
             search,
             lambda moved_on: self._sampler(options.seed + moved_on),
-            functools.partial(assessed, composer),
+            composer.assess,
             session=session,
         )
         with worker:
@@ -180,7 +178,7 @@ class ArchitectureSweeper(OptunaSweeperImpl):
             name: OmegaConf.to_container(node, resolve=True)
             for name, node in {"sampler": self.sampler, "pruner": self.pruner}.items()
         }
-        mark = fingerprint(composer({}), space, plugins, options.objectives)
+        mark = fingerprint(composer.config_at({}), space, plugins, options.objectives)
         named = OmegaConf.select(self.config, "hydra.runtime.choices.search")
         name = options.study or readable_name(named, space, mark)
         if read_override(f"study={name}").value() != name:
@@ -195,7 +193,7 @@ class ArchitectureSweeper(OptunaSweeperImpl):
             asked_for=options.n_trials,
             exhaustive=every_point or self._by_grid(),
             fingerprint=mark,
-            about=_about(composer({})["limits"]),
+            about=_about(composer.config_at({})["limits"]),
             max_rejections=numbers.max_rejections,
             largest_first=numbers.largest_first,
         )
@@ -247,7 +245,7 @@ class ArchitectureSweeper(OptunaSweeperImpl):
         if self.config.training.threads == "auto":
             given["training.threads"] = shared.workers.threads()
         try:
-            config = composer.job({**job.point, **given})
+            config = composer.job_at({**job.point, **given})
             with open_dict(config.hydra):
                 config.hydra.job.update(id=str(job.number), num=job.number)
             done = run_job(

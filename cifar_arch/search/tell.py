@@ -171,7 +171,7 @@ class Teller:
             place.mkdir(parents=True, exist_ok=True)
             store = optuna.artifacts.FileSystemArtifactStore(place)
             for name in ("curves", "misclassified"):
-                file = folder.plots / f"{name}.png"
+                file = folder.figure(name)
                 if file.is_file():
                     optuna.artifacts.upload_artifact(
                         artifact_store=store,
