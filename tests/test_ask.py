@@ -78,7 +78,7 @@ def test_an_equal_candidate_is_replayed_and_does_not_count(tmp_path: Path) -> No
     replayed = worker.shared.trial(1)
     assert (replayed.role, replayed.replays) == (Role.REPLAYED, 0)
     assert (replayed.state, replayed.values) == (TrialState.COMPLETE, (0.7,))
-    assert worker.shared.counts()["trained"] == 1
+    assert worker.shared.counts().trained == 1
     assert total(worker.shared.config, worker.asker.assess) == 2
 
 
@@ -122,7 +122,7 @@ def test_a_search_may_begin_with_the_largest(
     assert queued == first
     if len(first) > 1:  # a second worker takes the next, and queues nothing again
         assert ask(other).point == {"width": first[1]}
-        assert worker.shared.counts()["waiting"] == 0
+        assert worker.shared.counts().waiting == 0
 
 
 def test_the_largest_have_most_multiply_adds_not_parameters(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_rejections_are_free_and_infeasible(tmp_path: Path) -> None:
     finish_job(worker, ask(worker))
     assert worker.asker.ask() is None
     counts = worker.shared.counts()
-    assert (counts["trained"], counts["rejected"]) == (1, 2)
+    assert (counts.trained, counts.rejected) == (1, 2)
     for trial in worker.shared.trials()[1:]:
         assert trial.state == TrialState.PRUNED
         assert trial.infeasible == f"sum: 5 is allowed, got {trial.point['width']}"
@@ -181,10 +181,10 @@ def rejections_late(tmp_path: Path, sampler: BaseSampler) -> float:
     early = 0
     for number in range(24):
         if number == 8:
-            early = worker.shared.counts()["rejected"]
+            early = worker.shared.counts().rejected
         job = ask(worker)
         finish_job(worker, job, 0.5 + job.point["a"] / 3)
-    return (worker.shared.counts()["rejected"] - early) / 16
+    return (worker.shared.counts().rejected - early) / 16
 
 
 @pytest.mark.slow
@@ -204,7 +204,7 @@ def test_a_rejection_costs_few_statements(tmp_path: Path) -> None:
     )
     with pytest.raises(ConfigError):
         worker.asker.ask()
-    rejected = worker.shared.counts()["rejected"]
+    rejected = worker.shared.counts().rejected
     writing = [text for text in statements if not text.startswith("SELECT")]
     assert len(writing) / rejected < 18
     assert len(statements) / rejected < 90
@@ -217,7 +217,7 @@ def test_a_mistake_found_while_asking_leaves_nothing_running(tmp_path: Path) -> 
     worker = open_worker(search_config(tmp_path, WIDTHS), assessed=wrong)
     with pytest.raises(ConfigError, match=r"model\.width"):
         worker.asker.ask()
-    assert not worker.shared.counts()["running"]
+    assert not worker.shared.counts().running
 
 
 def test_a_folder_of_a_lost_study_is_not_overwritten(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError, SearchStopped
 from cifar_arch.search.ask import Job
 from cifar_arch.search.candidate import Candidate
+from cifar_arch.search.ledger import Counts
 from cifar_arch.search.space import Point, Space
 from cifar_arch.search.storage import quiet_optuna
 from cifar_arch.search.study import SearchConfig
@@ -55,7 +56,7 @@ def test_a_mix_of_rejections_and_replays_ends_too(tmp_path: Path) -> None:
     worker = open_worker(wanted, RandomSampler(seed=0), even)
     while job := worker.asker.ask():
         finish_job(worker, job)
-    assert worker.shared.counts()["trained"] == 5
+    assert worker.shared.counts().trained == 5
     assert len(worker.shared.trials()) <= 5 * 21 + 20
 
 
@@ -73,10 +74,10 @@ def test_a_worker_that_finds_nothing_more_waits_for_what_others_train(tmp_path: 
     job = ask(worker)
     for _ in range(3):
         assert other.asker.ask() is None
-        assert other.shared.counts()["rejected"] == 5
+        assert other.shared.counts().rejected == 5
     finish_job(worker, job)
     assert other.asker.ask() is None  # and no error: something was trained
-    assert other.shared.counts()["rejected"] == 10
+    assert other.shared.counts().rejected == 10
 
 
 def test_a_confirmation_waits_for_none_but_its_own_trials(tmp_path: Path) -> None:
@@ -89,7 +90,7 @@ def test_a_confirmation_waits_for_none_but_its_own_trials(tmp_path: Path) -> Non
         finish_job(worker, job)
 
     worker.work(train, progress=False)
-    assert worker.shared.counts() == {"completed": 3, "trained": 3, "running": 1}
+    assert worker.shared.counts() == Counts(completed=3, running=1)
 
 
 class Widths(Space):
@@ -179,7 +180,7 @@ def test_a_trial_that_is_given_back_at_the_end_is_taken(
 
     monkeypatch.setattr(worker.asker, "ask", ask_then_others_leave)
     worker.work(train, progress=False)
-    assert worker.shared.counts()["trained"] == 3
+    assert worker.shared.counts().trained == 3
 
 
 def test_a_study_that_is_deleted_ends_its_search_in_a_sentence(tmp_path: Path) -> None:

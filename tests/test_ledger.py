@@ -12,7 +12,7 @@ from sweeping import at_most, finish_job, open_worker, search_config
 
 from cifar_arch.record import Status
 from cifar_arch.search.ask import Job
-from cifar_arch.search.ledger import UNTRIED, Ledger
+from cifar_arch.search.ledger import UNTRIED, Counts, Ledger
 from cifar_arch.search.space import point_identity
 from cifar_arch.search.storage import quiet_optuna
 from cifar_arch.search.trial import BEST, EXCERPT, StudySampler
@@ -24,13 +24,12 @@ def _quiet() -> None:
     quiet_optuna()
 
 
-def recounted(ledger: Ledger) -> Counter[str]:
+def recounted(ledger: Ledger) -> Counts:
     names = {TrialState.COMPLETE: "completed", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
     counts: Counter[str] = Counter()
     for trial in Ledger(ledger.study).trials(()):
         counts[trial.role or names.get(trial.state, trial.state.name.lower())] += 1
-        counts["trained"] += trial.trained
-    return +counts
+    return Counts(**counts)
 
 
 def step(worker: Worker, jobs: list[Job], rng: random.Random) -> None:

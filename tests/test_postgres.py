@@ -8,6 +8,7 @@ import sqlalchemy
 from postgres import Server
 from sweeping import WIDTHS, epochs, search_config, start, trained_trials
 
+from cifar_arch.search.ledger import Counts
 from cifar_arch.search.storage import quiet_optuna
 from cifar_arch.search.study import SharedStudy
 
@@ -57,6 +58,6 @@ def test_a_connection_that_ends_between_two_statements_of_a_read_is_made_again(
             server.execute("postgres", CUT)
 
     sqlalchemy.event.listen(shared.storage.engine, "before_cursor_execute", cut)
-    assert shared.counts() == {"running": 1}
+    assert shared.counts() == Counts(running=1)
     assert "waiting for the database (" in capfd.readouterr().out
     assert len(statements) > 3

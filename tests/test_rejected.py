@@ -16,7 +16,6 @@ from sweeping import assess, broken, finish_job, open_worker, search_config
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.space import Point
 from cifar_arch.search.storage import quiet_optuna
-from cifar_arch.search.trial import Role
 from cifar_arch.search.worker import Worker
 
 pytestmark = pytest.mark.filterwarnings(
@@ -51,7 +50,7 @@ def worked(request: pytest.FixtureRequest, tmp_path: Path) -> Worker:
     worker = open_worker(wanted, SAMPLERS[sampler](seed=2), outside_where_never)
     while job := worker.asker.ask():
         finish_job(worker, job, 0.6 + job.point["x"] / 4, params=1000)
-    assert worker.shared.counts()[Role.REJECTED] > 0
+    assert worker.shared.counts().rejected > 0
     return worker
 
 

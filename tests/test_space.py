@@ -93,7 +93,7 @@ def test_whatever_chooses_no_value_is_trained_twice(sampler: BaseSampler, tmp_pa
     assert total(rest.shared.config, assess) == 14
     while job := rest.asker.ask():
         finish_job(rest, job, 0.5)
-    assert rest.shared.counts()["trained"] == 14
+    assert rest.shared.counts().trained == 14
 
 
 def test_what_earlier_versions_stored_is_the_same_point(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from sweeping import WIDTHS, ask, at_most, finish_job, open_worker, search_confi
 
 from cifar_arch.record import Status
 from cifar_arch.schema import ConfigError
+from cifar_arch.search.ledger import Counts
 from cifar_arch.search.storage import open_storage, quiet_optuna
 from cifar_arch.search.study import SharedStudy
 
@@ -42,8 +43,8 @@ def test_counts(tmp_path: Path) -> None:
     finish_job(worker, ask(worker), status=Status.FAILED, reason="broken")
     assert worker.asker.ask() is None
     worker.shared.queue({"width": 4})
-    expected = {"trained": 2, "completed": 1, "failed": 1, "rejected": 1, "waiting": 1}
-    assert worker.shared.counts() == expected
+    counts = worker.shared.counts()
+    assert (counts, counts.trained) == (Counts(completed=1, failed=1, rejected=1, waiting=1), 2)
     assert [t.number for t in worker.shared.trials() if t.trained] == [0, 1]
 
 

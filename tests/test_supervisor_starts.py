@@ -69,7 +69,7 @@ def test_a_launcher_that_waits_for_a_lost_job_is_not_waited_for(tmp_path: Path) 
     work = supervised(tmp_path, lose)
     work.supervise(3)
     assert len(started) == 2
-    assert work.shared.counts()["trained"] == 3
+    assert work.shared.counts().trained == 3
     never.set()
 
 
@@ -120,7 +120,7 @@ def test_jobs_that_wait_in_the_queue_again_are_waited_for(
     work = supervised(tmp_path, come_back)
     work.supervise(3)
     assert len(started) == 1
-    assert work.shared.counts()["trained"] == 3
+    assert work.shared.counts().trained == 3
 
 
 def test_a_queue_that_outlasts_all_patience_ends_nothing(
@@ -145,7 +145,7 @@ def test_a_queue_that_outlasts_all_patience_ends_nothing(
     work = supervised(tmp_path, wait_long)
     work.supervise(3)
     assert len(started) == 2
-    assert work.shared.counts()["trained"] == 3
+    assert work.shared.counts().trained == 3
     never.set()
 
 

@@ -39,7 +39,7 @@ def test_outcomes(tmp_path: Path, case: dict[str, Any]) -> None:
     assert trial.reason == case.get("told", case.get("reason"))
     assert (trial.error, trial.device, trial.epochs_done) == ("SomeError", "cpu", 2)
     assert trial.folder == str(worker.shared.folder(0))
-    assert worker.shared.counts()["trained"] == 1
+    assert worker.shared.counts().trained == 1
 
 
 def test_several_objectives_are_read_from_the_summary(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_dead_workers_trial_goes_on_with_its_point(tmp_path: Path, with_checkp
     assert after.continues == job.folder
     assert alive.shared.trial(1).role is Role.REQUEUED
     assert alive.shared.trial(3).retries == (0 if with_checkpoint else 1)
-    assert alive.shared.counts()["trained"] == 1
+    assert alive.shared.counts().trained == 1
 
 
 def test_a_worker_that_died_while_it_asked_loses_no_point(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_a_worker_that_leaves_gives_its_trials_back(tmp_path: Path) -> None:
     worker = open_worker(search_config(tmp_path, WIDTHS))
     with worker:
         ask(worker), ask(worker)
-    assert worker.shared.counts()["running"] == 0
-    assert worker.shared.counts()["waiting"] == 2
+    assert worker.shared.counts().running == 0
+    assert worker.shared.counts().waiting == 2
     assert [t.retries for t in worker.shared.trials(TrialState.WAITING)] == [0, 0]
     assert not list((worker.shared.config.folder / ".workers").glob("*.lock"))

@@ -11,7 +11,7 @@ from optuna.trial import Trial, TrialState
 
 from cifar_arch.schema import ConfigError
 from cifar_arch.search.candidate import Candidate
-from cifar_arch.search.ledger import UNTRIED
+from cifar_arch.search.ledger import UNTRIED, Counts
 from cifar_arch.search.notes import note_rejection
 from cifar_arch.search.space import Point, point_identity, typed
 from cifar_arch.search.storage import patient
@@ -83,15 +83,15 @@ class Asker:
                 counts = self.shared.ledger.counts()
                 if self._total_reached(counts):
                     return None
-                if not counts and config.largest_first and not config.exhaustive:
+                if counts == Counts() and config.largest_first and not config.exhaustive:
                     self._queue_largest()
                     counts = self.shared.ledger.counts()
                 hopeless = rejected >= config.max_rejections and not config.exhaustive
                 trial = None if hopeless else self._next_trial(counts, fruitless)
                 if trial is None:
                     if fruitless and not config.space.enumerable():
-                        self._given_up = counts["trained"]
-                    if not any(counts[name] for name in ("trained", "running", Role.REPLAYED)):
+                        self._given_up = counts.trained
+                    if not (counts.trained or counts.running or counts.replayed):
                         self._nothing_feasible()
                     return None
                 decision = self._decided(trial)
@@ -102,9 +102,9 @@ class Asker:
 
     # --- proposing ------------------------------------------------------------------------------
 
-    def _total_reached(self, counts: Counter[str]) -> bool:
+    def _total_reached(self, counts: Counts) -> bool:
         wanted = self.shared.config.n_trials
-        return wanted is not None and counts["trained"] + counts["running"] >= wanted
+        return wanted is not None and counts.trained + counts.running >= wanted
 
     def _queue_largest(self) -> None:
         """Queues the points that `largest_first` asks for, of those that train something different.
@@ -126,20 +126,20 @@ class Asker:
         for _, point in sorted(largest.values(), key=lambda sized: -sized[0])[:count]:
             self.shared.queue(point)
 
-    def _next_trial(self, counts: Counter[str], fruitless: int) -> Trial | None:
+    def _next_trial(self, counts: Counts, fruitless: int) -> Trial | None:
         """A queued point, one from the sampler, or the first untried one; None when none is left."""
         config = self.shared.config
         looks_through = config.exhaustive or (config.space.enumerable() and fruitless >= GUESSES)
         if config.by_key:
-            self._drop_waiting(counts["waiting"])
-        elif counts["waiting"]:
+            self._drop_waiting(counts.waiting)
+        elif counts.waiting:
             return self.shared.ask()  # Optuna hands out what is queued
         if looks_through:
             point = self._first_untried(feasible=not config.exhaustive)
             if point is None:
                 return None
             self.shared.queue(point, **self._left_behind(point))
-        elif fruitless >= STALE or self._given_up == counts["trained"]:
+        elif fruitless >= STALE or self._given_up == counts.trained:
             return None
         return self.shared.ask()
 

@@ -24,7 +24,7 @@ BAR = 12  # characters
 
 def announce(shared: SharedStudy) -> None:
     """Prints what is searched, and how much of it is done."""
-    config, done = shared.config, shared.counts()["trained"]
+    config, done = shared.config, shared.counts().trained
     size = config.space.size()
     points = "endless" if size is None else f"{size:,} point{'s' if size > 1 else ''}"
     print(f"study {config.name}: {points}, folders in {config.folder}", flush=True)
@@ -52,7 +52,7 @@ class Console:
         self.progress = progress
         self.waiting = False
         self.start = time.monotonic()
-        self.before = shared.counts()["trained"]
+        self.before = shared.counts().trained
         self.told = {t.number for t in shared.trials() if t.state.is_finished()}  # by `follow`
         self.total = total and max(total, self.before)  # n_trials may be less than before
         self.bar = tqdm(
@@ -111,11 +111,11 @@ class Console:
     def _update(self, trials: Sequence[int]) -> None:
         counts, best = self.shared.counts(), _best_line(self.shared)
         running = [f"trial {number} epoch {len(self.shared.history(number))}" for number in trials]
-        others = [f"{counts[name]} {name}" for name in ("rejected", "pruned", "failed")]
+        others = [f"{getattr(counts, name)} {name}" for name in ("rejected", "pruned", "failed")]
         # Where the line is too long, the last of these are left out first.
-        wanted = [*running[:1], self._left(counts["trained"]), best, *running[1:], *others]
-        shown = [best, *others, *running, self._left(counts["trained"])]
-        self.bar.n = counts["trained"]
+        wanted = [*running[:1], self._left(counts.trained), best, *running[1:], *others]
+        shown = [best, *others, *running, self._left(counts.trained)]
+        self.bar.n = counts.trained
         self.bar.set_postfix_str(", ".join(fitting(shown, wanted, self._room())), refresh=False)
 
     def _room(self) -> int:
@@ -158,8 +158,8 @@ def done_line(shared: SharedStudy) -> str:
     """What a finished study counts."""
     counts, config = shared.counts(), shared.config
     kinds = ("pruned", "failed", "rejected", "replayed")
-    others = ", ".join(f"{counts[name]} {name}" for name in kinds if counts[name])
-    count, wanted = counts["trained"], config.asked_for
+    others = ", ".join(f"{getattr(counts, name)} {name}" for name in kinds if getattr(counts, name))
+    count, wanted = counts.trained, config.asked_for
     used_up = wanted is not None and count < wanted
     return (
         f"study {config.name} is done: {count} trained"

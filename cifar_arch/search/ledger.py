@@ -4,6 +4,7 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable
 
+import msgspec
 import optuna
 from optuna.trial import TrialState
 
@@ -11,6 +12,28 @@ from cifar_arch.search.space import point_identity
 from cifar_arch.search.trial import Role, TrialRecord, full_keys
 
 UNTRIED = (Role.REQUEUED, Role.ABANDONED, Role.MISTAKEN)  # roles of trials whose points are open again
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """How many trials a study has of each kind."""
+
+    completed: int = 0
+    pruned: int = 0
+    failed: int = 0
+    running: int = 0
+    waiting: int = 0
+    # Those of the roles.
+    rejected: int = 0
+    replayed: int = 0
+    discarded: int = 0
+    requeued: int = 0
+    abandoned: int = 0
+    mistaken: int = 0
+
+    @property
+    def trained(self) -> int:
+        """Those that ran to an end of their own."""
+        return self.completed + self.pruned + self.failed
 
 
 class Ledger:
@@ -27,7 +50,7 @@ class Ledger:
         self._open: set[int] = set()
         self._by_key: defaultdict[str | None, list[int]] = defaultdict(list)  # finished ones
         self._tried: set[Hashable] = set()
-        self._counts: Counter[str] = Counter()
+        self._finished: Counter[str] = Counter()  # by the names of Counts
         self._best: float | None = None
 
     def trials(self, states: Iterable[TrialState] = ()) -> list[TrialRecord]:
@@ -45,11 +68,10 @@ class Ledger:
             self._update()
             return self._records[number]
 
-    def counts(self) -> Counter[str]:
-        """As of `SharedStudy.counts`."""
+    def counts(self) -> Counts:
         with self._lock:
             self._update()
-            return self._counts + Counter(_kind(self._records[number]) for number in self._open)
+            return Counts(**self._finished + Counter(_kind(self._records[number]) for number in self._open))
 
     def equal(self, key: str) -> list[TrialRecord]:
         """The trials of a key, by number."""
@@ -87,13 +109,11 @@ class Ledger:
 
     def _file(self, record: TrialRecord) -> None:
         self._by_key[record.key].append(record.number)
-        self._counts[_kind(record)] += 1
+        self._finished[_kind(record)] += 1
         if record.role not in UNTRIED:
             self._tried.add(point_identity(record.point))
-        if record.trained:
-            self._counts["trained"] += 1
-            if record.values and (self._best is None or record.values[0] > self._best):
-                self._best = record.values[0]
+        if record.trained and record.values and (self._best is None or record.values[0] > self._best):
+            self._best = record.values[0]
 
 
 def _kind(record: TrialRecord) -> str:

@@ -38,7 +38,7 @@ def stop_if_hopeless(shared: SharedStudy, max_failure_rate: float, since: int = 
     what was mended meanwhile.
     """
     counts = shared.counts()
-    if not counts["failed"] and not counts[Role.MISTAKEN]:
+    if not counts.failed and not counts.mistaken:
         return
     recent = shared.trials()[since:]
     trials = [t for t in recent if t.trained]

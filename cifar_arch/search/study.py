@@ -2,7 +2,6 @@
 
 import csv
 import io
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,7 +17,7 @@ from cifar_arch.limits import Violation
 from cifar_arch.record import Epoch, differences, with_added, without_added
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError, SearchStopped
-from cifar_arch.search.ledger import Ledger
+from cifar_arch.search.ledger import Counts, Ledger
 from cifar_arch.search.notes import note_study
 from cifar_arch.search.options import DIRECTIONS
 from cifar_arch.search.space import Point, Space, typed
@@ -132,8 +131,7 @@ class SharedStudy:
         return self.ledger.best()
 
     @patient
-    def counts(self) -> Counter[str]:
-        """How many trials are trained (completed, pruned and failed ones), running, waiting, or of a role."""
+    def counts(self) -> Counts:
         return self.ledger.counts()
 
     def folder(self, number: int) -> Path:

@@ -91,8 +91,8 @@ class Teller:
         self.shared.note(trial, folder=str(folder.path))
         self._complete_curve(trial)
         self._attach_figures(trial, folder)
-        ended = self.shared.ledger.counts()
-        first = not ended["completed"] and not ended["pruned"]
+        counts = self.shared.ledger.counts()
+        first = not counts.completed and not counts.pruned
         mistaken = first and state == TrialState.FAIL and summary.error == ConfigError.__name__
         self.shared.close(
             trial,

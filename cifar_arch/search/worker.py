@@ -66,7 +66,7 @@ class Worker:
                 elif running := self._running():
                     console.wait_for(running)
                     time.sleep(1)  # another worker's: should that die, what it leaves is ours
-                elif not asked_again and self.shared.counts()["waiting"]:
+                elif not asked_again and self.shared.counts().waiting:
                     asked_again = True  # one was given back a moment ago
                 else:
                     break
@@ -78,10 +78,10 @@ class Worker:
         Neither those of another schedule, nor those that another command trains towards a larger total.
         """
         counts, wanted = self.shared.counts(), self.shared.config.n_trials
-        if wanted is not None and counts["trained"] >= wanted:
+        if wanted is not None and counts.trained >= wanted:
             return 0
         if not self.shared.config.by_key:
-            return counts["running"]
+            return counts.running
         keys = {self.asker.assess(point).key for point in self.shared.config.space.points()}
         return sum(trial.key in keys for trial in self.shared.trials(TrialState.RUNNING))
 
