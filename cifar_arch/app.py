@@ -56,7 +56,7 @@ def hydra_main(config: DictConfig) -> float | None:
 def job_config(config: DictConfig) -> dict[str, Any]:
     """The plain config of a Hydra job, with paths as they were meant where the command was typed."""
     typed_in = Path(HydraConfig.get().runtime.cwd)
-    load_composed(config.get("plugins", []), HydraConfig.get())
+    load_composed(config, HydraConfig.get())
     return plain(config) if typed_in == Path.cwd() else anchored(plain(config), typed_in)
 
 
@@ -151,7 +151,7 @@ class Guard(Callback):
         or complete."""
         try:
             HydraConfig.instance().set_config(config)  # the folder's name may ask for values of Hydra
-            load_composed(config.get("plugins", []), config.hydra)
+            load_composed(config)
             ours = plain(config)
             with explaining():
                 run = RunFolder(config.hydra.run.dir)

@@ -37,7 +37,7 @@ def write_tensorboard(folder: RunFolder, row: Epoch) -> None:
 
 
 def save_augmented(folder: RunFolder, augment: Augment, seed: int, pictures: Pictures) -> None:
-    """What the network will see: one picture per class, as it is and as seven epochs show it."""
+    """Saves plots/augmented.png, what the network saw: an image of each class in seven epochs."""
     from cifar_arch.plots import sheet
 
     firsts = [int(np.argmax(pictures.train.labels == label)) for label in range(len(pictures.classes))]

@@ -36,7 +36,7 @@ def compose(overrides: Iterable[str] = (), config_dir: str | None = None) -> dic
     typed = list(overrides)
     with composing(config_dir), explaining(typed):
         composed = hydra_compose("config", typed, return_hydra_config=True)
-        load_composed(composed.get("plugins", []), composed.hydra)
+        load_composed(composed)
         return plain(composed)
 
 

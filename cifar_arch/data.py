@@ -100,6 +100,7 @@ def load_once(config: DataConfig) -> Pictures:
 
 @functools.lru_cache(maxsize=1)
 def _load_once(config: DataConfig, files: tuple[tuple[str, int, int], ...]) -> Pictures:
+    """`files`, with their times and sizes, is read by the cache alone."""
     return load(config)
 
 

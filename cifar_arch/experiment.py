@@ -40,7 +40,7 @@ OnEpoch = Callable[[list[Epoch]], None]
 
 
 class Experiment(Strict, frozen=True, kw_only=True):
-    """The parts of a config that decide what a run computes."""
+    """The parts of a config that a run reads; `record` says which of them decide what it computes."""
 
     model: Architecture
     limits: Limits = Limits()

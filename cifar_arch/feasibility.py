@@ -18,7 +18,7 @@ from cifar_arch.schema import ConfigError
 from cifar_arch.spec import DEEPEST, WIDEST, Architecture
 
 SIZE = ("params", "macs")  # the rules that a narrower network keeps
-CLOSE = 64  # widths within which groups divide the channels of one, or of none, unless they are larger
+CLOSE = 64  # of so many widths in a row one has channels that all groups divide, or none ever has
 
 # Kinds that take any number of channels to any other.
 ANY_CHANNELS = {
@@ -123,7 +123,10 @@ def _widest(architecture: Architecture, limits: Limits) -> int:
 
 
 def _fits(architecture: Architecture, width: int, size: Limits) -> bool:
-    """Of the widest network of at most `width` whose channels its groups divide; true where there is none."""
+    """Whether the widest network of at most `width` whose channels its groups divide keeps to `size`.
+
+    True where there is no such network.
+    """
     width = _divided(architecture, width)
     return not width or not violations(analyse(replace(architecture, width=width).plan()), size)
 

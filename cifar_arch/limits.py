@@ -83,13 +83,12 @@ def _broken(a: Analysis, limits: Limits, augment: Collection[str] | None) -> Ite
             above,
             a.receptive_field,
         )
-    for rule, least, actual in (
-        ("separable", limits.separable_at_least, a.separable),
-        ("dilated", limits.dilated_at_least, a.dilated),
+    for rule, layer, least, actual in (
+        ("separable", "depthwise-separable layer", limits.separable_at_least, a.separable),
+        ("dilated", "dilated layer", limits.dilated_at_least, a.dilated),
     ):
         if actual < least:
-            layers = "depthwise-separable layer" if rule == "separable" else "dilated layer"
-            layers += " is" if least == 1 else "s are"
+            layers = f"{layer} is" if least == 1 else f"{layer}s are"
             message = f"at least {least} {layers} required, got {actual}"
             yield _violation(rule, message, least, actual)
     yield from _downsampling(a, limits)

@@ -1,16 +1,17 @@
 """Arrays and tables -> matplotlib figures. No torch."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from cifar_arch.record import Epoch
+
 GRID, COLUMNS = 40, 8  # pictures on a sheet, and in a row of it
 
 
-def curves(history: Sequence[Any], target: float | None = None) -> Figure:
-    """Loss and accuracy by epoch, from rows with the fields of `record.Epoch`."""
+def curves(history: Sequence[Epoch], target: float | None = None) -> Figure:
+    """Loss and accuracy by epoch."""
     figure = Figure(figsize=(10, 4), layout="constrained")
     loss, accuracy = figure.subplots(1, 2)
     epochs = [row.epoch for row in history]

@@ -43,13 +43,15 @@ def plugin_override(files: Sequence[str]) -> list[str]:
     return [f"plugins=[{','.join(files)}]"] if files else []
 
 
-def load_composed(files: Any, hydra: Any) -> None:
-    """Imports the files of a config that Hydra composed of what was typed; `hydra` is its node of that name.
+def load_composed(config: Any, hydra: Any = None) -> None:
+    """Imports the files that a config names which Hydra composed of what was typed.
 
-    They are looked for where the command was typed and beside the configs. Raises as `load_plugins`.
+    They are looked for where the command was typed and beside the configs. `hydra`: its node of that name,
+    where it is not part of it. Raises as `load_plugins`.
     """
+    files = config.get("plugins", [])
     named = list(files) if isinstance(files, Sequence) and not isinstance(files, str) else files
-    load_plugins(named, _places(hydra.runtime))
+    load_plugins(named, _places((hydra or config.hydra).runtime))
 
 
 def _places(runtime: Any) -> list[Path]:

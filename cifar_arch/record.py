@@ -70,7 +70,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 # The one place that says which keys of a config matter for what. A key that stands in neither set decides
 # what a run computes: two runs that differ in it are different runs.
 
-# How and where something runs. Changing one of these changes neither a run nor what a search finds.
+# How and where something runs. Changing one of these changes neither a run nor what a search finds, but for
+# the last bits that another number of threads rounds differently: those on record are `Summary.threads`.
 EXECUTION = frozenset(
     {
         "data.root",

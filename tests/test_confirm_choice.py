@@ -20,7 +20,7 @@ from cifar_arch.overrides import CONF
 from cifar_arch.record import Status, Summary
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.search import local
-from cifar_arch.search.options import DIRECTIONS
+from cifar_arch.search.objectives import OBJECTIVES
 from cifar_arch.search.storage import open_storage, quiet_optuna
 
 Trained = list[tuple[str, dict[str, Any]]]
@@ -36,7 +36,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]
 
     def make(trials: Trials, *fixed: str, objectives: tuple[str, ...] = ("accuracy",)) -> None:
         Path("outputs").mkdir()
-        directions = [DIRECTIONS[name] for name in objectives]
+        directions = [OBJECTIVES[name].direction for name in objectives]
         study = optuna.create_study(study_name="s", storage=open_storage(STORAGE), directions=directions)
         study.set_metric_names(list(objectives))
         for number, (point, accuracy) in enumerate(trials):

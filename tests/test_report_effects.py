@@ -11,7 +11,8 @@ from cifar_arch.compose import compose
 from cifar_arch.provenance import flatten
 from cifar_arch.record import decides_result
 from cifar_arch.report import load_runs
-from cifar_arch.report.effects import importances, interval, paired_effects, repeats, swept
+from cifar_arch.report.effects import importances, interval, paired_effects, repeats
+from cifar_arch.report.settings import swept
 from cifar_arch.report.tables import cells
 from cifar_arch.runfolder import RunFolder
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from cifar_arch.record import Status
 from cifar_arch.report import files, load_runs, tables
-from cifar_arch.report.effects import compared
+from cifar_arch.report.effects import comparable
 from cifar_arch.report.figures import accuracy_against
 from cifar_arch.report.page import best_run, layer_rows
 from cifar_arch.report.report import Report
@@ -138,7 +138,7 @@ def test_the_leaderboard_is_markdown(written: Path) -> None:
 def test_validation_and_test_are_told_apart(written: Path) -> None:
     """A test accuracy is drawn hollow, and fewer than three points have no front."""
     runs = tables.ranking(load_runs(written / "outputs"))
-    done = compared(runs)
+    done = comparable(runs)
     [axes] = accuracy_against(done[done["data"] == "cifar10"], "params").axes
     points = {
         group.get_label(): (np.shape(group.get_offsets())[0], len(group.get_facecolor()) > 0)

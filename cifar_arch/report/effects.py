@@ -1,7 +1,6 @@
 """What a choice changes: runs that are equal in everything else, compared in pairs; repeats; importances."""
 
 import math
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -10,16 +9,20 @@ import pandas as pd
 from msgspec import structs
 from scipy.special import stdtrit
 
-from cifar_arch.blocks import BLOCKS, Unit
+from cifar_arch.blocks import BLOCKS
 from cifar_arch.data import SYNTHETIC
-from cifar_arch.downsample import DOWNSAMPLERS
-from cifar_arch.record import decides_result
 from cifar_arch.report.reading import STAGES, TRANSITIONS
+from cifar_arch.report.settings import (
+    IN_FORM,
+    OF_EVERY_BLOCK,
+    in_a_form,
+    in_block,
+    levels_of,
+    settings,
+    swept,
+    varies,
+)
 
-# What the form of a stage or a transition says, such as plain_residual x3; a network written out is no form.
-IN_FORM = ("kind", "residual", "separable", "layers", "convs")
-# Fields that every block has; those of a kind alone are named with the form where they are not the usual.
-OF_EVERY_BLOCK = {field.name: field.default for field in structs.fields(Unit) if field.name not in IN_FORM}
 SIZES = ("limits.params_below", "limits.macs_below")  # which width=auto turns into a width
 EQUAL_PARAMS = 0.02  # largest difference in parameters within a pair of width=auto, in parts
 
@@ -32,59 +35,7 @@ class Factor(NamedTuple):
     columns: frozenset[str]
 
 
-def settings(runs: pd.DataFrame) -> list[str]:
-    """The columns that decide what a run computes."""
-    # Of the config keys those alone have a dot, but for the seed. `data.name` is what the column `data` says.
-    keys = [name for name in runs if "." in name and decides_result(name) and name != "data.name"]
-    return [*keys, "seed", "data"]
-
-
-def nulls(runs: pd.DataFrame, name: str) -> pd.Series:
-    """Where a setting is null, which is a value like any other, rather than not part of a run's config.
-
-    A network has only the settings of its blocks; the other parts of a config are whole wherever it is known.
-    """
-    if part := _in_block(name):
-        variants = [*BLOCKS.items(), *DOWNSAMPLERS.items()]
-        having = [kind for kind, variant in variants if part[1] in variant.__struct_fields__]
-        kinds = runs.get(f"model.{part[0]}.kind")
-        there = pd.Series(False, index=runs.index) if kinds is None else kinds.isin(having)
-    else:
-        keys = [key for key in runs if "." in key and not _in_block(key)]
-        there = runs[keys].notna().any(axis=1) & (name in keys)
-    return runs[name].isna() & there
-
-
-def _in_block(name: str) -> tuple[str, str] | None:
-    """The stage or transition and the field of its block that a key names; None for any other key."""
-    match = re.fullmatch(rf"model\.({'|'.join((*STAGES, *TRANSITIONS))})\.(\w+)", name)
-    return (match[1], match[2]) if match else None
-
-
-def levels(runs: pd.DataFrame, name: str) -> list[Any]:
-    """The value of a setting in each run, null as "null"; not a number where it is not part of the run."""
-    values = runs[name].astype(object)
-    return list(values.mask(nulls(runs, name), "null"))
-
-
-def varies(runs: pd.DataFrame, name: str) -> bool:
-    return runs[name].nunique() + bool(nulls(runs, name).any()) > 1
-
-
-def swept(runs: pd.DataFrame) -> list[str]:
-    """The settings in which the runs differ, in the words of the command line where there are some."""
-    forms = [name for name in (*STAGES, *TRANSITIONS) if runs[name].nunique() > 1]
-    others = [k for k in settings(runs) if not _covered(k) and varies(runs, k)]
-    return [*forms, *(k for k in others if k != "seed")]
-
-
-def _covered(name: str) -> bool:
-    """Whether the form of a stage or transition says what the setting is."""
-    part = _in_block(name)
-    return part is not None and part[1] in IN_FORM
-
-
-def compared(runs: pd.DataFrame) -> pd.DataFrame:
+def comparable(runs: pd.DataFrame) -> pd.DataFrame:
     """The runs that can be compared: completed, with an accuracy."""
     return runs[(runs["status"] == "completed") & runs["accuracy"].notna()].reset_index(drop=True)
 
@@ -107,7 +58,7 @@ def paired_effects(runs: pd.DataFrame) -> pd.DataFrame:
     fewer than 3 pairs), pairs. Both runs of a pair are equal in every other setting, the seed and the
     data set included, and with width=auto also in parameters, within 2 %.
     """
-    done = main_part(compared(runs))
+    done = main_part(comparable(runs))
     codes = _Codes(done)
     rows = []
     for name, factors in _factors(done).items():
@@ -176,7 +127,7 @@ class _Codes:
 
 def _usual(values: pd.Series) -> pd.Series:
     """A setting of blocks, where a block without the field counts as one that has it as it usually is."""
-    part = _in_block(str(values.name))
+    part = in_block(str(values.name))
     usual = OF_EVERY_BLOCK.get(part[1]) if part else None
     return values if usual is None else values.fillna(usual)
 
@@ -214,12 +165,12 @@ def _factors(runs: pd.DataFrame) -> dict[str, list[Factor]]:
     ]
     for key in config:
         if (
-            not _covered(key)
+            not in_a_form(key)
             and key not in ("seed", "data")
             and varies(runs, key)
             and runs[key].nunique() <= 50
         ):
-            factors[key] = [Factor(key, levels(runs, key), frozenset({key}))]
+            factors[key] = [Factor(key, levels_of(runs, key), frozenset({key}))]
     return factors
 
 
@@ -248,7 +199,9 @@ def _defaults(kinds: pd.Series, field: str) -> list[Any]:
 
 def repeats(runs: pd.DataFrame) -> pd.DataFrame:
     """Configurations that were run with several seeds: mean, std and n of their accuracy, best first."""
-    means = over_seeds(compared(runs), "folder", "accuracy_of", "params").rename(columns={"accuracy": "mean"})
+    means = over_seeds(comparable(runs), "folder", "accuracy_of", "params").rename(
+        columns={"accuracy": "mean"}
+    )
     return means[means["n"] > 1].sort_values("mean", ascending=False, ignore_index=True)
 
 
@@ -273,7 +226,7 @@ def importances(runs: pd.DataFrame) -> pd.DataFrame:
     That is the adjusted R^2 of the group means (numbers with many values in quarters): having many values
     is no advantage, and 0 means no more than chance. Columns: setting, share (0 to 1), runs.
     """
-    done = main_part(compared(runs))
+    done = main_part(comparable(runs))
     rows = [(name, _share(done[name], done["accuracy"].to_numpy(float)), len(done)) for name in swept(done)]
     frame = pd.DataFrame(rows, columns=["setting", "share", "runs"]).dropna()
     return frame.sort_values("share", ascending=False, ignore_index=True)

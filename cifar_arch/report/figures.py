@@ -1,15 +1,16 @@
 """Report -> matplotlib figures, drawn small enough to be read on a phone."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from cifar_arch.data import SYNTHETIC
-from cifar_arch.report.effects import levels, main_part, over_seeds, swept
+from cifar_arch.report.effects import main_part, over_seeds
 from cifar_arch.report.report import Report
+from cifar_arch.report.settings import levels_of, swept
 from cifar_arch.report.tables import label, ranking
 
 BLUE, ORANGE, GREY = "#2563a8", "#d9822b", "#8a8f98"
@@ -17,19 +18,26 @@ SIZE = (5.8, 4.0)  # inches
 WIDE = (11.8, 4.0)  # across the page
 MARKERS = {"cifar10": "o", SYNTHETIC: "s"}
 NAMES = {"cifar10": "CIFAR-10", SYNTHETIC: "synthetic data set (never counts)"}
-X_LABELS = {
-    "params": "trainable parameters (thousands)",
-    "receptive_field": "receptive field of the last map (px)",
-    "macs": "multiply-adds (millions)",
-}
-SCALES = {"params": 1e3, "macs": 1e6, "receptive_field": 1}
-LIMITS = {
-    "params": "limits.params_below",
-    "macs": "limits.macs_below",
-    "receptive_field": "limits.receptive_field_above",
-}
 BEST_CURVES = 5
 FRONT_FROM = 3  # points; a line through fewer says nothing
+
+
+class Axis(NamedTuple):
+    """What accuracies are drawn against."""
+
+    label: str
+    scale: float  # of its units to those of the label
+    limit: str  # the key of its limit
+    least: bool = False  # whether that is what a network has to exceed, so that more is no cost
+
+
+AXES = {
+    "params": Axis("trainable parameters (thousands)", 1e3, "limits.params_below"),
+    "receptive_field": Axis(
+        "receptive field of the last map (px)", 1, "limits.receptive_field_above", least=True
+    ),
+    "macs": Axis("multiply-adds (millions)", 1e6, "limits.macs_below"),
+}
 
 
 def report_figures(report: Report) -> dict[str, Figure]:
@@ -40,7 +48,7 @@ def report_figures(report: Report) -> dict[str, Figure]:
 def _figures(report: Report) -> Iterator[tuple[str, Figure]]:
     real = report.completed["data"] != SYNTHETIC
     shown = report.completed[real] if real.any() else report.completed
-    for column in ("params", "receptive_field", "macs"):
+    for column in AXES:
         if shown[column].notna().any():
             yield f"accuracy_{column}", accuracy_against(shown, column)
     if report.curves["val_accuracy"].notna().any():
@@ -72,8 +80,8 @@ def accuracy_against(done: pd.DataFrame, column: str) -> Figure:
     accuracies are hollow and have a front of their own: they are of other images, and mostly of longer
     training. A point links to #run-N of the page, N being its rank.
     """
-    figure, axes = _axes(xlabel=X_LABELS[column], ylabel="accuracy (%)")
-    scale = SCALES[column]
+    figure, axes = _axes(xlabel=AXES[column].label, ylabel="accuracy (%)")
+    scale = AXES[column].scale
     for (data, images), group in done[done[column].notna()].groupby(["data", "accuracy_of"]):
         tested = images == "test"
         x, y = group[column].astype(float) / scale, 100 * group["accuracy"]
@@ -98,7 +106,7 @@ def accuracy_against(done: pd.DataFrame, column: str) -> Figure:
 
 def _means_and_front(axes: Any, means: pd.DataFrame, column: str, colour: str) -> None:
     """Where there are several seeds the means with their standard deviations; for costs the Pareto front."""
-    scale = SCALES[column]
+    scale = AXES[column].scale
     if (means["n"] > 1).any():
         axes.errorbar(
             means[column].astype(float) / scale,
@@ -112,7 +120,7 @@ def _means_and_front(axes: Any, means: pd.DataFrame, column: str, colour: str) -
             label="mean and std over seeds",
         )
     front = pareto(means, column)
-    if column != "receptive_field" and len(front) >= FRONT_FROM:
+    if not AXES[column].least and len(front) >= FRONT_FROM:
         axes.step(
             front[column].astype(float) / scale,
             100 * front["accuracy"],
@@ -124,12 +132,10 @@ def _means_and_front(axes: Any, means: pd.DataFrame, column: str, colour: str) -
 
 
 def _limit_lines(axes: Any, done: pd.DataFrame, column: str) -> None:
-    key = LIMITS.get(column)
+    _, scale, key, least = AXES[column]
     for limit in sorted(set(done[key].dropna())) if key in done else ():
-        sign = ">" if column == "receptive_field" else "<"
-        axes.axvline(
-            limit / SCALES[column], color=GREY, linestyle="--", linewidth=1, label=f"limit: {sign} {limit:,}"
-        )
+        text = f"limit: {'>' if least else '<'} {limit:,}"
+        axes.axvline(limit / scale, color=GREY, linestyle="--", linewidth=1, label=text)
     held = done[done["data"] != SYNTHETIC]["target_accuracy"].dropna()
     for target in sorted(set(held)):
         axes.axhline(
@@ -260,7 +266,7 @@ def _height(runs: pd.DataFrame, name: str) -> tuple[np.ndarray, list[tuple[float
         values = column.to_numpy(float, na_value=np.nan)
         low, high = np.nanmin(values), np.nanmax(values)
         return (values - low) / ((high - low) or 1), [(0.0, f"{low:.3g}"), (1.0, f"{high:.3g}")]
-    values = ["none" if pd.isna(level) else level for level in levels(runs, name)]
+    values = ["none" if pd.isna(level) else level for level in levels_of(runs, name)]
     kinds = sorted(set(values), key=lambda v: (isinstance(v, str), v))
     last = max(1, len(kinds) - 1)
     place = {kind: index / last for index, kind in enumerate(kinds)}

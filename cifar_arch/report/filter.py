@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-from cifar_arch.report.effects import nulls
+from cifar_arch.report.settings import nulls
 from cifar_arch.schema import ConfigError
 
 ALLOWED = "allowed are comparisons of columns, as in --where \"params < 100_000 and t1 == 'dilated'\""

@@ -46,7 +46,7 @@ class Report:
             sort=sort,
             columns=tables.shown_columns(ranked, sort),
             notes=tables.notes(ranked),
-            completed=effects.compared(ranked),
+            completed=effects.comparable(ranked),
             effects=effects.paired_effects(ranked),
             importances=effects.importances(ranked),
             repeats=effects.repeats(ranked),

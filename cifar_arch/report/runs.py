@@ -74,14 +74,14 @@ def load_runs(outputs: str | Path = "outputs", *, use_cache: bool = True) -> pd.
     stamps = {folder: None if problem else stamp(str(root), folder) for folder, problem in found.items()}
     # A run without a stamp is not finished, and read again each time.
     news = [folder for folder, mark in stamps.items() if mark is None or saved.get(folder) != mark]
-    place = root.resolve().as_posix()
-    rows = rows.extended([_row(root, place, folder, found[folder]) for folder in news])
-    places = {folder: number for number, folder in enumerate(saved)}
-    places |= {folder: len(saved) + number for number, folder in enumerate(news)}
+    resolved = root.resolve().as_posix()
+    rows = rows.extended([_row(root, resolved, folder, found[folder]) for folder in news])
+    row_of = {folder: number for number, folder in enumerate(saved)}
+    row_of |= {folder: len(saved) + number for number, folder in enumerate(news)}
     if use_cache and (lasting := {folder: mark for folder, mark in stamps.items() if mark}) != saved:
-        cache.save(root, lasting, rows.take([places[folder] for folder in lasting]))
+        cache.save(root, lasting, rows.take([row_of[folder] for folder in lasting]))
     prefix = "" if str(root) == "." else f"{root}/"
-    frame = _frame([prefix + folder for folder in found], rows.take([places[folder] for folder in found]))
+    frame = _frame([prefix + folder for folder in found], rows.take([row_of[folder] for folder in found]))
     return _continued(frame)
 
 

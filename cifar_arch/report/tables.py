@@ -8,7 +8,8 @@ import pandas as pd
 
 from cifar_arch.data import SYNTHETIC
 from cifar_arch.experiment import SYNTHETIC_NOTE
-from cifar_arch.report.effects import compared, main_part, nulls, settings, swept
+from cifar_arch.report.effects import comparable, main_part
+from cifar_arch.report.settings import nulls, swept
 from cifar_arch.terminal import table
 
 BEST_FIRST = "-accuracy"
@@ -55,7 +56,7 @@ def ranking(runs: pd.DataFrame, sort: str = BEST_FIRST) -> pd.DataFrame:
     return ranked
 
 
-def shown_columns(runs: pd.DataFrame, sort: str = BEST_FIRST) -> list[str]:
+def shown_columns(runs: pd.DataFrame, sort: str) -> list[str]:
     """What a leaderboard shows: results, sizes, the settings in which the runs differ, and the folder.
 
     The column that it is sorted by is always among them.
@@ -120,7 +121,7 @@ def grouped(runs: pd.DataFrame, column: str) -> pd.DataFrame:
 
     Validation accuracies where there are some, and no synthetic data where there are others.
     """
-    done = main_part(compared(runs))
+    done = main_part(comparable(runs))
     found = done.groupby(column, dropna=False)["accuracy"].agg(["mean", "std", "count", "max"]).reset_index()
     found = found.rename(columns={"count": "n", "max": "accuracy"})
     return found.sort_values("mean", ascending=False, ignore_index=True)
@@ -168,6 +169,4 @@ def settings_line(runs: pd.DataFrame) -> str:
     """What all runs have in common, of the keys that people ask for first."""
     names = ("data", "training.epochs", "training.batch_size", "training.optimizer", "device")
     common = [n for n in names if n in runs and runs[n].nunique() == 1]
-    return ", ".join(
-        f"{label(n)} {runs[n].dropna().iat[0]}" for n in common if n in {*settings(runs), "device"}
-    )
+    return ", ".join(f"{label(n)} {runs[n].dropna().iat[0]}" for n in common)

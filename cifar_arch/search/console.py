@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from cifar_arch.plugins import plugin_override
 from cifar_arch.provenance import masked
-from cifar_arch.search.options import shown_value
+from cifar_arch.search.objectives import OBJECTIVES
 from cifar_arch.search.ranking import Ranking
 from cifar_arch.search.space import typed
 from cifar_arch.search.storage import GRACE, network_file_system, sqlite_url
@@ -146,7 +146,7 @@ def _result_line(shared: SharedStudy, trial: TrialRecord) -> str:
         text = "interrupted, queued again"
     elif trial.state == TrialState.COMPLETE:
         pairs = zip(shared.config.objectives, trial.values, strict=True)
-        text = "  ".join(f"{name} {shown_value(name, value)}" for name, value in pairs)
+        text = "  ".join(f"{name} {OBJECTIVES[name].shown(value)}" for name, value in pairs)
     elif trial.state == TrialState.PRUNED:
         text = str(trial.reason)
     else:

@@ -15,21 +15,6 @@ from cifar_arch.record import EXECUTION, decides_search, without_added
 from cifar_arch.schema import ConfigError, Strict, checked
 from cifar_arch.search.space import Space
 
-DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
-    "accuracy": "maximize",
-    "test_accuracy": "maximize",  # of `confirm` alone
-    "params": "minimize",
-    "macs": "minimize",
-    "latency": "minimize",
-}
-
-
-def shown_value(objective: str, value: float) -> str:
-    """As it is printed, with its unit."""
-    if objective.endswith("accuracy"):
-        return f"{value:.2%}"
-    return f"{value:.3f} ms" if objective == "latency" else f"{value:,.0f}"
-
 
 class Options(Strict, frozen=True, kw_only=True):
     """The keys of the config that belong to a sweep as a whole."""

@@ -33,7 +33,7 @@ def preview(arguments: Sequence[str], config_dir: str | None = None) -> str:
     with composing(config_dir), explaining(arguments):
         typed = [expanded(argument) for argument in arguments]
         base = load([text for text in typed if not read_override(text).is_sweep_override()])
-        load_composed(base.get("plugins", []), base.hydra)
+        load_composed(base)
         SweeperOptions.from_dict(base.hydra.sweeper)
         space, fixed = read_space(base.hydra.sweeper.params, typed)
         composer, options = Composer(load, fixed, space), Options.from_dict(plain(base))

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 import msgspec
 from optuna.trial import TrialState
 
-from cifar_arch.search.options import DIRECTIONS, shown_value
+from cifar_arch.search.objectives import OBJECTIVES
 from cifar_arch.search.space import Point, point_identity, typed
 from cifar_arch.search.trial import TrialRecord
 from cifar_arch.terminal import table
@@ -98,7 +98,7 @@ class Ranking(msgspec.Struct, frozen=True, kw_only=True):
             cells["front"] = "*" if c.number in self.front else ""
         for place, name in enumerate(self.objectives):
             value = c.values[place]
-            cells[name] = shown_value(name, value)
+            cells[name] = OBJECTIVES[name].shown(value)
             if name == "accuracy" and c.seeded:
                 std = c.std(place)
                 cells["std"] = "-" if std is None else f"{std:.2%}"
@@ -159,7 +159,7 @@ def _sound(configurations: Sequence[Configuration]) -> Sequence[Configuration]:
 
 def _losses(configuration: Configuration, objectives: Sequence[str]) -> tuple[float, ...]:
     """The values so that less is better in each."""
-    signs = (-1 if DIRECTIONS[name] == "maximize" else 1 for name in objectives)
+    signs = (-1 if OBJECTIVES[name].direction == "maximize" else 1 for name in objectives)
     return tuple(sign * value for sign, value in zip(signs, configuration.values, strict=True))
 
 

@@ -15,10 +15,13 @@ class WorkerBroken(SearchStopped):
     """A worker whose process can train no more, though others can."""
 
 
+How = Literal["finished", "stopped", "wrong", "hopeless"]
+
+
 class End(msgspec.Struct, frozen=True, kw_only=True):
     """How a session ended: what there is to do is done, a person stopped it, or a worker could not go on."""
 
-    how: Literal["finished", "stopped", "wrong", "hopeless"]
+    how: How
     sentence: str = ""  # why
 
 
@@ -36,7 +39,7 @@ class Session:
         return stored and msgspec.convert(stored, End)
 
     @patient
-    def end(self, how: Literal["finished", "stopped", "wrong", "hopeless"], sentence: str = "") -> None:
+    def end(self, how: How, sentence: str = "") -> None:
         """Has all workers give back what they train, and end."""
         if not self.ended():
             self.shared.study.set_user_attr(

@@ -30,7 +30,7 @@ def stop_if_unfit(folder: Path) -> None:
         )
 
 
-def stop_if_hopeless(shared: SharedStudy, max_failure_rate: float, since: int = 0) -> None:
+def stop_if_hopeless(shared: SharedStudy, max_failure_rate: float, since: int) -> None:
     """Raises SearchStopped after three failures in a row, a config mistake in the first trial, or
     when more than `max_failure_rate` of at least four trained trials failed.
 

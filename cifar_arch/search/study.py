@@ -19,7 +19,7 @@ from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError, SearchStopped
 from cifar_arch.search.ledger import Counts, Ledger
 from cifar_arch.search.notes import note_study
-from cifar_arch.search.options import DIRECTIONS
+from cifar_arch.search.objectives import OBJECTIVES
 from cifar_arch.search.space import Point, Space, typed
 from cifar_arch.search.storage import cached_storage, open_storage, patient, sqlite_file, study_lock
 from cifar_arch.search.trial import TrialRecord, stored_attributes
@@ -63,7 +63,7 @@ class SharedStudy:
                 study_name=config.name,
                 storage=cached_storage(config.storage),
                 sampler=RandomSampler(),
-                directions=[DIRECTIONS[name] for name in config.objectives],
+                directions=[OBJECTIVES[name].direction for name in config.objectives],
                 load_if_exists=True,
             )
             self._check_fingerprint()

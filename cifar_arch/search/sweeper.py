@@ -116,7 +116,7 @@ class ArchitectureSweeper(OptunaSweeperImpl):
                     f"hydra.sweep.{name}: a trial's folder is always OUTPUTS/sweeps/STUDY/NUMBER, "
                     f"got {asked[name]!r}; type outputs=FOLDER or study=NAME to choose those"
                 )
-        load_composed(self.config.get("plugins", []), self.config.hydra)
+        load_composed(self.config)
         config = plain(self.config)
         # A trial changes the folder of the whole process, in which this thread goes on.
         return anchored(config, Path.cwd()) if self.config.hydra.job.chdir else config

@@ -12,6 +12,7 @@ from cifar_arch.record import Status, Summary
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError, SearchStopped
 from cifar_arch.search.notes import note_study
+from cifar_arch.search.objectives import OBJECTIVES
 from cifar_arch.search.storage import patient
 from cifar_arch.search.study import SharedStudy
 from cifar_arch.search.trial import Role, TrialRecord, stale_ids
@@ -110,7 +111,7 @@ class Teller:
         """State, values and reason; no state where the run did not come to an end."""
         if summary is None:
             return None, None, None
-        results = {name: _result(summary, name) for name in self.shared.config.objectives}
+        results = {name: getattr(summary, OBJECTIVES[name].field) for name in self.shared.config.objectives}
         values = [value for value in results.values() if value is not None and math.isfinite(value)]
         match summary.status:
             case Status.COMPLETED if len(values) == len(results):
@@ -206,14 +207,3 @@ def broke_the_gpu(summary: Summary | None) -> bool:
 
 def _ended_from_outside(summary: Summary) -> bool:
     return summary.reason == INTERRUPTED or ran_out(summary) or broke_the_gpu(summary)
-
-
-def _result(summary: Summary, objective: str) -> float | None:
-    results = {
-        "accuracy": summary.val_accuracy,
-        "test_accuracy": summary.test_accuracy,
-        "params": summary.params,
-        "macs": summary.macs,
-        "latency": summary.latency_ms,
-    }
-    return results[objective]

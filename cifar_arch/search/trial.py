@@ -23,7 +23,7 @@ BEST = 25  # of them the best, as many as TPE takes for good
 
 
 class Role(StrEnum):
-    """Why a trial was not trained; trials without a role are the trained ones, and only they count."""
+    """Why a trial was not trained; finished trials without a role are the trained ones: only they count."""
 
     REJECTED = "rejected"  # outside the limits
     REPLAYED = "replayed"  # answered by an equal trial

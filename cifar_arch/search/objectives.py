@@ -1,0 +1,22 @@
+"""What a search can optimise: in which direction, where a run has it on record, how it is shown."""
+
+from typing import Literal, NamedTuple
+
+
+class Objective(NamedTuple):
+    direction: Literal["maximize", "minimize"]
+    field: str  # of record.Summary
+    form: str  # of its value, with its unit
+
+    def shown(self, value: float) -> str:
+        """As it is printed."""
+        return self.form.format(value)
+
+
+OBJECTIVES = {
+    "accuracy": Objective("maximize", "val_accuracy", "{:.2%}"),
+    "test_accuracy": Objective("maximize", "test_accuracy", "{:.2%}"),  # of `confirm` alone
+    "params": Objective("minimize", "params", "{:,.0f}"),
+    "macs": Objective("minimize", "macs", "{:,.0f}"),
+    "latency": Objective("minimize", "latency_ms", "{:.3f} ms"),
+}
