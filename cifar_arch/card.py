@@ -11,12 +11,12 @@ import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from shlex import quote
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from cifar_arch.data import SYNTHETIC
-from cifar_arch.evaluate import ROUNDING, evaluate, numbers
+from cifar_arch.evaluate import ROUNDING, Evaluation, evaluate, evaluation
 from cifar_arch.experiment import SYNTHETIC_NOTE, Experiment
 from cifar_arch.feasibility import Verdict, judge
 from cifar_arch.identity import changes
@@ -45,7 +45,7 @@ class Tested(NamedTuple):
     """One of the runs, and what `evaluate --json` says of it."""
 
     run: SavedRun
-    found: dict[str, Any]
+    found: Evaluation
 
     @property
     def seed(self) -> int:
@@ -105,11 +105,11 @@ def of_one_experiment(runs: Sequence[SavedRun]) -> Experiment:
 
 def tested_again(run: SavedRun, root: str | None) -> Tested:
     """The run on its test set. Raises ConfigError where the accuracy is not the one on record."""
-    found = numbers(*evaluate(run.folder.path, root))
-    if abs(found["test_accuracy"] - found["recorded"]) > ROUNDING:
+    found = evaluation(*evaluate(run.folder.path, root))
+    if abs(found.difference) > ROUNDING:
         raise ConfigError(
-            f"run: {str(run.folder.path)!r} gives {found['test_accuracy']:.2%} now, and has "
-            f"{found['recorded']:.2%} on record; name the data it was trained on with --data"
+            f"run: {str(run.folder.path)!r} gives {found.test_accuracy:.2%} now, and has "
+            f"{found.recorded:.2%} on record; name the data it was trained on with --data"
         )
     return Tested(run, found)
 
@@ -134,7 +134,7 @@ def write(folder: Path, tested: Sequence[Tested], experiment: Experiment) -> Non
         temporary.write_text(best_config(whole, whole.hydra, winner, pin_seed=False), encoding="utf-8")
     save(verdict, experiment.limits, str(folder / "network.svg"))
     config = {key: value for key, value in first.summary.config.items() if key not in EXECUTION}
-    summaries = [replace(t.run.summary, test_accuracy=t.found["test_accuracy"]) for t in tested]
+    summaries = [replace(t.run.summary, test_accuracy=t.found.test_accuracy) for t in tested]
     made.write_summary(replace(summaries[0], config=config, command=again(folder, tested[0])))
     with atomic(folder / SEEDS) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
@@ -154,18 +154,18 @@ def again(folder: Path, tested: Tested) -> str:
 
 def headline(tested: Sequence[Tested]) -> str:
     """Parameters and the accuracy on the test set, as it is quoted."""
-    accuracies = [t.found["test_accuracy"] for t in tested]
+    accuracies = [t.found.test_accuracy for t in tested]
     spread = f"std {statistics.stdev(accuracies):.2%}, " if len(accuracies) > 1 else ""
     return (
         f"{tested[0].run.summary.params:,} parameters, test accuracy {statistics.mean(accuracies):.2%} "
-        f"({spread}n = {len(accuracies)}) on {tested[0].found['data']}"
+        f"({spread}n = {len(accuracies)}) on {tested[0].found.data}"
     )
 
 
 def page(folder: Path, tested: Sequence[Tested], experiment: Experiment, verdict: Verdict) -> Iterator[str]:
     """The lines of README.md."""
     first, summary = tested[0], tested[0].run.summary
-    accuracies = [t.found["test_accuracy"] for t in tested]
+    accuracies = [t.found.test_accuracy for t in tested]
     a = verdict.analysis
     yield f"# {folder.name}\n"
     yield f"{headline(tested)}."
@@ -205,12 +205,14 @@ def accuracy_tables(tested: Sequence[Tested]) -> Iterator[str]:
     for t in tested:
         s = t.run.summary
         validation = "-" if s.val_accuracy is None else f"{s.val_accuracy:.2%}"
-        yield f"| {t.seed} | {t.found['test_accuracy']:.2%} | {validation} | {s.seconds or 0:,.0f} |"
+        yield f"| {t.seed} | {t.found.test_accuracy:.2%} | {validation} | {s.seconds or 0:,.0f} |"
     yield "\n| class | recall | precision |\n|---|---|---|"
-    for place, known in enumerate(tested[0].found["classes"]):
-        each = [t.found["classes"][place] for t in tested]
-        recall, precision = (statistics.mean(c[name] for c in each) for name in ("recall", "precision"))
-        yield f"| {known['name']} | {recall:.1%} | {precision:.1%} |"
+    for place, known in enumerate(tested[0].found.classes):
+        each = [t.found.classes[place] for t in tested]
+        recall, precision = (
+            statistics.mean(getattr(c, name) for c in each) for name in ("recall", "precision")
+        )
+        yield f"| {known.name} | {recall:.1%} | {precision:.1%} |"
 
 
 def rules(verdict: Verdict, experiment: Experiment, accuracy: float) -> Iterator[tuple[str, str, str]]:

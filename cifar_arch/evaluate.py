@@ -8,9 +8,11 @@ import json
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
+from msgspec import Struct
 
 from cifar_arch import cifar10, shapes
 from cifar_arch.data import Pictures
@@ -26,6 +28,31 @@ if TYPE_CHECKING:
 
 ROUNDING = 0.002  # of the accuracy: what another device or another version of torch may change
 TIFF_BITS, TIFF_MEANING, WHITE_IS_ZERO = 258, 262, 0  # two of its tags, and a value of the second
+
+
+class ClassScore(Struct, frozen=True, kw_only=True):
+    """Recall and precision of a class, from 0 to 1."""
+
+    name: str
+    recall: float
+    precision: float
+
+
+class Evaluation(Struct, frozen=True, kw_only=True):
+    """What a network reaches on the test set: the content of `--json`."""
+
+    test_accuracy: float  # from 0 to 1
+    recorded: float | None  # the one in the run's summary
+    images: int
+    data: str
+    note: str | None
+    classes: list[ClassScore]
+    confusion: list[list[int]]  # images by true class (row) and predicted one
+
+    @property
+    def difference(self) -> float:
+        """From the accuracy on record; 0 where there is none."""
+        return 0.0 if self.recorded is None else self.test_accuracy - self.recorded
 
 
 class Unread(Exception):
@@ -53,14 +80,12 @@ def main() -> None:
         if arguments.images:
             print(printable(classify(arguments.run, arguments.images)))
             return
-        found = numbers(*evaluate(arguments.run, arguments.data))
-        print(json.dumps(found, indent=2) if arguments.json else text(found))
-        recorded = found["recorded"]
-        difference = found["test_accuracy"] - (recorded or 0)
-        if recorded is not None and abs(difference) > ROUNDING:
+        found = evaluation(*evaluate(arguments.run, arguments.data))
+        print(json.dumps(msgspec.to_builtins(found), indent=2) if arguments.json else text(found))
+        if abs(found.difference) > ROUNDING:
             print(
-                f"the accuracy is {100 * difference:+.2f} points from the one on record: the weights or the "
-                "pictures are not those of the run",
+                f"the accuracy is {100 * found.difference:+.2f} points from the one on record: the weights "
+                "or the pictures are not those of the run",
                 file=sys.stderr,
             )
             sys.exit(1)
@@ -176,44 +201,40 @@ def _grey(image: "Image.Image", black: float, white: float) -> "Image.Image":
     return grey
 
 
-def numbers(pictures: Pictures, probabilities: np.ndarray, recorded: float | None) -> dict[str, Any]:
-    """The content of `--json`; accuracies, recall and precision from 0 to 1, counts of images.
-
-    Rows of `confusion` are true classes, columns predicted ones.
-    """
+def evaluation(pictures: Pictures, probabilities: np.ndarray, recorded: float | None) -> Evaluation:
+    """What class probabilities (N, 10) of the test images come to."""
     from cifar_arch.plots import confusion_counts  # with matplotlib, which --help need not wait for
 
     labels, predicted = pictures.test.labels, probabilities.argmax(1)
     counts = confusion_counts(labels, predicted, len(pictures.classes))
     right, true, found = (part.tolist() for part in (counts.diagonal(), counts.sum(1), counts.sum(0)))
-    return {
-        "test_accuracy": float((labels == predicted).mean()),
-        "recorded": recorded,
-        "images": len(labels),
-        "data": pictures.name,
-        "note": SYNTHETIC_NOTE if pictures.synthetic else None,
-        "classes": [
-            {"name": name, "recall": r / max(1, t), "precision": r / max(1, f)}
+    return Evaluation(
+        test_accuracy=float((labels == predicted).mean()),
+        recorded=recorded,
+        images=len(labels),
+        data=pictures.name,
+        note=SYNTHETIC_NOTE if pictures.synthetic else None,
+        classes=[
+            ClassScore(name=name, recall=r / max(1, t), precision=r / max(1, f))
             for name, r, t, f in zip(pictures.classes, right, true, found, strict=True)
         ],
-        "confusion": counts.tolist(),
-    }
+        confusion=counts.tolist(),
+    )
 
 
-def text(found: dict[str, Any]) -> str:
-    """What `numbers` found for a terminal: accuracy, a line for each class, and the confusion matrix."""
-    wide = max(len(each["name"]) for each in found["classes"])
-    record = "" if found["recorded"] is None else f" (on record: {found['recorded']:.2%})"
-    accuracy, images = f"{found['test_accuracy']:.2%}", f"{found['images']:,}"
+def text(found: Evaluation) -> str:
+    """For a terminal: accuracy, a line for each class, and the confusion matrix."""
+    wide = max(len(each.name) for each in found.classes)
+    record = "" if found.recorded is None else f" (on record: {found.recorded:.2%})"
     lines = [
-        f"test accuracy {accuracy}{record} on {images} images of {found['data']}",
-        *([found["note"]] if found["note"] else []),
+        f"test accuracy {found.test_accuracy:.2%}{record} on {found.images:,} images of {found.data}",
+        *([found.note] if found.note else []),
         "",
         f"{'class':{wide}}  recall  precision  confusion (row: true, column: predicted)",
     ]
-    for each, counts in zip(found["classes"], found["confusion"], strict=True):
+    for each, counts in zip(found.classes, found.confusion, strict=True):
         row = " ".join(f"{count:4}" for count in counts)
-        lines.append(f"{each['name']:{wide}}  {each['recall']:6.1%}  {each['precision']:9.1%}  {row}")
+        lines.append(f"{each.name:{wide}}  {each.recall:6.1%}  {each.precision:9.1%}  {row}")
     return "\n".join(lines)
 
 
