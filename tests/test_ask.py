@@ -253,3 +253,19 @@ def test_a_smaller_total_leaves_an_interrupted_trial_alone(tmp_path: Path) -> No
     fewer = open_worker(replace(wanted, n_trials=2))
     assert fewer.asker.ask() is None
     assert ask(open_worker(wanted)).point == dict.fromkeys(DIGITS, 1)
+
+
+def test_an_option_that_was_edited_since_is_told(tmp_path: Path) -> None:
+    """The study has but its name, and answered with trials of what it was."""
+    wanted = search_config(tmp_path, {"augment": CategoricalDistribution(["mine", "none"])})
+
+    def version(of_mine: str) -> Assess:
+        return lambda point: replace(assess({}), key=of_mine if point["augment"] == "mine" else "none")
+
+    worker = open_worker(wanted, assessed=version("first"))
+    for accuracy in (0.5, 0.6):
+        finish_job(worker, ask(worker), accuracy)
+    open_worker(wanted, assessed=version("first"))
+    sentence = "^study: trial 0 was trained with other options than augment=mine has now; put them back, or "
+    with pytest.raises(ConfigError, match=sentence):
+        open_worker(wanted, assessed=version("second"))

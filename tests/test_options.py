@@ -6,9 +6,12 @@ import pytest
 from conftest import Cli
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
+from cifar_arch.compose import compose, composing
+from cifar_arch.overrides import read_override
 from cifar_arch.record import EXECUTION
 from cifar_arch.schema import ConfigError
-from cifar_arch.search.options import refuse_unswept
+from cifar_arch.search.composer import read_space
+from cifar_arch.search.options import fingerprint, refuse_unswept
 from cifar_arch.search.space import Space
 
 UNSWEPT = {
@@ -45,6 +48,12 @@ MISTAKES = {
     "hydra.sweeper.sampler=null": "hydra.sweeper.sampler: expected the options of a sampler, got null",
     "data.validation=0": "data.validation: a search chooses by validation images, got 0; "
     "type data.validation=5000",
+    "data.validation=5000,0": "data.validation: a search chooses by validation images, got 0; "
+    "type data.validation=5000",
+    "++read_test=true": "read_test: a sweep chooses by validation images alone, got true; "
+    "type python -m cifar_arch.confirm STUDY after it",
+    "study=-x": "study: expected a name of letters, digits, '.', '_' and '-', none of the last first, "
+    "got '-x'",
     "hydra.sweeper.params=3": "hydra.sweeper.params: expected keys with their values, got 3",
 }
 
@@ -64,3 +73,23 @@ def test_every_key_that_says_how_something_runs_is_refused_and_no_other() -> Non
             refuse_unswept(Space({key: CategoricalDistribution(["a", "b"])}))
     for key in ("seed", "limits", "downsample", "model.width", "data.validation"):
         refuse_unswept(Space({key: IntDistribution(1, 2)}))
+
+
+FIXED = {  # overrides with a swept one -> keys of the swept group that the fingerprint holds all the same
+    "augment=none,crop augment.pad_crop.padding=12": {"augment.pad_crop.padding": 12},
+    "c3=plain,dilated ++model.c3.layers=3": {"model.c3.layers": 3},
+    "model=c1c2c3c4,reference ++model.activation=silu": {"model.activation": "silu"},
+    "c3=plain,dilated c4=separable training=sgd": {},
+    "training.epochs=1,2 training=sgd": {},
+}
+
+
+@pytest.mark.parametrize(("typed", "held"), FIXED.items())
+def test_a_key_typed_within_a_swept_group_tells_two_sweeps_apart(typed: str, held: dict[str, object]) -> None:
+    """A second sweep took the trials of the first, which had another value of it."""
+    with composing():
+        space, fixed = read_space(None, typed.split())
+        keys = [read_override(text).get_key_element() for text in fixed]
+        swept = tuple(f"{key.rpartition('@')[2]}." for key in space.distributions)
+        mark = fingerprint(compose(fixed), space, {}, ("accuracy",), keys)
+    assert {key: value for key, value in mark.items() if f"{key}.".startswith(swept)} == held

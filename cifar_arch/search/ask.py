@@ -68,6 +68,22 @@ class Asker:
         # every shell that starts at the same moment.
         self.sampler = make_sampler(len(shared.trials()) + 1009 * shared.workers.others())
         shared.study.sampler = StudySampler(self.sampler, shared.study)
+        if not shared.config.by_key:
+            self._require_equal_options()
+
+    def _require_equal_options(self) -> None:
+        """Raises ConfigError where an option, or a block's file, is no longer what a trial was trained with.
+
+        One trial is looked at for each option that was chosen: the study has but its name.
+        """
+        known = [t for t in self.shared.trials() if t.trained and t.key]
+        latest = {(key, v): t for t in known for key, v in t.point.items() if isinstance(v, str)}
+        for trial in {t.number: t for t in latest.values()}.values():
+            if self.assess(trial.point).key != trial.key:
+                raise ConfigError(
+                    f"study: trial {trial.number} was trained with other options than {typed(trial.point)} "
+                    "has now; put them back, or choose another study=NAME"
+                )
 
     @patient
     def ask(self) -> Job | None:

@@ -44,9 +44,8 @@ class Composer:
         config = self._assembled(point)
         return plain(self._by_hydra(point)) if config is None else config
 
-    def first(self) -> Experiment:
-        """That of a point."""
-        return Experiment.from_dict(self.config_at(next(self.space.each_value())))
+    def experiment_at(self, point: Mapping[str, Any]) -> Experiment:
+        return Experiment.from_dict(self.config_at(point))
 
     def assess(self, point: Mapping[str, Any]) -> Candidate:
         """The candidate at a point. Raises ConfigError for a value that no network could have."""

@@ -71,7 +71,7 @@ def search(
     options = checked(Options, {**where, **given}, "")
     plugins = {"sampler": _described(sampler), "pruner": type(made_pruner).__name__}
     wanted = _search_config(points, options, plugins, Path(outputs))
-    first = points.first()
+    first = points.experiment_at(next(points.space.each_value()))
     target = target_accuracy(first, prefer)
 
     def seeded(moved_on: int) -> BaseSampler:
@@ -140,13 +140,13 @@ class _Points:
     def assess(self, point: Point) -> Candidate:
         return Candidate.from_dict(self.config_at(point))
 
-    def first(self) -> Experiment:
-        """That of a point."""
-        return Experiment.from_dict(self.config_at(next(self.space.each_value())))
+    def experiment_at(self, point: Point) -> Experiment:
+        return Experiment.from_dict(self.config_at(point))
 
 
 def _search_config(points: _Points, options: Options, plugins: dict[str, str], outputs: Path) -> SearchConfig:
-    require_validation(points.first(), options.objectives)
+    for point in points.space.each_value():
+        require_validation(points.experiment_at(point), options.objectives)
     every_point = takes_every_point(points.space, options.n_trials)
     mark = fingerprint(points.config, points.space, plugins, options.objectives)
     name = options.study or readable_name("search", points.space, mark)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
@@ -46,9 +46,10 @@ class Options(Strict, frozen=True, kw_only=True):
                 "prefer: smallest needs accuracy among the objectives, "
                 f"got objectives=[{','.join(self.objectives)}]; add it, or type prefer=accuracy"
             )
-        if self.study is not None and not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", self.study):
+        if self.study is not None and not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", self.study):
             raise ConfigError(
-                f"study: expected a name of letters, digits, '.', '_' and '-', got {self.study!r}"
+                "study: expected a name of letters, digits, '.', '_' and '-', none of the last first, "
+                f"got {self.study!r}"
             )
 
 
@@ -118,18 +119,31 @@ def takes_every_point(space: Space, n_trials: int | None) -> bool:
 
 
 def fingerprint(
-    config: dict[str, Any], space: Space, plugins: Mapping[str, Any], objectives: tuple[str, ...]
+    config: dict[str, Any],
+    space: Space,
+    plugins: Mapping[str, Any],
+    objectives: tuple[str, ...],
+    typed: Collection[str] = (),
 ) -> dict[str, Any]:
-    """All that decides what a sweep finds, as flat plain data."""
-    swept = [f"{key.lstrip('+').rpartition('@')[2]}." for key in space.distributions]
+    """All that decides what a sweep finds, as flat plain data.
+
+    `typed`: keys with one value for all trials; what a group that is swept holds besides is in the space.
+    """
+    swept = _packages(space.distributions)
+    fixed = tuple(key for key in _packages(typed) if key.startswith(swept))
     kept = {
         key: value
         for key, value in without_added(dict(flatten(config))).items()
-        if decides_search(key) and not any(f"{key}.".startswith(prefix) for prefix in swept)
+        if decides_search(key) and (f"{key}.".startswith(fixed) or not f"{key}.".startswith(swept))
     }
     whole = {**kept, "space": space.describe(), **plugins, "objectives": objectives}
     data: dict[str, Any] = json.loads(json.dumps(whole))
     return data
+
+
+def _packages(keys: Iterable[str]) -> tuple[str, ...]:
+    """Where each of these override keys sets something: model.c3. for block@model.c3."""
+    return tuple(f"{key.lstrip('+').rpartition('@')[2]}." for key in keys)
 
 
 def readable_name(search: str | None, space: Space, mark: Mapping[str, Any]) -> str:

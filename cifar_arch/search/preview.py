@@ -37,7 +37,8 @@ def preview(arguments: Sequence[str], config_dir: str | None = None) -> str:
         SweeperOptions.from_dict(base.hydra.sweeper)
         space, fixed = read_space(base.hydra.sweeper.params, typed)
         composer, options = Composer(load, fixed, space), Options.from_dict(plain(base))
-        require_validation(composer.first(), options.objectives)
+        for point in space.each_value():
+            require_validation(composer.experiment_at(point), options.objectives)
         looked_at = [(p, composer.assess(p)) for p in space.some(SAMPLE, random.Random(0))]
         return _text(space, looked_at, composer)
 

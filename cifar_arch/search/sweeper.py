@@ -91,9 +91,8 @@ class ArchitectureSweeper(OptunaSweeperImpl):
         composer = self._composer(space, fixed)
         for point in space.each_value():  # a mistake anywhere is told before anything is trained
             composer.assess(point)
-        first = composer.first()
-        require_validation(first, options.objectives)
-        target = target_accuracy(first, options.prefer)
+            require_validation(composer.experiment_at(point), options.objectives)
+        target = target_accuracy(composer.experiment_at(next(space.each_value())), options.prefer)
         search = self._search_config(options, numbers, space, composer, Path(config["outputs"], "sweeps"))
         self._check_plugins(options)
         if mark := config["trial"]["worker"]:
@@ -178,7 +177,8 @@ class ArchitectureSweeper(OptunaSweeperImpl):
             name: OmegaConf.to_container(node, resolve=True)
             for name, node in {"sampler": self.sampler, "pruner": self.pruner}.items()
         }
-        mark = fingerprint(composer.config_at({}), space, plugins, options.objectives)
+        typed = [override.get_key_element() for _, override in read_all(composer.fixed)]
+        mark = fingerprint(composer.config_at({}), space, plugins, options.objectives, typed)
         named = OmegaConf.select(self.config, "hydra.runtime.choices.search")
         name = options.study or readable_name(named, space, mark)
         if read_override(f"study={name}").value() != name:
