@@ -4,6 +4,7 @@ It stands in a module of its own so that launchers pickle it by name under `pyth
 """
 
 import argparse
+import contextlib
 import logging
 import os
 import sys
@@ -97,6 +98,8 @@ def main(task: Callable[[], Any] = hydra_main) -> None:
         reader_left()
     except (ConfigError, SearchStopped, OSError, KeyboardInterrupt) as error:
         sys.exit(_explain(error))
+    finally:
+        _held.close()
 
 
 def _prepare(arguments: argparse.Namespace) -> None:
@@ -143,8 +146,11 @@ def _resume(folder: str, others: list[str]) -> None:
     _run(config, run.path, Path.cwd())
 
 
+_held = contextlib.ExitStack()  # the run folder, to the end of the command
+
+
 class Guard(Callback):
-    """Looks at the folder of a single run before Hydra writes there."""
+    """Takes the folder of a single run before Hydra writes there."""
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Ends the process where the config cannot be read, or the folder holds a run that is none of it
@@ -155,6 +161,7 @@ class Guard(Callback):
             ours = plain(config)
             with explaining():
                 run = RunFolder(config.hydra.run.dir)
+            _held.enter_context(run.held())  # or another command's files would be written over
             if not holds_run(run):
                 return
             summary = finished(run, Experiment.from_dict(ours), began_with(run))

@@ -159,7 +159,8 @@ def _steps(
     folder.write_json(folder.experiment, experiment.to_dict())
     verdict = judge(experiment.model, experiment.limits, experiment.augment.active())
     yield (totals := _totals(verdict))
-    folder.write_json(folder.architecture, {"spec": experiment.model.to_dict(), **verdict.to_dict()})
+    known = {"spec": verdict.architecture.to_dict(), "architecture": verdict.key}
+    folder.write_json(folder.architecture, known | verdict.to_dict())
     if not verdict.ok:
         raise Rejected("\n".join(violation.message for violation in verdict.violations))
     _require_extras(experiment)

@@ -5,6 +5,9 @@ import shlex
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
+from cifar_arch.feasibility import judge
 from cifar_arch.provenance import flatten
 from cifar_arch.record import Status, Summary, decides_search, differences, with_added
 from cifar_arch.runfolder import RunFolder
@@ -70,11 +73,26 @@ def changes(
     except ConfigError as error:
         return f"whose config cannot be read: {error}"
     old, new = flatten(theirs.to_dict()), flatten(experiment.to_dict())
-    return differences(
+    different = differences(
         {key: value for key, value in old if decides(key)},
         {key: value for key, value in new if decides(key)},
         most=8,
     )
+    return different or differences(_network(folder), _network(folder, experiment), most=1)
+
+
+def _network(folder: RunFolder, experiment: "Experiment | None" = None) -> dict[str, Any]:
+    """The key of the network that a folder has on record, or of the one that an experiment makes now.
+
+    They differ where a block's own file was edited. {} where a folder of an earlier version has none.
+    """
+    stored = folder.read_json(folder.architecture) if folder.architecture.exists() else {}
+    if "architecture" not in stored:
+        return {}
+    if experiment is None:
+        return {"architecture": stored["architecture"]}
+    limits = replace(experiment.limits, latency_ms_below=None)  # which would be measured
+    return {"architecture": judge(experiment.model, limits, repairs=False).key}
 
 
 def recorded_config(folder: RunFolder) -> dict[str, Any] | None:

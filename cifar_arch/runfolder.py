@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+_held: set[Path] = set()  # the folders that this process holds, by their full paths
 PATIENCE = 8.0  # seconds; processes that load images may outlive a killed run by five
 
 
@@ -50,10 +51,14 @@ class RunFolder:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Within it no other process trains here. Raises ConfigError where one does.
+        """Within it no other process trains here; this one may enter again. Raises ConfigError for another.
 
         Nobody is kept out where the system, or the file system, has no lock for a folder.
         """
+        place = self.path.resolve()
+        if place in _held:
+            yield
+            return
         with ExitStack() as stack:
             with suppress(ImportError, OSError):
                 self.path.mkdir(parents=True, exist_ok=True)
@@ -62,6 +67,8 @@ class RunFolder:
                         f"run: another process is training in {str(self.path)!r}; wait for its end, "
                         "or choose another folder (hydra.run.dir=FOLDER)"
                     )
+            _held.add(place)
+            stack.callback(_held.discard, place)
             yield
 
     def write_summary(self, summary: Summary) -> None:
@@ -122,9 +129,13 @@ class RunFolder:
             figure.savefig(temporary, format="png", dpi=120)
 
     def discard_unfinished(self) -> None:
-        """Removes what a killed process was writing."""
-        for temporary in self.path.rglob(".*.tmp"):
-            temporary.unlink(missing_ok=True)
+        """Removes what a killed process was writing, and no other file of a user's."""
+        ours = {file.name for file in vars(self).values()}
+        for place in {file.parent for file in vars(self).values()} | {self.plots}:
+            for temporary in place.glob(".*.tmp"):
+                name, _, process = temporary.name[1 : -len(".tmp")].rpartition(".")
+                if process.isdecimal() and (name in ours or place == self.plots):
+                    temporary.unlink(missing_ok=True)
 
 
 def _locked(folder: Path, stack: ExitStack) -> bool:

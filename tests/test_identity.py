@@ -88,6 +88,21 @@ def test_another_target_is_refused_where_one_is_on_record(
         assert experiment.run_config(config, run.path).target_accuracy == 0.1
 
 
+@pytest.mark.parametrize("make", list(STATES.values())[:4], ids=list(STATES)[:4])
+def test_a_network_that_the_same_config_no_longer_makes_is_refused(
+    run: RunFolder, make: Callable[[RunFolder], object]
+) -> None:
+    """As where the file of an own block was edited meanwhile: epochs of two networks were one run."""
+    make(run)
+    stored = run.read_json(run.architecture)
+    key = stored["architecture"]
+    run.write_json(run.architecture, {**stored, "architecture": "another"})
+    before = contents(run)
+    with pytest.raises(ConfigError, match=rf"\(architecture=another, now {key}\); choose another folder "):
+        experiment.run_config(tiny_config(), run.path)
+    assert contents(run) == before
+
+
 EQUAL: dict[str, dict[str, Any]] = {
     "the same": {},
     "numbers written otherwise": {"model": tiny_architecture(multipliers=[1.0, 1, 2.0, 3])},

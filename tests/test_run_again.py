@@ -97,11 +97,12 @@ def test_a_killed_run_goes_on_when_it_is_typed_again(cwd: Path) -> None:
     assert "epochs=2" in summary_of(folder.path)["command"]
 
 
-@pytest.mark.parametrize("again", [RUN, ("training.resume=out",)], ids=" ".join)
+@pytest.mark.parametrize("again", [RUN, (*RUN, "read_test=false"), ("training.resume=out",)], ids=" ".join)
 def test_a_run_that_another_process_trains_is_left_alone(cwd: Path, again: tuple[str, ...]) -> None:
     folder = RunFolder(cwd / "out")
     folder.summary.unlink()
     folder.weights.unlink()
+    before = {path: path.read_bytes() for path in folder.config.parent.iterdir()}
     with folder.held():
         done = type_command("run", *again, cwd=cwd)
     (refused,) = done.stderr.splitlines()
@@ -109,6 +110,7 @@ def test_a_run_that_another_process_trains_is_left_alone(cwd: Path, again: tuple
     assert refused.startswith("run: another process is training in ")
     assert refused.endswith("out'; wait for its end, or choose another folder (hydra.run.dir=FOLDER)")
     assert not folder.summary.exists()
+    assert {path: path.read_bytes() for path in folder.config.parent.iterdir()} == before
 
 
 def test_a_saved_config_that_was_changed_is_not_resumed(cwd: Path) -> None:

@@ -144,8 +144,13 @@ def test_what_a_killed_process_was_writing_is_discarded(tmp_path: Path) -> None:
     for path in (folder.checkpoint, folder.summary):
         subprocess.run([sys.executable, "-c", code, str(path)], env=environment(), check=False)
     assert len(list(tmp_path.rglob(".*.tmp"))) == 2
+    others = {tmp_path / name for name in (".mine.tmp", ".mine.1.tmp", ".summary.json.tmp", ".draft.1.tmp")}
+    others |= {tmp_path / "other" / ".summary.json.4242.tmp"}  # as where a run's folder holds others
+    for file in others:
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
     folder.discard_unfinished()
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [folder.summary]
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == {folder.summary, *others}
     assert folder.read_summary() == Summary(status=Status.COMPLETED)
 
 

@@ -109,6 +109,7 @@ def _copy_checkpoint(job: Job) -> None:
     # The checkpoint before the metrics, since it alone is enough to go on from; what it belongs to first.
     for source, target in (
         (old.experiment, new.experiment),
+        (old.architecture, new.architecture),
         (old.checkpoint, new.checkpoint),
         (old.metrics, new.metrics),
     ):
