@@ -8,7 +8,7 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -27,7 +27,7 @@ from cifar_arch.device import wait_briefly
 from cifar_arch.experiment import Experiment, Rejected
 from cifar_arch.identity import changes, finished, holds_run
 from cifar_arch.overrides import CONF, read_override
-from cifar_arch.plugins import load_composed, load_plugins
+from cifar_arch.plugins import files_as_typed, load_composed, load_plugins, plugin_override
 from cifar_arch.record import Summary
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.saved_config import as_typed, began_with, command, saved_config
@@ -50,7 +50,8 @@ def hydra_main(config: DictConfig) -> float | None:
         raise
     if hydra_config.mode == RunMode.MULTIRUN:
         return run_trial(ours, folder, hydra_config.sweeper.get("pruner"))
-    _run(ours, folder, Path(hydra_config.runtime.cwd))
+    files = files_as_typed(ours.get("plugins", []), hydra_config.runtime)
+    _run(ours, folder, Path(hydra_config.runtime.cwd), files)
     return None
 
 
@@ -118,9 +119,10 @@ def _prepare(arguments: argparse.Namespace) -> None:
 def _resume(folder: str, others: list[str]) -> None:
     """Goes on in `folder` with the config that is saved there."""
     run = RunFolder(folder)
+    files: Any = []
     for text in [text for text in others if text.startswith("plugins=")]:
         with explaining([text]):
-            load_plugins(read_override(text).value())
+            load_plugins(files := read_override(text).value())
         others.remove(text)
     if others:
         raise ConfigError(
@@ -137,13 +139,13 @@ def _resume(folder: str, others: list[str]) -> None:
             "put it back, or run the other config in another folder"
         )
     if summary := finished(run, experiment):
-        _print_finished(summary, run.path)
+        _print_finished(summary, run.path, files)
         return
     console = logging.StreamHandler(sys.stdout)
     console.setLevel(logging.INFO)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[console, run.log_handler()])
     logging.getLogger("cifar_arch").setLevel(logging.DEBUG)
-    _run(config, run.path, Path.cwd())
+    _run(config, run.path, Path.cwd(), files)
 
 
 _held = contextlib.ExitStack()  # the run folder, to the end of the command
@@ -168,28 +170,31 @@ class Guard(Callback):
         except Exception as error:  # which Hydra would turn into a warning
             sys.exit(_explain(error))
         if summary:
-            _print_finished(summary, run.path)
+            _print_finished(summary, run.path, files_as_typed(ours.get("plugins", []), config.hydra.runtime))
             sys.exit(0)
 
 
-def _print_finished(summary: Summary, folder: Path) -> None:
+def _print_finished(summary: Summary, folder: Path, files: Sequence[str]) -> None:
     shown = as_typed(folder, Path.cwd())
     print(f"{shown} is complete, nothing is left to train; on record:")
-    _print_results(summary, shown)
+    _print_results(summary, shown, files)
 
 
-def _run(config: dict[str, Any], folder: Path, typed_in: Path) -> None:
-    """One experiment at the command line: a sentence and an exit status instead of a traceback."""
+def _run(config: dict[str, Any], folder: Path, typed_in: Path, files: Sequence[str]) -> None:
+    """One experiment at the command line: a sentence and an exit status instead of a traceback.
+
+    `files` are those of own blocks, as they are typed.
+    """
     try:
         summary = experiment.run_config(config, folder, command=command(RunFolder(folder), typed_in))
     except BaseException as error:
         log.debug("the run ended here", exc_info=True)
         status = _explain(error)
         if RunFolder(folder).checkpoint.is_file() and not isinstance(error, ConfigError):
-            resume = quote(f"training.resume={as_typed(folder, typed_in)}")
-            print(f"type python -m cifar_arch.run {resume} to go on", file=sys.stderr)
+            words = [f"training.resume={as_typed(folder, typed_in)}", *plugin_override(files)]
+            print(f"type python -m cifar_arch.run {' '.join(map(quote, words))} to go on", file=sys.stderr)
         sys.exit(status)
-    _print_results(summary, as_typed(folder, typed_in))
+    _print_results(summary, as_typed(folder, typed_in), files)
 
 
 def _explain(error: BaseException) -> int:
@@ -211,7 +216,8 @@ def _explain(error: BaseException) -> int:
     return status
 
 
-def _print_results(summary: Summary, shown: str) -> None:
+def _print_results(summary: Summary, shown: str, files: Sequence[str]) -> None:
+    words = [shown, *(word for file in files for word in ("--plugin", file))]
     target = summary.target_accuracy
     held = ""
     if target is not None and summary.test_accuracy is not None:
@@ -226,7 +232,7 @@ def _print_results(summary: Summary, shown: str) -> None:
         print(one_line(summary.note))
     print(
         f"\ncurves and pictures: {shown}/plots\n"
-        f"again from the weights: python -m cifar_arch.evaluate {quote(shown)}"
+        f"again from the weights: python -m cifar_arch.evaluate {' '.join(map(quote, words))}"
     )
 
 

@@ -20,7 +20,7 @@ from cifar_arch.evaluate import ROUNDING, Evaluation, evaluate, evaluation
 from cifar_arch.experiment import SYNTHETIC_NOTE, Experiment
 from cifar_arch.feasibility import Verdict, judge
 from cifar_arch.identity import changes
-from cifar_arch.plugins import add_plugin_option, load_plugins
+from cifar_arch.plugins import add_plugin_option, load_plugins, plugin_override
 from cifar_arch.record import EXECUTION, exact_command
 from cifar_arch.runfolder import RunFolder, atomic
 from cifar_arch.saved import SavedRun
@@ -66,8 +66,9 @@ def main() -> None:
         runs = sorted(map(SavedRun, arguments.runs), key=lambda run: run.summary.seed or 0)
         experiment = of_one_experiment(runs)
         tested = [tested_again(run, arguments.data) for run in runs]
-        write(arguments.to, tested, experiment)
-        print(f"{arguments.to}: {headline(tested)}\n{again(arguments.to, tested[0])}")
+        files = [Path(file) for file in arguments.plugin]
+        write(arguments.to, tested, experiment, files)
+        print(f"{arguments.to}: {headline(tested)}\n{again(arguments.to, tested[0], files)}")
 
 
 def require_free(folder: Path) -> None:
@@ -114,13 +115,22 @@ def tested_again(run: SavedRun, root: str | None) -> Tested:
     return Tested(run, found)
 
 
-def write(folder: Path, tested: Sequence[Tested], experiment: Experiment) -> None:
-    """Everything that is published, without a path of this machine; accuracies as `evaluate` gives them."""
+def write(folder: Path, tested: Sequence[Tested], experiment: Experiment, files: Sequence[Path]) -> None:
+    """Everything that is published, without a path of this machine; accuracies as `evaluate` gives them.
+
+    `files`: those of own blocks, which are copied as well, as are own options.
+    """
     from cifar_arch.drawing import save
-    from cifar_arch.saved_config import best_config, composed
+    from cifar_arch.saved_config import best_config, composed, copy_own_options
 
     first, made = tested[0].run, RunFolder(folder)
     verdict = judge(experiment.model, experiment.limits, experiment.augment.active())
+    summaries = [replace(t.run.summary, test_accuracy=t.found.test_accuracy) for t in tested]
+    # First: it tells a card, so that one that was not finished may be written over.
+    with atomic(folder / SEEDS) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(COLUMNS)
+        rows.writerows([getattr(summary, name) for name in COLUMNS] for summary in summaries)
     for copied in ("architecture", "metrics", "weights"):
         source, target = getattr(first.folder, copied), getattr(made, copied)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -130,25 +140,23 @@ def write(folder: Path, tested: Sequence[Tested], experiment: Experiment) -> Non
         shutil.copyfile(first.folder.figure(name), made.figure(name))
     winner = folder / "experiment" / "winner.yaml"
     whole = composed(first.folder)
+    copy_own_options(whole.hydra, folder)
+    for plugin in files:
+        shutil.copyfile(plugin, folder / plugin.name)
     with atomic(winner) as temporary:
         temporary.write_text(best_config(whole, whole.hydra, winner, pin_seed=False), encoding="utf-8")
     save(verdict, experiment.limits, str(folder / "network.svg"))
     config = {key: value for key, value in first.summary.config.items() if key not in EXECUTION}
-    summaries = [replace(t.run.summary, test_accuracy=t.found.test_accuracy) for t in tested]
-    made.write_summary(replace(summaries[0], config=config, command=again(folder, tested[0])))
-    with atomic(folder / SEEDS) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(COLUMNS)
-        rows.writerows([getattr(summary, name) for name in COLUMNS] for summary in summaries)
+    made.write_summary(replace(summaries[0], config=config, command=again(folder, tested[0], files)))
     with atomic(folder / "README.md") as temporary:
-        temporary.write_text("\n".join(page(folder, tested, experiment, verdict)), encoding="utf-8")
+        temporary.write_text("\n".join(page(folder, tested, experiment, verdict, files)), encoding="utf-8")
 
 
-def again(folder: Path, tested: Tested) -> str:
+def again(folder: Path, tested: Tested, files: Sequence[Path]) -> str:
     """The command that trains the network once more, as that seed was."""
-    command = (
-        f"python -m cifar_arch.run --config-dir {quote(str(folder))} +experiment=winner seed={tested.seed}"
-    )
+    own = ["--config-dir", str(folder), *plugin_override([file.name for file in files])]
+    words = ["python", "-m", "cifar_arch.run", *own, "+experiment=winner", f"seed={tested.seed}"]
+    command = " ".join(map(quote, words))
     return exact_command(replace(tested.run.summary, command=command)) or command
 
 
@@ -162,7 +170,13 @@ def headline(tested: Sequence[Tested]) -> str:
     )
 
 
-def page(folder: Path, tested: Sequence[Tested], experiment: Experiment, verdict: Verdict) -> Iterator[str]:
+def page(
+    folder: Path,
+    tested: Sequence[Tested],
+    experiment: Experiment,
+    verdict: Verdict,
+    files: Sequence[Path],
+) -> Iterator[str]:
     """The lines of README.md."""
     first, summary = tested[0], tested[0].run.summary
     accuracies = [t.found.test_accuracy for t in tested]
@@ -193,8 +207,9 @@ def page(folder: Path, tested: Sequence[Tested], experiment: Experiment, verdict
         "[experiment/winner.yaml](experiment/winner.yaml).\n"
     )
     yield "```sh"
-    yield f"python -m cifar_arch.evaluate {quote(str(folder))} --data FOLDER"
-    yield again(folder, first)
+    own = "".join(f" --plugin {quote(str(folder / file.name))}" for file in files)
+    yield f"python -m cifar_arch.evaluate {quote(str(folder))}{own} --data FOLDER"
+    yield again(folder, first, files)
     yield "```\n"
 
 

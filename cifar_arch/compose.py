@@ -87,6 +87,11 @@ def plain(config: DictConfig) -> dict[str, Any]:
     if not isinstance(outputs, str) or not outputs or Path(outputs).is_file():
         file = ", which is a file" if outputs and isinstance(outputs, str) else ""
         raise ConfigError(f"outputs: expected a folder, got {json.dumps(outputs)}{file}; type outputs=FOLDER")
+    if {"?", "%"} & set(outputs):
+        raise ConfigError(
+            f"outputs: expected a folder without ? and %, which mean something in the address of the study's "
+            f"database, got {outputs!r}; type outputs=FOLDER"
+        )
     return made
 
 

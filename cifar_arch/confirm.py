@@ -108,6 +108,7 @@ def _accuracy(text: str) -> float:
 
 
 def _confirm(arguments: argparse.Namespace) -> None:
+    from cifar_arch.saved_config import data_override
     from cifar_arch.search.confirmation import Confirmation, Wanted, chosen, write_winner
     from cifar_arch.search.storage import sqlite_url
 
@@ -146,12 +147,16 @@ def _confirm(arguments: argparse.Namespace) -> None:
     winner, folders = write_winner(choices[0], arguments.epochs), [str(t.folder) for t in results[0][1]]
     chosen_as = "the first trial named" if arguments.trial else "the first of the study's ranking"
     print(f"\n{chosen_as} is the winner, so that the test images choose nothing; again:")
-    print(next_steps(winner, folders, arguments.study, arguments.plugin))
+    print(next_steps(winner, folders, arguments.study, arguments.plugin, data_override(first.data)))
 
 
-def next_steps(winner: Path, folders: list[str], study: str, plugins: list[str]) -> str:
-    """What to type after a confirmation; `plugins` are the Python files that it takes."""
-    again = ["--config-dir", str(winner.parent.parent), *plugin_override(plugins), "+experiment=winner"]
+def next_steps(winner: Path, folders: list[str], study: str, plugins: list[str], data: list[str]) -> str:
+    """What to type after a confirmation.
+
+    `plugins` are the Python files that it takes, `data` are the words that name its images.
+    """
+    own = ["--config-dir", str(winner.parent.parent), *plugin_override(plugins)]
+    again = [*own, *data, "+experiment=winner"]
     card = [*folders, *(word for file in plugins for word in ("--plugin", file)), "--to", f"results/{study}"]
     return (
         f"  python -m cifar_arch.run {' '.join(map(quote, again))}\n"

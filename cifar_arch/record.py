@@ -137,10 +137,15 @@ def without_added(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def exact_command(summary: Summary) -> str | None:
     """The command of a run with what `auto` came to: both of these change its numbers."""
-    given = {"training.threads": summary.threads, "training.precision": summary.precision}
-    typed = summary.command or ""
-    words = [f"{key}={value}" for key, value in given.items() if value is not None and f"{key}=" not in typed]
-    return " ".join([typed, *words]) if typed else None
+    if summary.command is None:
+        return None
+    words = summary.command.split(" ")  # one that is quoted holds neither key
+    for key, value in {"training.threads": summary.threads, "training.precision": summary.precision}.items():
+        if value is not None:
+            words = [word for word in words if word.lstrip("+") != f"{key}=auto"]
+            typed = any(word.lstrip("+").startswith(f"{key}=") for word in words)
+            words += [] if typed else [f"{key}={value}"]
+    return " ".join(words)
 
 
 def decides_search(key: str) -> bool:

@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from cifar_arch.record import decides_result
@@ -42,7 +43,8 @@ def load_table(path: str | Path | None = None) -> pd.DataFrame:
 def table_of(outputs: str | Path, study: str) -> pd.DataFrame:
     """The completed runs of a study below `outputs`, a row each, in the form of `load_table`."""
     runs = load_runs(outputs)
-    runs = runs[(runs["study"] == study) & (runs["status"] == "completed")]
+    trials = runs["trial"].notna()  # and no training of `confirm`
+    runs = runs[(runs["study"] == study) & trials & (runs["status"] == "completed")]
     if runs.empty:
         raise ConfigError(f"--study: no completed run of {study!r} in {str(outputs)!r}")
     curves = load_curves(runs).pivot(index="folder", columns="epoch", values="val_accuracy")
@@ -55,12 +57,24 @@ def table_of(outputs: str | Path, study: str) -> pd.DataFrame:
 
 
 def merged(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
-    """All rows of the old one, and those of the new one whose network, seed and epochs it does not have."""
+    """All rows of the old one, and those of the new one whose network, seed and recipe it does not have."""
     # An earlier version kept more columns.
     old = old[[name for name in old if "." not in name or decides_result(name)]]
-    known = set(old[ORDER].itertuples(index=False, name=None))
-    added = [row not in known for row in new[ORDER].itertuples(index=False, name=None)]
+    # A setting that one of them lacks is of another version, or of no run in it.
+    same = [*ORDER, *(name for name in new if "." in name and name in old)]
+    known = set(_plain_rows(old[same]))
+    added = [row not in known for row in _plain_rows(new[same])]
     return pd.concat([old, new[added]], ignore_index=True).sort_values(ORDER, ignore_index=True)
+
+
+def _plain_rows(table: pd.DataFrame) -> Iterator[tuple[str, ...]]:
+    """The rows as text, for two tables have a column in different types: 3, 3.0 and a list as an array."""
+    columns = []
+    for name in table:
+        values = (v.tolist() if isinstance(v, np.ndarray) else v for v in table[name].astype(object))
+        numbers = (int(v) if isinstance(v, float) and v.is_integer() else v for v in values)
+        columns.append(["" if v is None or v is pd.NA or v != v else str(v) for v in numbers])
+    return zip(*columns, strict=True)
 
 
 def main() -> None:

@@ -83,7 +83,7 @@ class SavedRun:
             architecture = Architecture.from_dict(spec)
         except ConfigError as error:
             raise ConfigError(
-                f"run: {str(file)!r} is damaged ({error}); put it back, or train the network again"
+                f"run: {str(file)!r} makes no network ({error}); put it back, or train the network again"
             ) from error
         if self.summary.architecture not in (None, architecture.key()):
             raise ConfigError(

@@ -1,6 +1,7 @@
 """.hydra/ of a run folder -> its plain config again, whoever made the folder; and the command that did."""
 
 import io
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from cifar_arch.compose import COMPOSITION_ERRORS, plain, sentence
+from cifar_arch.data import DataConfig
 from cifar_arch.experiment import Experiment
 from cifar_arch.identity import recorded_config
 from cifar_arch.overrides import CONF, config_groups, default_groups
@@ -76,18 +78,19 @@ def began_with(folder: RunFolder) -> dict[str, Any] | None:
 
 
 def composed(folder: RunFolder) -> DictConfig:
-    """The saved config with what Hydra chose of each group, as `best_config` takes it.
+    """The saved config with what Hydra chose of each group, and where: as `best_config` takes it.
 
     Raises ConfigError for a folder that Hydra did not make.
     """
     config = saved_config(folder)
     try:
-        choices = _read(folder.hydra, dict[str, Any])["hydra"]["runtime"]["choices"]
+        runtime = _read(folder.hydra, dict[str, Any])["hydra"]["runtime"]
+        kept = {"choices": runtime["choices"], "config_sources": runtime.get("config_sources", [])}
     except (OSError, ConfigError, msgspec.MsgspecError, yaml.YAMLError, LookupError, TypeError) as error:
         raise ConfigError(
             f"run: {str(folder.hydra)!r} is not what Hydra wrote ({first_line(error)})"
         ) from error
-    return OmegaConf.create({**config, "hydra": {"runtime": {"choices": choices}}})
+    return OmegaConf.create({**config, "hydra": {"runtime": kept}})
 
 
 def best_config(config: DictConfig, hydra: DictConfig, path: Path, *, pin_seed: bool = True) -> str:
@@ -151,6 +154,12 @@ def _without_execution(config: dict[str, Any], prefix: str = "") -> dict[str, An
     return kept
 
 
+def data_override(config: DataConfig) -> list[str]:
+    """The word that names the folder of the images to `run`; none where that is the one of conf/data here."""
+    usual = os.environ.get("CIFAR_ARCH_DATA", "data")
+    return [] if config.synthetic or config.root == usual else [f"data.root={config.root}"]
+
+
 def command(folder: RunFolder, typed_in: Path) -> str | None:
     """What to type in the folder `typed_in` to train the same once more, into another folder.
 
@@ -171,6 +180,7 @@ def command(folder: RunFolder, typed_in: Path) -> str | None:
         typed = [
             *plugin_override(files_as_typed(files, {**runtime, "cwd": typed_in})),
             f"+experiment=trial-{trial.partition('=')[2]}",
+            *(text for text in typed if text.startswith("data.root=")),
         ]
     typed = [masked(text) for text in typed if not text.startswith("hydra.run.dir=")]
     words = [word for place in own for word in ("--config-dir", as_typed(place, typed_in))]

@@ -116,7 +116,7 @@ def test_the_end_says_whether_the_target_was_reached(
     summary = Summary(
         status=Status.COMPLETED, test_accuracy=0.8525, target_accuracy=0.855, reaches_target=reached
     )
-    app._print_results(summary, "folder")
+    app._print_results(summary, "folder", [])
     assert f", {told}\n" in capsys.readouterr().out
 
 

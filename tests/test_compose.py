@@ -103,6 +103,11 @@ WRONG = [
     ("limits=none width=auto", "model.width: auto needs a limit on the size; set limits.params_below or "),
     ("limits.augment=[blur]", "limits.augment[0]: expected one of coarse_dropout, "),
     ("outputs=README.md", 'outputs: expected a folder, got "README.md", which is a file; type outputs='),
+    ("outputs='a?b'", "outputs: expected a folder without ? and %, which mean something in the "),
+    (
+        "outputs='a%20b'",
+        "outputs: expected a folder without ? and %, which mean something in the address of ",
+    ),
     ("outputs=null", "outputs: expected a folder, got null; type outputs=FOLDER"),
     ("outputs=[a]", 'outputs: expected a folder, got ["a"]; type outputs=FOLDER'),
     (

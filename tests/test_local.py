@@ -171,6 +171,10 @@ MISTAKES: list[dict[str, Any]] = [
     },
     {"objectives": "accuracy", "says": "search: expected a config as plain data, a space such as {'model.wi"},
     {"sampler": RandomSampler(), "says": "sampler: expected a class such as optuna.samplers.TPESampler, or "},
+    {
+        "sampler": lambda seed: RandomSampler(seed),
+        "says": "sampler: expected a class such as optuna.samplers.TPESampler, or ",
+    },
 ]
 
 
@@ -197,6 +201,12 @@ def test_another_search_under_the_same_name_is_refused(tmp_path: Path) -> None:
     partial = functools.partial(TPESampler, n_startup_trials=3)
     with pytest.raises(ConfigError, match=r"sampler=TPESampler\(.*, now TPESampler\(n_startup_trials=3\)"):
         call({"model.width": [4]}, study="s", sampler=partial)
+    with pytest.raises(
+        ConfigError, match=r"pruner=MedianPruner, now MedianPruner\(percentile=50.0, n_startup_trials=3, "
+    ):
+        call({"model.width": [4]}, study="s", pruner=MedianPruner(n_startup_trials=3))
+    with pytest.raises(ConfigError, match="nothing inside the limits"):  # the default one, written out
+        call({"model.width": [4]}, study="s", pruner=MedianPruner(n_startup_trials=5, n_warmup_steps=2))
 
 
 def test_importing_it_loads_neither_hydra_nor_torch() -> None:

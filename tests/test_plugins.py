@@ -116,6 +116,8 @@ def test_every_command_takes_it(own: Path) -> None:
     typed = [*NAMED, *TINY, "epochs=2", f"hydra.run.dir={folder}"]
     done = type_command("run", *typed, cwd=own)
     assert done.returncode == 0, done.stderr
+    hint = done.stdout.splitlines()[-1].rpartition("python -m ")[2].split()
+    assert hint == ["cifar_arch.evaluate", "run", "--plugin", "my_blocks.py"]
     for command in ("evaluate", "export"):
         assert "unknown kind 'ghost'" in type_command(command, str(folder), cwd=own).stderr
     (folder / "summary.json").unlink()
@@ -123,6 +125,15 @@ def test_every_command_takes_it(own: Path) -> None:
     assert resumed.returncode == 0, resumed.stderr
     for command in ("evaluate", "export"):
         done = type_command(command, str(folder), "--plugin", "my_blocks.py", cwd=own)
+        assert done.returncode == 0, done.stderr
+    card = type_command("card", str(folder), "--plugin", "my_blocks.py", "--to", "card", cwd=own)
+    assert card.returncode == 0, card.stderr
+    for name in ("own", "my_blocks.py", "run"):  # the card stands alone
+        os.rename(own / name, own / f"{name}.away")
+    lines = (own / "card" / "README.md").read_text(encoding="utf-8").splitlines()
+    evaluated, again = (shlex.split(line) for line in lines if line.startswith("python -m"))
+    for words in (evaluated[2:-2], ["cifar_arch.check", *again[3:]]):  # without --data FOLDER
+        done = type_command(words[0].removeprefix("cifar_arch."), *words[1:], cwd=own)
         assert done.returncode == 0, done.stderr
 
 

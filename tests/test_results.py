@@ -69,7 +69,10 @@ def test_another_number_of_epochs_is_another_row(outputs: Path) -> None:
 
 def test_recipes_of_one_network_are_kept(outputs: Path) -> None:
     table = table_of(outputs, "s")
-    recipes = pd.concat([table, table.assign(**{"training.lr": 9.0})], ignore_index=True)
+    other = table.assign(**{"training.lr": 9.0})
+    recipes = pd.concat([table, other], ignore_index=True)
+    assert len(merged(table, other)) == len(recipes)
+    assert len(merged(table, table.drop(columns="training.lr"))) == len(table)
     again = merged(recipes, recipes)
     assert len(again) == len(recipes)
     assert again["training.lr"].tolist() == recipes.sort_values(ORDER)["training.lr"].tolist()

@@ -19,7 +19,7 @@ from cifar_arch.plugins import plugin_override
 from cifar_arch.provenance import masked
 from cifar_arch.recipe import Recipe
 from cifar_arch.runfolder import RunFolder, atomic
-from cifar_arch.saved_config import best_config, composed, saved_config
+from cifar_arch.saved_config import best_config, composed, data_override, saved_config
 from cifar_arch.schema import ConfigError, SearchStopped, first_line
 from cifar_arch.search.ask import Job
 from cifar_arch.search.candidate import Candidate
@@ -284,7 +284,7 @@ class Confirmation:
         words = [
             *("--config-dir", str(choice.folder.parent), *plugin_override(self.plugins)),
             *(f"+experiment=trial-{choice.number}", "data.validation=0", f"training.epochs={epochs}"),
-            f"seed={config['seed']}",
+            *(f"seed={config['seed']}", *data_override(Experiment.from_dict(config).data)),
         ]
         return " ".join(map(quote, ["python", "-m", "cifar_arch.run", *words]))
 

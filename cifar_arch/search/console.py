@@ -191,12 +191,20 @@ def target_lines(
 
 
 def next_steps(
-    config: SearchConfig, ranking: Ranking, plugins: Sequence[str], prefer: str, target: float | None
+    config: SearchConfig,
+    ranking: Ranking,
+    plugins: Sequence[str],
+    data: Sequence[str],
+    prefer: str,
+    target: float | None,
 ) -> str:
-    """What to type after a sweep; `plugins` are the Python files that it takes."""
+    """What to type after a sweep.
+
+    `plugins` are the Python files that it takes, `data` are the words that name its images.
+    """
     outputs = config.folder.parent.parent
     folder, whole, artifacts = (quote(str(path)) for path in (config.folder, outputs, outputs / "artifacts"))
-    words = " ".join([folder, *map(quote, plugin_override(plugins)), "+experiment="])
+    words = " ".join([folder, *map(quote, [*plugin_override(plugins), *data]), "+experiment="])
     again = f"python -m cifar_arch.run --config-dir {words}"
     other = ranking.trials[min(1, len(ranking.trials) - 1)].number
     confirm = f"  python -m cifar_arch.confirm {config.name}"

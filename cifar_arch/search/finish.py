@@ -8,7 +8,7 @@ from cifar_arch.compose import plain
 from cifar_arch.experiment import Experiment
 from cifar_arch.plugins import files_as_typed
 from cifar_arch.runfolder import atomic
-from cifar_arch.saved_config import best_config, copy_own_options
+from cifar_arch.saved_config import best_config, copy_own_options, data_override
 from cifar_arch.schema import ConfigError, SearchStopped
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.composer import Composer
@@ -30,15 +30,16 @@ def finish(shared: SharedStudy, composer: Composer, prefer: str, target: float |
     if ranking is None:
         raise SearchStopped("no trial was completed; look at run.log in the folders of the failed ones")
     print(ranking)
-    synthetic = Experiment.from_dict(composer.config_at(ranking.best.point)).data.synthetic
-    for line in target_lines(ranking, target, prefer, synthetic=synthetic):
+    data = Experiment.from_dict(composer.config_at(ranking.best.point)).data
+    for line in target_lines(ranking, target, prefer, synthetic=data.synthetic):
         print(line)
     best = ranking.configurations[0]
     whole = _compose_again(search, composer, best.first, "best", pin_seed=not best.seeded)
     for trial in (t for c in ranking.configurations for t in c.trials):
         if not _file(search, f"trial-{trial.number}").exists():  # its worker died right before
             _compose_again(search, composer, trial, f"trial-{trial.number}")
-    print(next_steps(search, ranking, files_as_typed(whole.plugins, whole.hydra.runtime), prefer, target))
+    plugins = files_as_typed(whole.plugins, whole.hydra.runtime)
+    print(next_steps(search, ranking, plugins, data_override(data), prefer, target))
 
 
 def write_experiment(

@@ -69,7 +69,7 @@ def search(
     where = {"storage": sqlite_url(Path(outputs) / "studies.db"), "seed": config.get("seed", 0)}
     given = {"study": study, "n_trials": n_trials, "objectives": list(objectives), "prefer": prefer}
     options = checked(Options, {**where, **given}, "")
-    plugins = {"sampler": _described(sampler), "pruner": type(made_pruner).__name__}
+    plugins = {"sampler": _described(sampler), "pruner": _pruner_described(made_pruner)}
     wanted = _search_config(points, options, plugins, Path(outputs))
     first = points.experiment_at(next(points.space.each_value()))
     target = target_accuracy(first, prefer)
@@ -165,7 +165,7 @@ def _search_config(points: _Points, options: Options, plugins: dict[str, str], o
 
 def _described(sampler: Any) -> str:
     """A sampler's class and options as text, for the fingerprint."""
-    if not callable(sampler):
+    if not callable(sampler) or getattr(sampler, "__name__", "") == "<lambda>":
         raise ConfigError(
             "sampler: expected a class such as optuna.samplers.TPESampler, or functools.partial of one, "
             f"got {sampler!r}; its seed is set for it"
@@ -174,6 +174,19 @@ def _described(sampler: Any) -> str:
         options = ", ".join(f"{name}={value!r}" for name, value in sampler.keywords.items())
         return f"{sampler.func.__name__}({options})"
     return str(getattr(sampler, "__qualname__", type(sampler).__qualname__))
+
+
+def _pruner_described(pruner: BasePruner) -> str:
+    """Its class, with its options where they are not those of the default."""
+    name, options = type(pruner).__name__, _plain_options(pruner)
+    if name == type(default := MEDIAN()).__name__ and options == _plain_options(default):
+        return name  # as in the studies of earlier versions
+    return f"{name}({', '.join(f'{key}={value!r}' for key, value in options.items())})"
+
+
+def _plain_options(pruner: BasePruner) -> dict[str, Any]:
+    found = {name.lstrip("_"): value for name, value in vars(pruner).items()}
+    return {name: value for name, value in found.items() if isinstance(value, bool | int | float | str)}
 
 
 def _train(points: _Points, shared: SharedStudy, pruner: BasePruner, job: Job) -> None:
