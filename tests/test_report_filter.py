@@ -34,6 +34,8 @@ KEPT = {
     "accuracy > -1": "ab",
     "reaches_target": "b",
     "reaches_target == True": "b",
+    "reaches_target == true": "b",
+    "reaches_target in [true]": "b",
     "params < 0": "",
     "model.stem < 1": "",
     "model.stem != 1": "abc",  # null, as it is in each config

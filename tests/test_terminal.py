@@ -156,3 +156,19 @@ def test_the_encoding_of_a_terminal_stops_nothing(narrow: str, tmp_path: Path) -
         assert (done.status, done.err) == (0, ""), (name, done)
     assert (here / "größe" / "summary.json").is_file()
     assert (here / "größe ☃" / "sweeps" / "s" / "experiment" / "best.yaml").is_file()
+
+
+STOPPED = """if True:
+    import runpy, sys
+    class Finder:
+        def find_spec(self, name, *_):
+            if name == "hydra":
+                raise KeyboardInterrupt
+    sys.meta_path.insert(0, Finder())
+    runpy.run_module("cifar_arch.run", run_name="__main__")
+"""
+
+
+def test_ctrl_c_while_it_is_imported_is_a_word() -> None:
+    done = subprocess.run([sys.executable, "-c", STOPPED], env=environment(), capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")

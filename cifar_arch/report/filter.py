@@ -13,7 +13,8 @@ from cifar_arch.report.settings import nulls
 from cifar_arch.schema import ConfigError
 
 ALLOWED = "allowed are comparisons of columns, as in --where \"params < 100_000 and t1 == 'dilated'\""
-NULL = "null"
+NULL = "null"  # this and the next as YAML spells them
+BOOLEANS = {"true": True, "false": False}
 COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Lt: operator.lt,
     ast.LtE: operator.le,
@@ -120,7 +121,7 @@ def _membership(runs: pd.DataFrame, inside: bool, left: ast.AST, right: ast.AST)
 
 
 def _operand(runs: pd.DataFrame, node: ast.AST) -> Any:
-    if isinstance(node, ast.Name | ast.Attribute):
+    if isinstance(node, ast.Name | ast.Attribute) and ast.unparse(node) not in BOOLEANS:
         return runs[_column(runs, node)]
     return _constant(node)
 
@@ -129,6 +130,8 @@ def _constant(node: ast.AST) -> Any:
     match node:
         case ast.Constant(value=bool() | int() | float() | str()):
             return node.value
+        case ast.Name(id=name) if name in BOOLEANS:
+            return BOOLEANS[name]
         case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as number)):
             return -number
     raise _refused(node)
