@@ -3,6 +3,7 @@
 import errno
 import logging
 import math
+from typing import NamedTuple
 
 import optuna
 from optuna.trial import TrialState
@@ -21,7 +22,13 @@ log = logging.getLogger(__name__)
 
 RETRIES = 4  # times that a trial is queued again whose worker died without finishing an epoch
 
-Outcome = tuple[TrialState | None, list[float] | None, str | None]
+
+class Outcome(NamedTuple):
+    """How a trial ends by its summary; without a state where its run did not come to an end."""
+
+    state: TrialState | None = None
+    values: list[float] | None = None
+    reason: str | None = None
 
 
 class Teller:
@@ -108,22 +115,21 @@ class Teller:
         )
 
     def _outcome(self, summary: Summary | None) -> Outcome:
-        """State, values and reason; no state where the run did not come to an end."""
         if summary is None:
-            return None, None, None
+            return Outcome()
         results = {name: getattr(summary, OBJECTIVES[name].field) for name in self.shared.config.objectives}
         values = [value for value in results.values() if value is not None and math.isfinite(value)]
         match summary.status:
             case Status.COMPLETED if len(values) == len(results):
-                return TrialState.COMPLETE, values, None
+                return Outcome(TrialState.COMPLETE, values)
             case Status.COMPLETED:
                 bad = [name for name, value in results.items() if value is None or not math.isfinite(value)]
-                return TrialState.FAIL, None, f"its {', '.join(bad)} is not a finite number"
+                return Outcome(TrialState.FAIL, reason=f"its {', '.join(bad)} is not a finite number")
             case Status.PRUNED:
-                return TrialState.PRUNED, None, summary.reason
+                return Outcome(TrialState.PRUNED, reason=summary.reason)
             case Status.FAILED | Status.REJECTED if not _ended_from_outside(summary):
-                return TrialState.FAIL, None, summary.reason
-        return None, None, summary.reason
+                return Outcome(TrialState.FAIL, reason=summary.reason)
+        return Outcome(reason=summary.reason)
 
     def _requeue(self, trial: TrialRecord, *, blame: bool) -> None:
         """Closes a trial that did not come to an end, and queues a copy that goes on from its checkpoint.
