@@ -269,3 +269,15 @@ def test_an_option_that_was_edited_since_is_told(tmp_path: Path) -> None:
     sentence = "^study: trial 0 was trained with other options than augment=mine has now; put them back, or "
     with pytest.raises(ConfigError, match=sentence):
         open_worker(wanted, assessed=version("second"))
+
+
+def test_what_every_point_has_was_edited_since(tmp_path: Path) -> None:
+    """As the file of an own block that none of the swept keys chooses."""
+    worker = open_worker(search_config(tmp_path, WIDTHS))
+    finish_job(worker, ask(worker))
+
+    def edited(point: Point) -> Candidate:
+        return replace(assess(point), key=f"edited {point}")
+
+    with pytest.raises(ConfigError, match=r"^study: trial 0 was trained with other options than width=4 "):
+        open_worker(search_config(tmp_path, WIDTHS), assessed=edited)

@@ -74,11 +74,12 @@ class Asker:
     def _require_equal_options(self) -> None:
         """Raises ConfigError where an option, or a block's file, is no longer what a trial was trained with.
 
-        One trial is looked at for each option that was chosen: the study has but its name.
+        The study has but the name of each option that was chosen: one trial is looked at for each, and the
+        last one for what all of them have.
         """
         known = [t for t in self.shared.trials() if t.trained and t.key]
         latest = {(key, v): t for t in known for key, v in t.point.items() if isinstance(v, str)}
-        for trial in {t.number: t for t in latest.values()}.values():
+        for trial in {t.number: t for t in (*known[-1:], *latest.values())}.values():
             if self.assess(trial.point).key != trial.key:
                 raise ConfigError(
                     f"study: trial {trial.number} was trained with other options than {typed(trial.point)} "
