@@ -43,8 +43,8 @@ def load_table(path: str | Path | None = None) -> pd.DataFrame:
 def table_of(outputs: str | Path, study: str) -> pd.DataFrame:
     """The completed runs of a study below `outputs`, a row each, in the form of `load_table`."""
     runs = load_runs(outputs)
-    trials = runs["trial"].notna()  # and no training of `confirm`
-    runs = runs[(runs["study"] == study) & trials & (runs["status"] == "completed")]
+    trials = runs[(runs["study"] == study) & (runs["source"] != "confirm")]
+    runs = trials[trials["status"] == "completed"]
     if runs.empty:
         raise ConfigError(f"--study: no completed run of {study!r} in {str(outputs)!r}")
     curves = load_curves(runs).pivot(index="folder", columns="epoch", values="val_accuracy")

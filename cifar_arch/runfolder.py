@@ -7,6 +7,7 @@ import logging
 import math
 import os
 import shutil
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-_held: set[Path] = set()  # the folders that this process holds, by their full paths
+_held: dict[Path, tuple[int, int]] = {}  # process and thread by the full path of the folder that it holds
 PATIENCE = 8.0  # seconds; processes that load images may outlive a killed run by five
 
 
@@ -51,12 +52,12 @@ class RunFolder:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Within it no other process trains here; this one may enter again. Raises ConfigError for another.
+        """Within it nobody else trains here; this thread may enter again. Raises ConfigError for another.
 
         Nobody is kept out where the system, or the file system, has no lock for a folder.
         """
-        place = self.path.resolve()
-        if place in _held:
+        place, here = self.path.resolve(), (os.getpid(), threading.get_ident())
+        if _held.get(place) == here:
             yield
             return
         with ExitStack() as stack:
@@ -67,8 +68,8 @@ class RunFolder:
                         f"run: another process is training in {str(self.path)!r}; wait for its end, "
                         "or choose another folder (hydra.run.dir=FOLDER)"
                     )
-            _held.add(place)
-            stack.callback(_held.discard, place)
+            _held[place] = here
+            stack.callback(_held.pop, place)
             yield
 
     def write_summary(self, summary: Summary) -> None:

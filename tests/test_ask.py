@@ -253,31 +253,3 @@ def test_a_smaller_total_leaves_an_interrupted_trial_alone(tmp_path: Path) -> No
     fewer = open_worker(replace(wanted, n_trials=2))
     assert fewer.asker.ask() is None
     assert ask(open_worker(wanted)).point == dict.fromkeys(DIGITS, 1)
-
-
-def test_an_option_that_was_edited_since_is_told(tmp_path: Path) -> None:
-    """The study has but its name, and answered with trials of what it was."""
-    wanted = search_config(tmp_path, {"augment": CategoricalDistribution(["mine", "none"])})
-
-    def version(of_mine: str) -> Assess:
-        return lambda point: replace(assess({}), key=of_mine if point["augment"] == "mine" else "none")
-
-    worker = open_worker(wanted, assessed=version("first"))
-    for accuracy in (0.5, 0.6):
-        finish_job(worker, ask(worker), accuracy)
-    open_worker(wanted, assessed=version("first"))
-    sentence = "^study: trial 0 was trained with other options than augment=mine has now; put them back, or "
-    with pytest.raises(ConfigError, match=sentence):
-        open_worker(wanted, assessed=version("second"))
-
-
-def test_what_every_point_has_was_edited_since(tmp_path: Path) -> None:
-    """As the file of an own block that none of the swept keys chooses."""
-    worker = open_worker(search_config(tmp_path, WIDTHS))
-    finish_job(worker, ask(worker))
-
-    def edited(point: Point) -> Candidate:
-        return replace(assess(point), key=f"edited {point}")
-
-    with pytest.raises(ConfigError, match=r"^study: trial 0 was trained with other options than width=4 "):
-        open_worker(search_config(tmp_path, WIDTHS), assessed=edited)

@@ -11,6 +11,7 @@ from optuna.trial import Trial, TrialState
 
 from cifar_arch.schema import ConfigError
 from cifar_arch.search.candidate import Candidate
+from cifar_arch.search.edited import require_unedited
 from cifar_arch.search.ledger import UNTRIED, Counts
 from cifar_arch.search.notes import note_rejection
 from cifar_arch.search.space import Point, point_identity, typed
@@ -69,22 +70,7 @@ class Asker:
         self.sampler = make_sampler(len(shared.trials()) + 1009 * shared.workers.others())
         shared.study.sampler = StudySampler(self.sampler, shared.study)
         if not shared.config.by_key:
-            self._require_equal_options()
-
-    def _require_equal_options(self) -> None:
-        """Raises ConfigError where an option, or a block's file, is no longer what a trial was trained with.
-
-        The study has but the name of each option that was chosen: one trial is looked at for each, and the
-        last one for what all of them have.
-        """
-        known = [t for t in self.shared.trials() if t.trained and t.key]
-        latest = {(key, v): t for t in known for key, v in t.point.items() if isinstance(v, str)}
-        for trial in {t.number: t for t in (*known[-1:], *latest.values())}.values():
-            if self.assess(trial.point).key != trial.key:
-                raise ConfigError(
-                    f"study: trial {trial.number} was trained with other options than {typed(trial.point)} "
-                    "has now; put them back, or choose another study=NAME"
-                )
+            require_unedited(shared.trials(), assess)
 
     @patient
     def ask(self) -> Job | None:

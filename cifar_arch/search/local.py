@@ -177,16 +177,11 @@ def _described(sampler: Any) -> str:
 
 
 def _pruner_described(pruner: BasePruner) -> str:
-    """Its class, with its options where they are not those of the default."""
-    name, options = type(pruner).__name__, _plain_options(pruner)
-    if name == type(default := MEDIAN()).__name__ and options == _plain_options(default):
-        return name  # as in the studies of earlier versions
-    return f"{name}({', '.join(f'{key}={value!r}' for key, value in options.items())})"
-
-
-def _plain_options(pruner: BasePruner) -> dict[str, Any]:
-    found = {name.lstrip("_"): value for name, value in vars(pruner).items()}
-    return {name: value for name, value in found.items() if isinstance(value, bool | int | float | str)}
+    """Its class; of the default one with its options, where they are others. Some fill in theirs later."""
+    name, options = type(pruner).__name__, vars(pruner)
+    if name != type(default := MEDIAN()).__name__ or options == vars(default):
+        return name
+    return f"{name}({', '.join(f'{key[1:]}={value!r}' for key, value in options.items())})"
 
 
 def _train(points: _Points, shared: SharedStudy, pruner: BasePruner, job: Job) -> None:

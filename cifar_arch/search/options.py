@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
@@ -13,7 +13,7 @@ from cifar_arch.latency import NOT_INSTALLED, measurable
 from cifar_arch.provenance import flatten
 from cifar_arch.record import EXECUTION, decides_search, without_added
 from cifar_arch.schema import ConfigError, Strict, checked
-from cifar_arch.search.space import Space
+from cifar_arch.search.space import Space, packages
 
 
 class Options(Strict, frozen=True, kw_only=True):
@@ -129,8 +129,8 @@ def fingerprint(
 
     `typed`: keys with one value for all trials; what a group that is swept holds besides is in the space.
     """
-    swept = _packages(space.distributions)
-    fixed = tuple(key for key in _packages(typed) if key.startswith(swept))
+    swept = space.packages()
+    fixed = tuple(key for key in packages(typed) if key.startswith(swept))
     kept = {
         key: value
         for key, value in without_added(dict(flatten(config))).items()
@@ -139,11 +139,6 @@ def fingerprint(
     whole = {**kept, "space": space.describe(), **plugins, "objectives": objectives}
     data: dict[str, Any] = json.loads(json.dumps(whole))
     return data
-
-
-def _packages(keys: Iterable[str]) -> tuple[str, ...]:
-    """Where each of these override keys sets something: model.c3. for block@model.c3."""
-    return tuple(f"{key.lstrip('+').rpartition('@')[2]}." for key in keys)
 
 
 def readable_name(search: str | None, space: Space, mark: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 import itertools
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -65,6 +65,10 @@ class Space:
         for key, distribution in self.distributions.items():
             yield from ({**first, key: value} for value in _ends(distribution)[1:])
 
+    def packages(self) -> tuple[str, ...]:
+        """Where its keys set something."""
+        return packages(self.distributions)
+
     def enumerable(self) -> bool:
         size = self.size()
         return size is not None and size <= ENUMERABLE
@@ -76,6 +80,11 @@ class Space:
     def describe(self) -> dict[str, str]:
         """Plain text of each distribution, for fingerprints."""
         return {key: distribution_to_json(d) for key, d in self.distributions.items()}
+
+
+def packages(keys: Iterable[str]) -> tuple[str, ...]:
+    """Where each of these override keys sets something: model.c3. for block@model.c3."""
+    return tuple(f"{key.lstrip('+').rpartition('@')[2]}." for key in keys)
 
 
 def typed(point: Mapping[str, Any]) -> str:

@@ -114,6 +114,9 @@ class SharedStudy:
         then, now = (
             _spelt_out(with_added(without_added(mark))) for mark in (stored, self.config.fingerprint)
         )
+        # Earlier versions had no key within a group that is swept; `Asker` looks at what they trained.
+        swept = self.config.space.packages()
+        now = {key: value for key, value in now.items() if key in then or not key.startswith(swept)}
         return differences(then, now, most=4)
 
     # --- reading; whoever holds the lock asks the ledger instead, for that has to fail as a whole -----------

@@ -24,7 +24,7 @@ from cifar_arch.plugins import load_composed
 from cifar_arch.provenance import masked
 from cifar_arch.schema import ConfigError, first_line
 from cifar_arch.search.ask import Job, total
-from cifar_arch.search.composer import Composer, read_space
+from cifar_arch.search.composer import Composer, fixed_keys, read_space
 from cifar_arch.search.finish import finish, write_experiment
 from cifar_arch.search.options import (
     Options,
@@ -177,7 +177,7 @@ class ArchitectureSweeper(OptunaSweeperImpl):
             name: OmegaConf.to_container(node, resolve=True)
             for name, node in {"sampler": self.sampler, "pruner": self.pruner}.items()
         }
-        typed = [override.get_key_element() for _, override in read_all(composer.fixed)]
+        typed = fixed_keys(composer.fixed)
         mark = fingerprint(composer.config_at({}), space, plugins, options.objectives, typed)
         named = OmegaConf.select(self.config, "hydra.runtime.choices.search")
         name = options.study or readable_name(named, space, mark)

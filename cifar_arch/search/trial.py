@@ -91,6 +91,11 @@ class TrialRecord(Attributes, frozen=True, kw_only=True):
         """Whether it ran to an end of its own: complete, pruned or failed."""
         return self.state.is_finished() and self.role is None
 
+    @property
+    def failed(self) -> bool:
+        """Whether it is a trained one without a result."""
+        return self.trained and self.state == TrialState.FAIL
+
 
 def _point(trial: FrozenTrial) -> Point:
     """The values of a trial; a queued one has no parameters yet."""

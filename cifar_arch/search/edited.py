@@ -1,0 +1,40 @@
+"""Refuses a study whose options were edited: it has but their names, and would answer for what they were."""
+
+from collections.abc import Callable, Sequence
+
+from cifar_arch.schema import ConfigError
+from cifar_arch.search.candidate import Candidate
+from cifar_arch.search.space import Point, typed
+from cifar_arch.search.trial import Role, TrialRecord
+
+KNOWN = (None, Role.REQUEUED, Role.REPLAYED, Role.REJECTED)  # roles that leave word of what was asked
+
+
+def require_unedited(trials: Sequence[TrialRecord], assess: Callable[[Point], Candidate]) -> None:
+    """Raises ConfigError where an option, or a block's file, is no longer what a trial had.
+
+    Of all trials of a study, by number, one is looked at for each option that was chosen, and the last one
+    for what all of them have; none that failed, for that may be what was mended.
+    """
+    known = [t for t in trials if t.role in KNOWN and t.state.is_finished() and not t.failed]
+    latest = {(key, v): t for t in known for key, v in t.point.items() if isinstance(v, str)}
+    for trial in {t.number: t for t in (*known[-1:], *latest.values())}.values():
+        if _was(trial, trials) not in (None, _is(trial, assess)):
+            raise ConfigError(
+                f"study: trial {trial.number} had other options than {typed(trial.point)} has now; "
+                "put them back, or choose another study=NAME"
+            )
+
+
+def _was(trial: TrialRecord, trials: Sequence[TrialRecord]) -> object:
+    """The key that a trial had, or the sizes of a rejected one; None in a study of an earlier version."""
+    if trial.role is Role.REJECTED:
+        return trial.params, trial.macs, trial.receptive_field
+    return (trial if trial.replays is None else trials[trial.replays]).key
+
+
+def _is(trial: TrialRecord, assess: Callable[[Point], Candidate]) -> object:
+    candidate = assess(trial.point)
+    if trial.role is Role.REJECTED:
+        return tuple(candidate.totals.get(name) for name in ("params", "macs", "receptive_field"))
+    return candidate.key

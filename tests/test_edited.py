@@ -1,0 +1,79 @@
+"""A study whose options were edited since is refused: it has but their names."""
+
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+from optuna.distributions import CategoricalDistribution
+from sweeping import WIDTHS, ask, assess, finish_job, open_worker, search_config
+
+from cifar_arch.record import Status
+from cifar_arch.schema import ConfigError
+from cifar_arch.search.ask import Assess
+from cifar_arch.search.candidate import Candidate
+from cifar_arch.search.space import Point
+from cifar_arch.search.storage import quiet_optuna
+from cifar_arch.search.trial import Role
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> None:
+    quiet_optuna()
+
+
+def version(of_mine: str) -> Assess:
+    """The candidates of two options; the sizes of one go by its key, and up to 9 are inside the limits."""
+
+    def assessed(point: Point) -> Candidate:
+        key = of_mine if point["augment"] == "mine" else "none"
+        return replace(assess({"x": len(key)}, 9), key=key)
+
+    return assessed
+
+
+REFUSED = r"^study: trial . had other options than augment=mine has now; put them back, or choose another "
+
+
+def test_an_option_of_a_trial_that_is_to_go_on_or_was_trained(tmp_path: Path) -> None:
+    wanted = search_config(tmp_path, {"augment": CategoricalDistribution(["mine", "none"])})
+    worker = open_worker(wanted, assessed=version("first"))
+    worker.teller.tell(ask(worker).number, stopped=True)
+    open_worker(wanted, assessed=version("first"))
+    with pytest.raises(ConfigError, match=REFUSED):
+        open_worker(wanted, assessed=version("second"))
+    finish_job(worker, ask(worker))
+    with pytest.raises(ConfigError, match=REFUSED):
+        open_worker(wanted, assessed=version("second"))
+
+
+UNTRAINED = {"none": ("another", Role.REPLAYED), "far too large": ("within", Role.REJECTED)}
+
+
+@pytest.mark.parametrize(("first", "second", "role"), [(a, *b) for a, b in UNTRAINED.items()], ids=UNTRAINED)
+def test_an_option_that_was_not_trained(first: str, second: str, role: Role, tmp_path: Path) -> None:
+    wanted = search_config(tmp_path, {"augment": CategoricalDistribution(["none", "mine"])})
+    worker = open_worker(wanted, assessed=version(first))
+    finish_job(worker, ask(worker))
+    assert worker.asker.ask() is None
+    assert worker.shared.trial(1).role is role
+    open_worker(wanted, assessed=version(first))
+    with pytest.raises(ConfigError, match=REFUSED):
+        open_worker(wanted, assessed=version(second))
+
+
+def edited(point: Point) -> Candidate:
+    return replace(assess(point), key=f"edited {point}")
+
+
+def test_what_every_point_has(tmp_path: Path) -> None:
+    """As the file of an own block that none of the swept keys chooses."""
+    worker = open_worker(search_config(tmp_path, WIDTHS))
+    finish_job(worker, ask(worker))
+    with pytest.raises(ConfigError, match=r"^study: trial 0 had other options than width=4 has now; "):
+        open_worker(search_config(tmp_path, WIDTHS), assessed=edited)
+
+
+def test_what_failed_may_be_mended(tmp_path: Path) -> None:
+    worker = open_worker(search_config(tmp_path, WIDTHS))
+    finish_job(worker, ask(worker), status=Status.FAILED, reason="broken")
+    assert ask(open_worker(search_config(tmp_path, WIDTHS), assessed=edited)).point == {"width": 6}
