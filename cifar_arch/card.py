@@ -8,6 +8,7 @@ import argparse
 import csv
 import shutil
 import statistics
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from shlex import quote
@@ -22,7 +23,7 @@ from cifar_arch.feasibility import Verdict, judge
 from cifar_arch.identity import changes
 from cifar_arch.plugins import add_plugin_option, load_plugins, plugin_override
 from cifar_arch.record import EXECUTION, exact_command
-from cifar_arch.runfolder import RunFolder, atomic
+from cifar_arch.runfolder import RunFolder
 from cifar_arch.saved import SavedRun
 from cifar_arch.schema import ConfigError
 from cifar_arch.terminal import percent, sentences
@@ -62,11 +63,14 @@ def main() -> None:
     arguments = parser.parse_args()
     with sentences():
         load_plugins(arguments.plugin)
+        files = [Path(file) for file in arguments.plugin]
+        if len({file.name for file in files}) < len(files):
+            names = ", ".join(map(str, files))
+            raise ConfigError(f"--plugin: a card holds each file under its name, got {names}; rename one")
         require_free(arguments.to)
         runs = sorted(map(SavedRun, arguments.runs), key=lambda run: run.summary.seed or 0)
         experiment = of_one_experiment(runs)
         tested = [tested_again(run, arguments.data) for run in runs]
-        files = [Path(file) for file in arguments.plugin]
         write(arguments.to, tested, experiment, files)
         print(f"{arguments.to}: {headline(tested)}\n{again(arguments.to, tested[0], files)}")
 
@@ -118,19 +122,24 @@ def tested_again(run: SavedRun, root: str | None) -> Tested:
 def write(folder: Path, tested: Sequence[Tested], experiment: Experiment, files: Sequence[Path]) -> None:
     """Everything that is published, without a path of this machine; accuracies as `evaluate` gives them.
 
-    `files`: those of own blocks, which are copied as well, as are own options.
+    `files`: those of own blocks, which are copied as well. An earlier card is replaced once all is there.
     """
-    from cifar_arch.drawing import save
-    from cifar_arch.saved_config import best_config, composed, copy_own_options
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as place:
+        made = Path(place) / "card"  # whose mode is that of any folder
+        _write(made, folder, tested, experiment, files)
+        shutil.copytree(made, folder, dirs_exist_ok=True)
 
-    first, made = tested[0].run, RunFolder(folder)
+
+def _write(
+    place: Path, folder: Path, tested: Sequence[Tested], experiment: Experiment, files: Sequence[Path]
+) -> None:
+    """Into `place`, for `folder`."""
+    from cifar_arch.drawing import save
+    from cifar_arch.saved_config import best_config, composed, write_own_options
+
+    first, made = tested[0].run, RunFolder(place)
     verdict = judge(experiment.model, experiment.limits, experiment.augment.active())
-    summaries = [replace(t.run.summary, test_accuracy=t.found.test_accuracy) for t in tested]
-    # First: it tells a card, so that one that was not finished may be written over.
-    with atomic(folder / SEEDS) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(COLUMNS)
-        rows.writerows([getattr(summary, name) for name in COLUMNS] for summary in summaries)
     for copied in ("architecture", "metrics", "weights"):
         source, target = getattr(first.folder, copied), getattr(made, copied)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -138,18 +147,23 @@ def write(folder: Path, tested: Sequence[Tested], experiment: Experiment, files:
     for name in PICTURES:
         made.plots.mkdir(exist_ok=True)
         shutil.copyfile(first.folder.figure(name), made.figure(name))
-    winner = folder / "experiment" / "winner.yaml"
+    for file in files:
+        shutil.copyfile(file, place / file.name)
     whole = composed(first.folder)
-    copy_own_options(whole.hydra, folder)
-    for plugin in files:
-        shutil.copyfile(plugin, folder / plugin.name)
-    with atomic(winner) as temporary:
-        temporary.write_text(best_config(whole, whole.hydra, winner, pin_seed=False), encoding="utf-8")
-    save(verdict, experiment.limits, str(folder / "network.svg"))
+    write_own_options(whole, place)
+    (place / "experiment").mkdir(exist_ok=True)
+    winner = best_config(whole, whole.hydra, folder / "experiment" / "winner.yaml", pin_seed=False)
+    (place / "experiment" / "winner.yaml").write_text(winner, encoding="utf-8")
+    save(verdict, experiment.limits, str(place / "network.svg"))
     config = {key: value for key, value in first.summary.config.items() if key not in EXECUTION}
+    summaries = [replace(t.run.summary, test_accuracy=t.found.test_accuracy) for t in tested]
     made.write_summary(replace(summaries[0], config=config, command=again(folder, tested[0], files)))
-    with atomic(folder / "README.md") as temporary:
-        temporary.write_text("\n".join(page(folder, tested, experiment, verdict, files)), encoding="utf-8")
+    with (place / SEEDS).open("w", newline="", encoding="utf-8") as table:
+        rows = csv.writer(table)
+        rows.writerow(COLUMNS)
+        rows.writerows([getattr(summary, name) for name in COLUMNS] for summary in summaries)
+    text = "\n".join(page(folder, tested, experiment, verdict, files))
+    (place / "README.md").write_text(text, encoding="utf-8")
 
 
 def again(folder: Path, tested: Tested, files: Sequence[Path]) -> str:

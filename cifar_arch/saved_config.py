@@ -78,19 +78,18 @@ def began_with(folder: RunFolder) -> dict[str, Any] | None:
 
 
 def composed(folder: RunFolder) -> DictConfig:
-    """The saved config with what Hydra chose of each group, and where: as `best_config` takes it.
+    """The saved config with what Hydra chose of each group, as `best_config` takes it.
 
     Raises ConfigError for a folder that Hydra did not make.
     """
     config = saved_config(folder)
     try:
-        runtime = _read(folder.hydra, dict[str, Any])["hydra"]["runtime"]
-        kept = {"choices": runtime["choices"], "config_sources": runtime.get("config_sources", [])}
+        choices = _read(folder.hydra, dict[str, Any])["hydra"]["runtime"]["choices"]
     except (OSError, ConfigError, msgspec.MsgspecError, yaml.YAMLError, LookupError, TypeError) as error:
         raise ConfigError(
             f"run: {str(folder.hydra)!r} is not what Hydra wrote ({first_line(error)})"
         ) from error
-    return OmegaConf.create({**config, "hydra": {"runtime": kept}})
+    return OmegaConf.create({**config, "hydra": {"runtime": {"choices": choices}}})
 
 
 def best_config(config: DictConfig, hydra: DictConfig, path: Path, *, pin_seed: bool = True) -> str:
@@ -140,6 +139,25 @@ def copy_own_options(hydra: DictConfig, folder: Path) -> None:
         found = (place for place in places if (place / name / f"{choice}.yaml").is_file())
         if (first := next(found, CONF)) != CONF and first.resolve() != folder.resolve():
             shutil.copytree(first / name, folder / name, dirs_exist_ok=True)
+
+
+def write_own_options(config: DictConfig, folder: Path) -> None:
+    """Writes the options of a user's own that were chosen to `folder`, each with the values that it has now.
+
+    The files that they were composed from may say something else since, or hold what is nobody's business.
+    """
+    chosen = _chosen(config.hydra)
+    for group, choice in chosen:
+        name, _, placed = group.partition("@")
+        package, file = placed or name, folder / name / f"{choice}.yaml"
+        if file.exists() or (CONF / name / f"{choice}.yaml").is_file():
+            continue
+        values: Any = OmegaConf.to_container(OmegaConf.select(config, package))
+        within = {other: c for other, c in chosen if other.partition("@")[2].startswith(f"{package}.")}
+        defaults = [{f"/{other.replace(f'@{package}.', '@')}": c} for other, c in within.items()]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        kept = {"defaults": [*defaults, "_self_"], **_without_execution(values, f"{package}.")}
+        file.write_text(OmegaConf.to_yaml(OmegaConf.create(kept)), encoding="utf-8")
 
 
 def _without_execution(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -71,6 +71,43 @@ def test_a_card_trains_to_the_same_weights(cwd: Path, cli: Cli) -> None:
     assert ours.read_bytes() == published.read_bytes()
 
 
+def test_own_options_are_published_as_they_were_trained(cwd: Path, cli: Cli) -> None:
+    """And not the files that they came from, which may say something else since, or name this machine."""
+    own = {
+        "model/mine.yaml": "defaults: [c1c2c3c4, _self_]\nactivation: silu\n",
+        "block/mine.yaml": "kind: plain\nsqueeze: 2\n",
+        "data/mine.yaml": f"defaults: [shapes, _self_]\nroot: {cwd}/private\n",
+    }
+    for name, text in own.items():
+        (cwd / "own" / name).parent.mkdir(parents=True, exist_ok=True)
+        (cwd / "own" / name).write_text(text, encoding="utf-8")
+    (cwd / "own" / "block" / "secret.yaml").write_text("token: abc\n", encoding="utf-8")
+    typed = (
+        "--config-dir",
+        "own",
+        *TINY[1:],
+        "data=mine",
+        "model=mine",
+        "c2=mine",
+        "training=sgd",
+        "hydra.run.dir=mine",
+    )
+    assert type_command("run", *typed, cwd=cwd).returncode == 0
+    params = summary_of(cwd / "mine")["params"]
+    (cwd / "own" / "block" / "mine.yaml").write_text("kind: plain\nresidual: true\n", encoding="utf-8")
+    for _ in range(2):  # over an earlier card as well
+        done = cli("card", "mine", "--to", "results/mine")
+        assert (done.status, done.err) == (0, "")
+    card = cwd / "results" / "mine"
+    assert sorted(p.name for p in card.rglob("*.yaml")) == [*["mine.yaml"] * 3, "winner.yaml"]
+    assert not [p for p in card.rglob("*.yaml") if "private" in p.read_text(encoding="utf-8")]
+    assert not [p for p in card.parent.iterdir() if p != card]
+    shutil.rmtree(cwd / "own")
+    words = shlex.split(summary_of(card)["command"])[3:]
+    again = json.loads(cli("check", *words[:-2], "--json").out)
+    assert again["params"] == params
+
+
 def test_no_path_of_this_machine_is_published(cwd: Path, cli: Cli) -> None:
     assert cli("card", "s0", "--to", "results/mine").status == 0
     text = (".md", ".json", ".yaml", ".csv")

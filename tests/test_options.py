@@ -7,10 +7,9 @@ from conftest import Cli
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from cifar_arch.compose import compose, composing
-from cifar_arch.overrides import read_override
 from cifar_arch.record import EXECUTION
 from cifar_arch.schema import ConfigError
-from cifar_arch.search.composer import read_space
+from cifar_arch.search.composer import fixed_keys, read_space
 from cifar_arch.search.options import fingerprint, refuse_unswept
 from cifar_arch.search.space import Space
 
@@ -81,15 +80,22 @@ FIXED = {  # overrides with a swept one -> keys of the swept group that the fing
     "model=c1c2c3c4,reference ++model.activation=silu": {"model.activation": "silu"},
     "c3=plain,dilated c4=separable training=sgd": {},
     "training.epochs=1,2 training=sgd": {},
+    "training=quick,fast +experiment=mine": {"training.label_smoothing": 0.3},
+    "c3=plain,dilated +experiment=mine": {},
 }
 
 
 @pytest.mark.parametrize(("typed", "held"), FIXED.items())
-def test_a_key_typed_within_a_swept_group_tells_two_sweeps_apart(typed: str, held: dict[str, object]) -> None:
+def test_a_key_within_a_swept_group_tells_two_sweeps_apart(
+    typed: str, held: dict[str, object], tmp_path: Path
+) -> None:
     """A second sweep took the trials of the first, which had another value of it."""
-    with composing():
+    (tmp_path / "experiment").mkdir()
+    text = "# @package _global_\nmodel: {depth: 2}\ntraining: {label_smoothing: 0.3}\n"
+    (tmp_path / "experiment" / "mine.yaml").write_text(text, encoding="utf-8")
+    with composing(str(tmp_path)):
         space, fixed = read_space(None, typed.split())
-        keys = [read_override(text).get_key_element() for text in fixed]
+        keys = fixed_keys(fixed)
         swept = tuple(f"{key.rpartition('@')[2]}." for key in space.distributions)
         mark = fingerprint(compose(fixed), space, {}, ("accuracy",), keys)
     assert {key: value for key, value in mark.items() if f"{key}.".startswith(swept)} == held

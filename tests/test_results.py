@@ -1,5 +1,6 @@
 """The table of trained networks: what it is made of, and how it is read."""
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,11 @@ def test_the_command_adds_to_a_table(outputs: Path, tmp_path: Path, cli: Cli) ->
     table = load_table(tmp_path / "t.parquet")
     assert len(table) == 9
     assert table.equals(merged(table, table_of(outputs, "s")))
+
+
+def test_trainings_of_confirm_are_no_rows(outputs: Path) -> None:
+    shutil.copytree(outputs / "sweeps" / "s", outputs / "confirm" / "s")
+    assert len(table_of(outputs, "s")) == 8
 
 
 def test_mistakes(outputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,7 @@ from cifar_arch.provenance import masked
 from cifar_arch.schema import ConfigError, first_line
 from cifar_arch.search.ask import Job, total
 from cifar_arch.search.composer import Composer, fixed_keys, read_space
+from cifar_arch.search.edited import require_unedited
 from cifar_arch.search.finish import finish, write_experiment
 from cifar_arch.search.options import (
     Options,
@@ -128,6 +129,7 @@ class ArchitectureSweeper(OptunaSweeperImpl):
         if count == 1 and self._launches_here() and not options.gpus:
             return self._work(search, composer, options, numbers)
         shared = SharedStudy(search)
+        require_unedited(shared.trials(), composer.assess)
         command = WorkerCommand.typed(search.folder / "workers", "trial.worker=", options.gpus)
         if self._launches_here():
             start = WorkerCommand.run_here
