@@ -1,5 +1,6 @@
 """What several test modules share: the CIFAR-10 folder, tiny networks, easy pictures, a command line."""
 
+import gc
 import importlib
 import json
 import logging
@@ -22,7 +23,7 @@ import numpy as np
 import pytest
 from postgres import Server
 
-from cifar_arch import experiment
+from cifar_arch import artifacts, experiment
 from cifar_arch.data import Pictures, Split
 from cifar_arch.runfolder import RunFolder
 
@@ -40,6 +41,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("cifar10"):
                 item.add_marker(skip)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection() -> None:
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Has the collector of garbage look past the modules, a million objects, each time it looks at all."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 def tiny_architecture(**changes: Any) -> dict[str, Any]:
@@ -186,6 +199,13 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     experiment.run_config(tiny_config(), folder)
     assert RunFolder(folder).weights.is_file()
     return folder
+
+
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run draws nothing, which takes as long as a tiny training; `finished_run` has the figures."""
+    for name in ("save_augmented", "save_curves", "save_mistakes"):
+        monkeypatch.setattr(artifacts, name, lambda *_: None)
 
 
 @pytest.fixture(scope="module")

@@ -105,4 +105,7 @@ def stub_main(config: DictConfig) -> float | None:
 if __name__ == "__main__":
     from stub_sweep import stub_main as importable  # launchers pickle it by this name
 
+    from cifar_arch.search import supervisor
+
+    supervisor.SETTLE, supervisor.ENDING = 1, 8
     app.main(importable)

@@ -196,7 +196,7 @@ def test_what_samplers_learn_from_rejections(case: dict[str, Any], tmp_path: Pat
 
 def test_a_rejection_costs_few_statements(tmp_path: Path) -> None:
     """benchmarks/sweep_overhead.py has the time; a clock here would measure the load of the machine."""
-    wanted = search_config(tmp_path, DIGITS, exhaustive=False, n_trials=1, max_rejections=40)
+    wanted = search_config(tmp_path, DIGITS, exhaustive=False, n_trials=1, max_rejections=15)
     worker = open_worker(wanted, assessed=at_most(-1))
     statements: list[str] = []
     listen(

@@ -118,7 +118,7 @@ def test_shifts_are_whole_pixels_uniform_in_both_axes_with_mirrored_borders(
 ) -> None:
     image = noise()
     still = {"p": 1, "shift": shift, "scale": 0, "rotate": 0}
-    counts = which_crop(augmented(image, 100 * (2 * most + 1) ** 2, shift_scale_rotate=still), image, most)
+    counts = which_crop(augmented(image, 30 * (2 * most + 1) ** 2, shift_scale_rotate=still), image, most)
     assert is_uniform(counts)
 
 
@@ -243,12 +243,18 @@ def picture() -> np.ndarray:
     return np.stack(channels, -1).round().astype(np.uint8)
 
 
-@pytest.mark.parametrize("p", [0.3, 1.0])
-@pytest.mark.parametrize("name", STRENGTHS)
+# Above, the others change the share of images that p says, and a flip is a mirror image.
+COMPARED = [(name, 1.0) for name in STRENGTHS if name != "horizontal_flip"]
+COMPARED += [("pad_crop", 0.3), ("colour_jitter", 0.3)]
+
+
+@pytest.mark.parametrize(("name", "p"), COMPARED)
 def test_both_give_images_of_one_distribution(name: str, p: float) -> None:
     count = 3000
     transform: dict[str, Any] = {name: {"p": p, **STRENGTHS[name]}}
-    first, second = (augmented_by(each, picture(), count, **transform).astype(float) for each in BACKENDS)
+    first, second = (
+        augmented_by(each, picture(), count, **transform).astype(np.float32) for each in BACKENDS
+    )
     # Each pixel's mean, in standard errors of it; a grey level is what rounding may add.
     error = np.sqrt((first.var(0) + second.var(0)) / count) + 0.2
     assert (abs(first.mean(0) - second.mean(0)) / error).max() < 5.5

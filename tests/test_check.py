@@ -8,6 +8,7 @@ from cifar_arch import check
 from cifar_arch.compose import compose
 from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import judge
+from cifar_arch.search.speed import Speed
 
 STATUS = [
     ("", 0, "within its limits"),
@@ -25,7 +26,8 @@ STATUS = [
 
 
 @pytest.mark.parametrize(("arguments", "status", "output"), STATUS)
-def test_status(arguments: str, status: int, output: str, cli: Cli) -> None:
+def test_status(arguments: str, status: int, output: str, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cifar_arch.search.preview.training_speed", lambda *_: Speed(1329.0, busy=False))
     done = cli("check", *arguments.split())
     assert (done.status, done.err) == (status, "")
     assert output in done.out

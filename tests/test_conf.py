@@ -1,5 +1,6 @@
 """Every YAML composes, analyses and builds, and opens with the command that uses it."""
 
+import functools
 import re
 import shlex
 from pathlib import Path
@@ -27,6 +28,11 @@ MODELS, BLOCK_FILES, DOWNSAMPLE_FILES = (
 )
 
 
+@functools.cache  # the first lines of most options and their own tests type the same
+def composed(*typed: str) -> dict[str, Any]:
+    return compose(typed)
+
+
 def opening(path: Path) -> list[str]:
     """The comment lines at the top, but for Hydra's own."""
     lines = (CONF / path).read_text(encoding="utf-8").splitlines()
@@ -44,7 +50,7 @@ def test_opens_with_a_command_that_uses_it(path: Path) -> None:
     command = re.match(r"# python -m cifar_arch\.(run|check)(( \S+)*)", opening(path)[0])
     assert command, opening(path)[0]
     typed = shlex.split(command.group(2))
-    made = Experiment.from_dict(compose(typed))
+    made = Experiment.from_dict(composed(*typed))
     assert Experiment.from_dict(made.to_dict()) == made
     if len(path.parts) == 2:
         group = re.escape(path.parts[0])
@@ -78,7 +84,7 @@ def test_every_cluster_is_tried() -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_builds(name: str) -> None:
-    model = Experiment.from_dict(compose([f"model={name}"])).model
+    model = Experiment.from_dict(composed(f"model={name}")).model
     plan = model.plan()
     assert analyse(plan).params == sum(p.numel() for p in build(plan).parameters())
     assert build(plan)(torch.rand(2, 3, 32, 32)).shape == (2, 10)
@@ -86,7 +92,7 @@ def test_every_model_builds(name: str) -> None:
 
 @pytest.mark.parametrize("name", BLOCK_FILES)
 def test_block_options_are_the_suggested_forms(name: str) -> None:
-    fields: Any = compose([f"c3={name}"])["model"]["c3"]
+    fields: Any = composed(f"c3={name}")["model"]["c3"]
     block: type[Block] = BLOCKS[fields["kind"]]
     assert checked(block, fields, "model.c3") == FORMS[name]
 
@@ -100,7 +106,7 @@ def test_every_form_has_its_option() -> None:
 @pytest.mark.parametrize("name", DOWNSAMPLE_FILES)
 def test_downsample_options(name: str) -> None:
     kind, _, separable = name.partition("_")
-    assert compose([f"t2={name}"])["model"]["t2"] == {"kind": kind, "separable": separable == "separable"}
+    assert composed(f"t2={name}")["model"]["t2"] == {"kind": kind, "separable": separable == "separable"}
 
 
 @pytest.mark.parametrize(
@@ -116,14 +122,14 @@ def test_downsample_options(name: str) -> None:
     ],
 )
 def test_shown_combinations_keep_their_limits(overrides: str) -> None:
-    experiment = Experiment.from_dict(compose(overrides.split()))
+    experiment = Experiment.from_dict(composed(*overrides.split()))
     verdict = judge(experiment.model, experiment.limits, experiment.augment.active())
     assert [violation.message for violation in verdict.violations] == []
 
 
 def test_default_width_uses_up_the_limit() -> None:
-    auto = Experiment.from_dict(compose(["width=auto"]))
-    assert judge(auto.model, auto.limits).architecture == Experiment.from_dict(compose()).model
+    auto = Experiment.from_dict(composed("width=auto"))
+    assert judge(auto.model, auto.limits).architecture == Experiment.from_dict(composed()).model
 
 
 def test_no_hidden_calls() -> None:
@@ -133,5 +139,5 @@ def test_no_hidden_calls() -> None:
 
 
 def test_the_defaults_of_python_are_those_of_the_command_line() -> None:
-    composed = Experiment.from_dict(compose())
-    assert composed.training == Recipe()
+    default = Experiment.from_dict(composed())
+    assert default.training == Recipe()

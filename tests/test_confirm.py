@@ -177,16 +177,16 @@ REMADE: dict[str, list[str]] = {
 }
 
 
-@pytest.mark.parametrize("texts", REMADE.values(), ids=REMADE)
 def test_a_study_made_again_under_its_name_is_not_confirmed_by_the_old_one(
-    study: str, training: Stub, cli: Cli, texts: list[str]
+    study: str, training: Stub, cli: Cli
 ) -> None:
     assert cli("confirm", study, "--top", "1", "--seeds", "1").status == 0
-    config = compose(["epochs=10", *texts])
-    OmegaConf.save(OmegaConf.create(config), "outputs/sweeps/s/1/.hydra/config.yaml")
-    assert cli("confirm", study, "--top", "1", "--seeds", "1").status == 0
-    assert len(training.calls) == 2
-    assert Experiment.from_dict(training.calls[1][2]).model == Experiment.from_dict(config).model
+    for count, texts in enumerate(REMADE.values(), 2):
+        config = compose(["epochs=10", *texts])
+        OmegaConf.save(OmegaConf.create(config), "outputs/sweeps/s/1/.hydra/config.yaml")
+        assert cli("confirm", study, "--top", "1", "--seeds", "1").status == 0
+        assert len(training.calls) == count, texts
+        assert Experiment.from_dict(training.calls[-1][2]).model == Experiment.from_dict(config).model
 
 
 def test_a_network_outside_its_limits_is_refused(study: str, training: Stub, cli: Cli) -> None:

@@ -1,6 +1,9 @@
 """Which configurations `confirm` takes: different ones, named ones, the smallest at a target."""
 
+import contextlib
 import functools
+import hashlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,21 +31,35 @@ Trained = list[tuple[str, dict[str, Any]]]
 Trials = list[tuple[dict[str, Any], float | None]]
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where studies lie that were made once, for most tests begin with the same one."""
+    return tmp_path_factory.mktemp("studies")
+
+
 @pytest.fixture
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def made(kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """made(trials, ...) leaves the finished study `s` in the current folder."""
     quiet_optuna()
     monkeypatch.chdir(tmp_path)
 
     def make(trials: Trials, *fixed: str, objectives: tuple[str, ...] = ("accuracy",)) -> None:
-        Path("outputs").mkdir()
-        directions = [OBJECTIVES[name].direction for name in objectives]
-        study = optuna.create_study(study_name="s", storage=open_storage(STORAGE), directions=directions)
-        study.set_metric_names(list(objectives))
-        for number, (point, accuracy) in enumerate(trials):
-            _add(study, number, point, accuracy, fixed)
+        place = kept / hashlib.sha256(repr((trials, fixed, objectives)).encode()).hexdigest()[:16]
+        if not place.exists():
+            (place / "outputs").mkdir(parents=True)
+            with contextlib.chdir(place):
+                _make(trials, fixed, objectives)
+        shutil.copytree(place, tmp_path, dirs_exist_ok=True)
 
     return make
+
+
+def _make(trials: Trials, fixed: tuple[str, ...], objectives: tuple[str, ...]) -> None:
+    directions = [OBJECTIVES[name].direction for name in objectives]
+    study = optuna.create_study(study_name="s", storage=open_storage(STORAGE), directions=directions)
+    study.set_metric_names(list(objectives))
+    for number, (point, accuracy) in enumerate(trials):
+        _add(study, number, point, accuracy, fixed)
 
 
 @functools.cache  # most tests begin with the same study

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from cifar_arch.analysis import analyse
+from cifar_arch.analysis import Analysis, analyse
 from cifar_arch.blocks import Custom, CustomConv, Grouped, Plain, Separable
 from cifar_arch.compose import compose
 from cifar_arch.downsample import Strided
@@ -181,15 +181,16 @@ def test_auto_is_the_widest(
         assert (any(narrower), rules(verdict)) == (False, {"params"})
 
 
+@functools.cache
+def of_every_width() -> list[Analysis]:
+    return [analyse(architecture(width=width).plan()) for width in range(1, WIDEST + 1)]
+
+
 @pytest.mark.parametrize("params_below", [None, 10**12, 20_000])
 @pytest.mark.parametrize("macs_below", [9000, 2_000_000])
 def test_auto_meets_both_limits_on_the_size(params_below: int | None, macs_below: int) -> None:
     limits = Limits(params_below=params_below, macs_below=macs_below)
-    fits = [
-        width
-        for width in range(1, WIDEST + 1)
-        if not violations(analyse(architecture(width=width).plan()), limits)
-    ]
+    fits = [width for width, analysis in enumerate(of_every_width(), 1) if not violations(analysis, limits)]
     assert judge(architecture(width="auto"), limits).architecture.width == max(fits, default=1)
 
 

@@ -14,6 +14,8 @@ from cifar_arch.record import Epoch, Status
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 
 @pytest.fixture
 def run(finished_run: Path, tmp_path: Path) -> RunFolder:

@@ -52,9 +52,10 @@ LOADED = [
     ),
     (("compose", "check"), [*LEARNING, *TABLES]),
     (("training",), [*TABLES, *HYDRA]),
-    (("plots", "drawing"), [*LEARNING, *HYDRA, "optuna"]),
-    (("report.command", "report.page"), [*LEARNING, *HYDRA, "optuna"]),
-    (("confirm", "export", "evaluate"), [*LEARNING, *HYDRA, "optuna"]),
+    (
+        ("plots", "drawing", "report.command", "report.page", "confirm", "export", "evaluate"),
+        [*LEARNING, *HYDRA, "optuna"],
+    ),
 ]
 
 

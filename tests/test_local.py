@@ -95,6 +95,7 @@ def test_confirm_says_that_it_cannot_compose_what_python_made(tmp_path: Path) ->
     )
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_equal_points_are_trained_once_and_whole_blocks_are_values(tmp_path: Path) -> None:
     config = tiny_config(training={"epochs": 1})
     blocks = [{"kind": "plain"}, {"kind": "plain", "layers": 1}]

@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from conftest import TINY, run_folders, summary_of, type_command
+from conftest import TINY, Cli, run_folders, summary_of, type_command
 from sweeping import sweep, trials
 
 from cifar_arch.compose import anchored
@@ -83,9 +83,12 @@ def test_a_run_in_a_folder_of_its_own(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_the_folders_of_trials_cannot_be_placed_otherwise(typed: str, says: str, tmp_path: Path) -> None:
-    done = sweep(*SWEEP, typed, cwd=tmp_path)
-    assert done.returncode == 2
-    assert done.stderr.startswith(says)
-    assert done.stderr.endswith("type outputs=FOLDER or study=NAME to choose those\n")
+def test_the_folders_of_trials_cannot_be_placed_otherwise(
+    typed: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = cli("run", "-m", *SWEEP, typed)
+    assert done.status == 2
+    assert done.err.startswith(says)
+    assert done.err.endswith("type outputs=FOLDER or study=NAME to choose those\n")
     assert list(tmp_path.iterdir()) == []

@@ -65,6 +65,7 @@ def test_the_weights_give_the_accuracy_on_record(folder: Path, cli: Cli) -> None
     assert found["test_accuracy"] == pytest.approx(found["recorded"], abs=ROUNDING)
 
 
+@pytest.mark.slow
 @pytest.mark.extra
 def test_the_findings_are_those_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pyarrow", reason="needs the extra report")

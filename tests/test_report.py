@@ -1,7 +1,5 @@
 import json
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -230,13 +228,6 @@ def test_folders_without_permission(unprivileged: Path) -> None:
     ):
         load_runs(closed)
     assert len(frame) == 2
-
-
-def test_no_torch_and_no_optuna() -> None:
-    names = ("torch", "optuna", "hydra")
-    code = f"import sys, cifar_arch.report.command; print([n for n in {names} if n in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
 
 
 # --- load_curves ----------------------------------------------------------------------------------

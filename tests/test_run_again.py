@@ -1,13 +1,17 @@
 """`hydra.run.dir=out` typed again for a folder that holds a run."""
 
+import contextlib
+import fcntl
 import os
 import shlex
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import TINY, summary_of, type_command
+from conftest import TINY, Cli, summary_of, type_command
 
+from cifar_arch import runfolder
 from cifar_arch.runfolder import RunFolder
 
 pytestmark = pytest.mark.slow
@@ -48,8 +52,9 @@ OTHERS = {
 @pytest.mark.parametrize("state", ["complete", "killed", "killed, of an earlier version"])
 @pytest.mark.parametrize("overrides", OTHERS, ids=" ".join)
 def test_another_run_is_refused_before_a_byte_is_written(
-    cwd: Path, overrides: tuple[str, ...], state: str
+    cwd: Path, overrides: tuple[str, ...], state: str, monkeypatch: pytest.MonkeyPatch, cli: Cli
 ) -> None:
+    monkeypatch.chdir(cwd)
     folder = RunFolder(cwd / "out")
     if state != "complete":
         folder.summary.unlink()
@@ -57,9 +62,9 @@ def test_another_run_is_refused_before_a_byte_is_written(
     if state == "killed, of an earlier version":
         folder.experiment.unlink()
     before = contents(cwd)
-    done = type_command("run", *RUN, *overrides, cwd=cwd)
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert OTHERS[overrides] in done.stderr
+    done = cli("run", *RUN, *overrides)
+    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+    assert OTHERS[overrides] in done.err
     assert contents(cwd) == before
 
 
@@ -97,16 +102,29 @@ def test_a_killed_run_goes_on_when_it_is_typed_again(cwd: Path) -> None:
     assert "epochs=2" in summary_of(folder.path)["command"]
 
 
+@contextlib.contextmanager
+def held_elsewhere(folder: RunFolder) -> Iterator[None]:
+    """The lock of another process: this one does not know that it has it."""
+    descriptor = os.open(folder.path, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    yield
+    os.close(descriptor)
+
+
 @pytest.mark.parametrize("again", [RUN, (*RUN, "read_test=false"), ("training.resume=out",)], ids=" ".join)
-def test_a_run_that_another_process_trains_is_left_alone(cwd: Path, again: tuple[str, ...]) -> None:
+def test_a_run_that_another_process_trains_is_left_alone(
+    cwd: Path, again: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, cli: Cli
+) -> None:
+    monkeypatch.chdir(cwd)
+    monkeypatch.setattr(runfolder, "PATIENCE", 0.1)
     folder = RunFolder(cwd / "out")
     folder.summary.unlink()
     folder.weights.unlink()
     before = {path: path.read_bytes() for path in folder.config.parent.iterdir()}
-    with folder.held():
-        done = type_command("run", *again, cwd=cwd)
-    (refused,) = done.stderr.splitlines()
-    assert done.returncode == 2
+    with held_elsewhere(folder):
+        done = cli("run", *again)
+    (refused,) = done.err.splitlines()
+    assert done.status == 2
     assert refused.startswith("run: another process is training in ")
     assert refused.endswith("out'; wait for its end, or choose another folder (hydra.run.dir=FOLDER)")
     assert not folder.summary.exists()

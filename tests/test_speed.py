@@ -1,3 +1,4 @@
+import functools
 import json
 import os
 from pathlib import Path
@@ -26,6 +27,7 @@ def machine_is(busy: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
 
 
+@functools.cache
 def plan(width: int = 8) -> Plan:
     return Experiment.from_dict(compose([f"width={width}"])).model.plan()
 

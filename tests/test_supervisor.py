@@ -27,7 +27,6 @@ from sweeping import (
 
 from cifar_arch.overrides import read_override
 from cifar_arch.schema import ConfigError
-from cifar_arch.search import supervisor
 from cifar_arch.search.processes import WorkerCommand
 from cifar_arch.search.session import Session
 from cifar_arch.search.storage import quiet_optuna
@@ -47,9 +46,8 @@ ENGINES = {
 
 
 @pytest.fixture(autouse=True)
-def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+def _quiet() -> None:
     quiet_optuna()
-    monkeypatch.setattr(supervisor, "SETTLE", 1)
 
 
 @pytest.fixture(params=ENGINES)
@@ -89,7 +87,7 @@ def at_work(cwd: Path) -> list[str]:
 def test_workers_share_the_total_and_a_killed_one_costs_nothing(
     engine: tuple[str, ...], tmp_path: Path
 ) -> None:
-    process = start((*GRID, *engine), tmp_path, '{"seconds": 0.5}')
+    process = start((*GRID, *engine), tmp_path, '{"seconds": 0.2}')
     wait_until(progressed(tmp_path, 4))
     wait_until(lambda: len(processes(tmp_path)) == 2)
     wait_until(lambda: bool(at_work(tmp_path)))  # between two trials there may be none
@@ -158,7 +156,7 @@ def test_workers_end_with_the_command_that_started_them(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_worker_whose_gpu_is_broken_ends_and_the_others_go_on(tmp_path: Path) -> None:
-    settings = '{"seconds": 0.2, "faults": {"6": "cuda"}}'
+    settings = '{"seconds": 0.05, "faults": {"6": "cuda"}}'
     alone = sweep(*GRID[:-1], "study=alone", cwd=tmp_path, settings=settings)
     assert alone.returncode == 1
     assert alone.stderr == (

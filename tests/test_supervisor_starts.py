@@ -102,6 +102,7 @@ def test_workers_whose_launcher_waits_count_as_well_where_they_never_get_to_a_tr
     never.set()
 
 
+@pytest.mark.slow
 def test_jobs_that_wait_in_the_queue_again_are_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,6 +124,7 @@ def test_jobs_that_wait_in_the_queue_again_are_waited_for(
     assert work.shared.counts().trained == 3
 
 
+@pytest.mark.slow
 def test_a_queue_that_outlasts_all_patience_ends_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

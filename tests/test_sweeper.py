@@ -6,11 +6,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import TINY, command, environment, summary_of, type_command
+from conftest import TINY, Cli, command, environment, summary_of, type_command
 from optuna.trial import TrialState
 from stub_sweep import curve
 from sweeping import sweep, trained_trials, trials, wait_until
 
+from cifar_arch import experiment
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.search.trial import Role
 
@@ -51,12 +52,15 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("typed", "start"), WRONG.items(), ids=WRONG)
-def test_a_mistake_is_one_sentence(typed: str, start: str, tmp_path: Path) -> None:
-    done = sweep(*typed.split(), cwd=tmp_path)
-    assert done.stderr.startswith(start)
-    assert done.stderr.count("\n") == 1
-    assert done.returncode == 2
-    assert not (tmp_path / "epochs.log").exists()
+def test_a_mistake_is_one_sentence(
+    typed: str, start: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(experiment, "run_config", lambda *_, **__: pytest.fail("it trained"))
+    done = cli("run", "-m", *typed.split())
+    assert done.err.startswith(start)
+    assert done.err.count("\n") == 1
+    assert done.status == 2
 
 
 def test_a_sampler_that_lacks_its_package_names_it(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ def fit(pictures: Pictures, **changes: Any) -> Trained:
     return train(network(), pictures, recipe(**changes), augment=Augment(), workers=0)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_run_trains_with_its_augmentation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 

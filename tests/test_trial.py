@@ -139,6 +139,7 @@ def test_trials_without_a_heartbeat_are_stale(tmp_path: Path) -> None:
     end = time.monotonic() + 30
     while trial_id(silent) not in stale_ids(storage, "s"):
         storage.record_heartbeat(trial_id(beating))
+        time.sleep(0.1)
         assert time.monotonic() < end
     assert stale_ids(storage, "s") == {trial_id(silent)}
     close(storage)

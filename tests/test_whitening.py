@@ -15,7 +15,7 @@ from cifar_arch.whitening import principal_patterns, whiten
 
 @pytest.fixture(scope="module")
 def pictures() -> Pictures:
-    return load(DataConfig(name="shapes"))
+    return load(DataConfig(name="shapes", validation=5400))
 
 
 def first_layer(width: int = 8, **conv: Any) -> tuple[nn.Sequential, nn.Conv2d]:

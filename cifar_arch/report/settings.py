@@ -29,6 +29,9 @@ def nulls(runs: pd.DataFrame, name: str) -> pd.Series:
 
     A network has only the settings of its blocks; the other parts of a config are whole wherever it is known.
     """
+    missing = runs[name].isna()
+    if not missing.any():
+        return missing
     if part := in_block(name):
         variants = [*BLOCKS.items(), *DOWNSAMPLERS.items()]
         having = [kind for kind, variant in variants if part[1] in variant.__struct_fields__]
@@ -37,7 +40,7 @@ def nulls(runs: pd.DataFrame, name: str) -> pd.Series:
     else:
         keys = [key for key in runs if "." in key and not in_block(key)]
         there = runs[keys].notna().any(axis=1) & (name in keys)
-    return runs[name].isna() & there
+    return missing & there
 
 
 def in_block(name: str) -> tuple[str, str] | None:
