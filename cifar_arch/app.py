@@ -27,7 +27,7 @@ from cifar_arch.device import wait_briefly
 from cifar_arch.experiment import Experiment, Rejected
 from cifar_arch.identity import changes, finished, holds_run
 from cifar_arch.overrides import CONF, read_override
-from cifar_arch.plugins import files_as_typed, load_composed, load_plugins, plugin_override
+from cifar_arch.plugins import files_as_typed, load_composed, load_plugins, plugin_options, plugin_override
 from cifar_arch.record import Summary
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.saved_config import as_typed, began_with, command, saved_config
@@ -217,7 +217,7 @@ def _explain(error: BaseException) -> int:
 
 
 def _print_results(summary: Summary, shown: str, files: Sequence[str]) -> None:
-    words = [shown, *(word for file in files for word in ("--plugin", file))]
+    words = [shown, *plugin_options(files)]
     target = summary.target_accuracy
     held = ""
     if target is not None and summary.test_accuracy is not None:

@@ -37,7 +37,7 @@ def write_tensorboard(folder: RunFolder, row: Epoch) -> None:
 
 
 def save_augmented(folder: RunFolder, augment: Augment, seed: int, pictures: Pictures) -> None:
-    """Saves plots/augmented.png, what the network saw: an image of each class in seven epochs."""
+    """Saves plots/augmented.png: an image of each class as it is, and as epochs 1 to 7 show it."""
     from cifar_arch.plots import sheet
 
     firsts = [int(np.argmax(pictures.train.labels == label)) for label in range(len(pictures.classes))]

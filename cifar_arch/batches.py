@@ -43,7 +43,7 @@ class BatchAugment:
         self.seed, self.count, self.device = seed, count, torch.device(device)
         self.fill = torch.tensor(mean, device=self.device).round().view(1, 3, 1, 1)
         # For each transform, which images it changes in this epoch, (count), and with which parameters,
-        # (count, K). They stay where they are in memory, for a recording reads them there.
+        # (count, K). They stay where they are in memory, for a capture reads them there.
         self.chosen = [torch.empty(count, dtype=torch.bool, device=self.device) for _ in self.transforms]
         widths = [_parameters(t, 1, _generator(seed, 0)).shape[1] for t in self.transforms]
         self.drawn = [torch.empty(count, width, device=self.device) for width in widths]
@@ -133,7 +133,7 @@ def _parameters(transform: Transform, count: int, generator: torch.Generator) ->
 
 
 def _per_channel(values: tuple[float, float, float], device: torch.device) -> Tensor:
-    """(1, 3, 1, 1), made on the device: a recording takes no copies from the CPU."""
+    """(1, 3, 1, 1), made on the device: a capture takes no copies from the CPU."""
     return torch.stack([torch.full((), value, device=device) for value in values]).view(1, 3, 1, 1)
 
 

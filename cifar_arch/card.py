@@ -1,7 +1,8 @@
 """python -m cifar_arch.card RUN [RUN ...] --to FOLDER: a trained network with its weights, to publish.
 
 The runs are of one network and recipe, with several seeds. Writes a page on it (README.md), the weights of
-the lowest seed, and experiment/winner.yaml to train it again; `evaluate FOLDER` gives its accuracy again.
+the lowest seed, and experiment/winner.yaml to train it again, with options and blocks of your own;
+`evaluate FOLDER` gives its accuracy again.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from cifar_arch.evaluate import ROUNDING, Evaluation, evaluate, evaluation
 from cifar_arch.experiment import SYNTHETIC_NOTE, Experiment
 from cifar_arch.feasibility import Verdict, judge
 from cifar_arch.identity import changes
-from cifar_arch.plugins import add_plugin_option, load_plugins, plugin_override
+from cifar_arch.plugins import add_plugin_option, load_plugins, plugin_options, plugin_override
 from cifar_arch.record import EXECUTION, exact_command
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.saved import SavedRun
@@ -122,7 +123,7 @@ def tested_again(run: SavedRun, root: str | None) -> Tested:
 def write(folder: Path, tested: Sequence[Tested], experiment: Experiment, files: Sequence[Path]) -> None:
     """Everything that is published, without a path of this machine; accuracies as `evaluate` gives them.
 
-    `files`: those of own blocks, which are copied as well. An earlier card is replaced once all is there.
+    `files`: those of own blocks, which are copied as well. An earlier card is written over once all is there.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as place:
@@ -221,8 +222,8 @@ def page(
         "[experiment/winner.yaml](experiment/winner.yaml).\n"
     )
     yield "```sh"
-    own = "".join(f" --plugin {quote(str(folder / file.name))}" for file in files)
-    yield f"python -m cifar_arch.evaluate {quote(str(folder))}{own} --data FOLDER"
+    words = [str(folder), *plugin_options([str(folder / file.name) for file in files])]
+    yield f"python -m cifar_arch.evaluate {' '.join(map(quote, words))} --data FOLDER"
     yield again(folder, first, files)
     yield "```\n"
 

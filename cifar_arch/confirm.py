@@ -15,7 +15,7 @@ from typing import NamedTuple
 from cifar_arch.data import SYNTHETIC
 from cifar_arch.device import wait_briefly
 from cifar_arch.experiment import SYNTHETIC_NOTE, Experiment
-from cifar_arch.plugins import add_plugin_option, load_plugins, plugin_override
+from cifar_arch.plugins import add_plugin_option, load_plugins, plugin_options, plugin_override
 from cifar_arch.schema import ConfigError, SearchStopped
 from cifar_arch.terminal import end_on_signals, one_line, percent, sentences, table
 
@@ -157,7 +157,7 @@ def next_steps(winner: Path, folders: list[str], study: str, plugins: list[str],
     """
     own = ["--config-dir", str(winner.parent.parent), *plugin_override(plugins)]
     again = [*own, *data, "+experiment=winner"]
-    card = [*folders, *(word for file in plugins for word in ("--plugin", file)), "--to", f"results/{study}"]
+    card = [*folders, *plugin_options(plugins), "--to", f"results/{study}"]
     return (
         f"  python -m cifar_arch.run {' '.join(map(quote, again))}\n"
         "a page on it with its weights, to publish:\n"

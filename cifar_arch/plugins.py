@@ -43,6 +43,11 @@ def plugin_override(files: Sequence[str]) -> list[str]:
     return [f"plugins=[{','.join(files)}]"] if files else []
 
 
+def plugin_options(files: Sequence[str]) -> list[str]:
+    """The words that name the files to the other commands; none for none."""
+    return [word for file in files for word in ("--plugin", file)]
+
+
 def load_composed(config: Any, hydra: Any = None) -> None:
     """Imports the files that a config names which Hydra composed of what was typed.
 

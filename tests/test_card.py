@@ -153,7 +153,7 @@ def test_an_accuracy_that_does_not_come_again_is_not_published(cwd: Path, cli: C
 
 
 def test_a_run_that_hydra_did_not_make(cwd: Path, cli: Cli) -> None:
-    RunFolder("s0").config.with_name("hydra.yaml").write_text("- 1\n", encoding="utf-8")
+    RunFolder("s0").hydra.write_text("- 1\n", encoding="utf-8")
     done = cli("card", "s0", "--to", "results/mine")
     assert done.status == 2
     assert done.err.startswith("run: 's0/.hydra/hydra.yaml' is not what Hydra wrote (")

@@ -67,7 +67,7 @@ def _sweep() -> None:
         folder.config.parent.mkdir(parents=True)
         whole = composed[number]
         choices = OmegaConf.create({"hydra": {"runtime": {"choices": whole.hydra.runtime.choices}}})
-        OmegaConf.save(choices, folder.config.with_name("hydra.yaml"))
+        OmegaConf.save(choices, folder.hydra)
         ours = OmegaConf.masked_copy(whole, [str(name) for name in whole if name != "hydra"])
         OmegaConf.save(ours, folder.config)
         attrs = {"folder": str(folder.path), "params": params, "receptive_field": 50}

@@ -75,7 +75,7 @@ def _add(
     folder.config.parent.mkdir(parents=True)
     whole = _composed(*fixed, *(f"{key}={value}" for key, value in point.items()))
     choices = {"hydra": {"runtime": {"choices": whole.hydra.runtime.choices}}}
-    OmegaConf.save(OmegaConf.create(choices), folder.config.with_name("hydra.yaml"))
+    OmegaConf.save(OmegaConf.create(choices), folder.hydra)
     names = [str(name) for name in whole if name != "hydra"]
     OmegaConf.save(OmegaConf.masked_copy(whole, names), folder.config)
     params = 1000 * whole.model.width

@@ -125,7 +125,7 @@ def test_every_device_gets_the_same_augmentation(pictures: Pictures) -> None:
         *(Execution("cuda", "bf16", 1, captured) for captured in (False, True)),
     ]
     ours, *others = (make_loader(pictures, augment, 20, 0, 0, how) for how in hows)
-    for epoch in range(1, 4):  # of six batches: the recording begins with the fourth
+    for epoch in range(1, 4):  # of six batches: the capture begins with the fourth
         expected = list(ours.epoch(epoch))
         for found in (list(loader.epoch(epoch)) for loader in others):
             for (images, labels), (same, named) in zip(expected, found, strict=True):
@@ -137,7 +137,7 @@ def test_every_device_gets_the_same_augmentation(pictures: Pictures) -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
 @pytest.mark.parametrize("settings", RECIPES.values(), ids=RECIPES)
-def test_recorded_it_trains_to_the_same(pictures: Pictures, settings: dict[str, Any]) -> None:
+def test_captured_it_trains_to_the_same(pictures: Pictures, settings: dict[str, Any]) -> None:
     found = []
     for captured in (False, True):
         torch.manual_seed(0)

@@ -71,7 +71,7 @@ def test_momentum_cycles_against_the_learning_rate() -> None:
     assert abs(int(np.argmin(momenta)) - 30) <= 1
 
 
-def test_muon_is_not_recorded_where_its_momentum_cycles() -> None:
+def test_muon_is_not_captured_where_its_momentum_cycles() -> None:
     recipe = Recipe(optimizer="muon", schedule="onecycle", cycle_momentum=(0.85, 0.95))
     for made, captured in ((recipe, False), (replace(recipe, cycle_momentum=None), True)):
         assert bool(build_optimizer(network(), made, captured=True).captured) is captured  # type: ignore[attr-defined]

@@ -165,8 +165,8 @@ def write_hydras_own(
     """What Hydra writes beside the config."""
     found = [{"path": path, "schema": "file", "provider": "main"} for path in sources]
     hydra = {"runtime": {"config_sources": found}, "job": {"config_name": primary}}
-    folder.write_json(folder.config.with_name("hydra.yaml"), {"hydra": hydra})
-    file = folder.config.with_name("overrides.yaml")
+    folder.write_json(folder.hydra, {"hydra": hydra})
+    file = folder.overrides
     file.write_text(json.dumps(typed), encoding="utf-8")
 
 

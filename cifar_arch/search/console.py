@@ -9,7 +9,7 @@ from shlex import quote
 from optuna.trial import TrialState
 from tqdm import tqdm
 
-from cifar_arch.plugins import plugin_override
+from cifar_arch.plugins import plugin_options, plugin_override
 from cifar_arch.provenance import masked
 from cifar_arch.search.objectives import OBJECTIVES
 from cifar_arch.search.ranking import Ranking
@@ -212,7 +212,7 @@ def next_steps(
         confirm += f" --outputs {whole}"
     if config.storage != sqlite_url(outputs / "studies.db"):
         confirm += f" --storage {quote(masked(config.storage))}"
-    confirm += "".join(f" --plugin {quote(file)}" for file in plugins)
+    confirm += "".join(f" {quote(word)}" for word in plugin_options(plugins))
     chosen = f" --prefer smallest --target {target}" if prefer == "smallest" else ""
     confirmed = (
         f"the best three, or one that you choose, on the full schedule with several seeds:\n"

@@ -127,7 +127,8 @@ def fingerprint(
 ) -> dict[str, Any]:
     """All that decides what a sweep finds, as flat plain data.
 
-    `typed`: keys with one value for all trials; what a group that is swept holds besides is in the space.
+    `typed`: keys with one value for all trials. Of a group that is swept the space has its options' names;
+    `edited` looks at what they hold.
     """
     swept = space.packages()
     fixed = tuple(key for key in packages(typed) if key.startswith(swept))

@@ -114,7 +114,7 @@ class SharedStudy:
         then, now = (
             _spelt_out(with_added(without_added(mark))) for mark in (stored, self.config.fingerprint)
         )
-        # Earlier versions had no key within a group that is swept; `Asker` looks at what they trained.
+        # Earlier versions had no key within a group that is swept; `edited` looks at what they trained.
         swept = self.config.space.packages()
         now = {key: value for key, value in now.items() if key in then or not key.startswith(swept)}
         return differences(then, now, most=4)
