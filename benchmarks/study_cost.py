@@ -120,7 +120,7 @@ def fill(shared: SharedStudy, count: int) -> None:
                 state=TrialState.PRUNED if rejected else TrialState.COMPLETE,
                 value=None if rejected else 0.5 + number / 1000,
                 intermediate_values={} if rejected else {n: 0.4 + n / 100 for n in range(1, 6)},
-                user_attrs={"key": str(number), "worker": "other"}
+                user_attrs={"key": assess(point).key, "params": 1, "worker": "other"}
                 | ({"role": "rejected"} if rejected else {}),
                 system_attrs={"constraints": [float(rejected)]},
             )
