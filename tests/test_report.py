@@ -205,8 +205,10 @@ def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def unprivileged() -> Iterator[Path]:
+def unprivileged(tmp_path: Path) -> Iterator[Path]:
     """A folder that everybody may read, and a user to whom permissions apply, unlike root."""
+    write_run(tmp_path / "a")  # configs and modules are read now: that user may not read a checkout of root's
+    load_runs(tmp_path)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o777)
         root = os.geteuid() == 0
