@@ -193,12 +193,12 @@ def page(
     files: Sequence[Path],
 ) -> Iterator[str]:
     """The lines of README.md."""
-    first, summary = tested[0], tested[0].run.summary
+    first = tested[0]
     accuracies = [t.found.test_accuracy for t in tested]
     a = verdict.analysis
     yield f"# {folder.name}\n"
     yield f"{headline(tested)}."
-    if summary.data == SYNTHETIC:
+    if first.found.data == SYNTHETIC:
         yield f"{SYNTHETIC_NOTE[0].upper()}{SYNTHETIC_NOTE[1:]}."
     yield (
         f"{a.macs / 1e6:.2f} million multiply-adds, receptive field {a.receptive_field} px; "
@@ -213,8 +213,14 @@ def page(
     yield from accuracy_tables(tested)
     yield f"\nBy class the mean over the seeds; below, seed {first.seed}.\n"
     yield from (f"![{name.replace('_', ' ')}](plots/{name}.png)" for name in PICTURES)
-    yield "\n## Recipe\n"
+    yield from recipe(folder, first, files)
+
+
+def recipe(folder: Path, first: Tested, files: Sequence[Path]) -> Iterator[str]:
+    """How it was trained, and the commands that evaluate it and train it once more."""
+    summary = first.run.summary
     split = summary.split or {}
+    yield "\n## Recipe\n"
     yield (
         f"{summary.epochs_done} epochs on {split.get('train', 0):,} images, on {summary.device} in "
         f"{summary.precision}, threads: {summary.threads}; torch {summary.versions.get('torch')}, "

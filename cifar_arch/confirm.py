@@ -10,7 +10,7 @@ import statistics
 import sys
 from pathlib import Path
 from shlex import quote
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from cifar_arch.data import SYNTHETIC
 from cifar_arch.device import wait_briefly
@@ -18,6 +18,10 @@ from cifar_arch.experiment import SYNTHETIC_NOTE, Experiment
 from cifar_arch.plugins import add_plugin_option, load_plugins, plugin_options, plugin_override
 from cifar_arch.schema import ConfigError, SearchStopped
 from cifar_arch.terminal import end_on_signals, one_line, percent, sentences, table
+
+if TYPE_CHECKING:
+    from cifar_arch.search.confirmation import Choice
+    from cifar_arch.search.trial import TrialRecord
 
 
 class Confirmed(NamedTuple):
@@ -131,23 +135,24 @@ def _confirm(arguments: argparse.Namespace) -> None:
     )
     shared = confirmation.work() if arguments.workers == 1 else confirmation.supervise(arguments.workers)
     results = list(confirmation.results(shared))
-    found = [
-        Confirmed(
-            number=choice.number,
-            params=choice.params,
-            receptive_field=choice.receptive_field,
-            validation=choice.value,
-            test=[trial.values[0] for trial in trials],
-            seconds=sum(trial.seconds or 0.0 for trial in trials),
-        )
-        for choice, trials in results
-    ]
+    found = [_confirmed(choice, trials) for choice, trials in results]
     reachable = None if first.data.synthetic else target
     print(f"\n{results_table(found, reachable)}\n\n{verdict(found, target, data)}")
     winner, folders = write_winner(choices[0], arguments.epochs), [str(t.folder) for t in results[0][1]]
     chosen_as = "the first trial named" if arguments.trial else "the first of the study's ranking"
     print(f"\n{chosen_as} is the winner, so that the test images choose nothing; again:")
     print(next_steps(winner, folders, arguments.study, arguments.plugin, data_override(first.data)))
+
+
+def _confirmed(choice: "Choice", trials: "list[TrialRecord]") -> Confirmed:
+    return Confirmed(
+        number=choice.number,
+        params=choice.params,
+        receptive_field=choice.receptive_field,
+        validation=choice.value,
+        test=[trial.values[0] for trial in trials],
+        seconds=sum(trial.seconds or 0.0 for trial in trials),
+    )
 
 
 def next_steps(winner: Path, folders: list[str], study: str, plugins: list[str], data: list[str]) -> str:

@@ -252,9 +252,7 @@ COMPARED += [("pad_crop", 0.3), ("colour_jitter", 0.3)]
 def test_both_give_images_of_one_distribution(name: str, p: float) -> None:
     count = 3000
     transform: dict[str, Any] = {name: {"p": p, **STRENGTHS[name]}}
-    first, second = (
-        augmented_by(each, picture(), count, **transform).astype(np.float32) for each in BACKENDS
-    )
+    first, second = (augmented_by(each, picture(), count, **transform).astype("f4") for each in BACKENDS)
     # Each pixel's mean, in standard errors of it; a grey level is what rounding may add.
     error = np.sqrt((first.var(0) + second.var(0)) / count) + 0.2
     assert (abs(first.mean(0) - second.mean(0)) / error).max() < 5.5

@@ -5,15 +5,17 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 from optuna.distributions import CategoricalDistribution
+from optuna.trial import TrialState
 from sweeping import WIDTHS, ask, assess, finish_job, open_worker, search_config
 
 from cifar_arch.record import Status
 from cifar_arch.schema import ConfigError
 from cifar_arch.search.ask import Assess
 from cifar_arch.search.candidate import Candidate
+from cifar_arch.search.edited import require_unedited
 from cifar_arch.search.space import Point
 from cifar_arch.search.storage import quiet_optuna
-from cifar_arch.search.trial import Role
+from cifar_arch.search.trial import Role, TrialRecord
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +61,16 @@ def test_an_option_that_was_not_trained(first: str, second: str, role: Role, tmp
     open_worker(wanted, assessed=version(first))
     with pytest.raises(ConfigError, match=REFUSED):
         open_worker(wanted, assessed=version(second))
+
+
+def test_a_study_of_an_earlier_version_goes_on() -> None:
+    """Its rejected trials may have no sizes on record, and its trained ones no key."""
+    records = [
+        TrialRecord(number=number, id=number, state=TrialState.PRUNED, point={"augment": "mine"}, role=role)
+        for number, role in enumerate((Role.REJECTED, None))
+    ]
+    for trials in (records, records[:1]):
+        require_unedited(trials, version("first"))
 
 
 def edited(point: Point) -> Candidate:

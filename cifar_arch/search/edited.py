@@ -27,9 +27,9 @@ def require_unedited(trials: Sequence[TrialRecord], assess: Callable[[Point], Ca
 
 
 def _was(trial: TrialRecord, trials: Sequence[TrialRecord]) -> object:
-    """The key that a trial had, or the sizes of a rejected one; None in a study of an earlier version."""
+    """The key that a trial had, or the sizes of a rejected one; None where there is no word of them."""
     if trial.role is Role.REJECTED:
-        return trial.params, trial.macs, trial.receptive_field
+        return None if trial.params is None else (trial.params, trial.macs, trial.receptive_field)
     return (trial if trial.replays is None else trials[trial.replays]).key
 
 

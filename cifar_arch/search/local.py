@@ -71,21 +71,20 @@ def search(
     options = checked(Options, {**where, **given}, "")
     plugins = {"sampler": _described(sampler), "pruner": _pruner_described(made_pruner)}
     wanted = _search_config(points, options, plugins, Path(outputs))
-    first = points.experiment_at(next(points.space.each_value()))
-    target = target_accuracy(first, prefer)
-
-    def seeded(moved_on: int) -> BaseSampler:
-        return sampler(seed=(options.seed + moved_on) % 2**32)
-
-    with Worker(wanted, seeded, points.assess) as worker:
+    target = target_accuracy(points.first, prefer)
+    with Worker(wanted, functools.partial(_seeded, sampler, options.seed), points.assess) as worker:
         worker.work(lambda job: _train(points, worker.shared, made_pruner, job), progress=progress)
     ranking = ranked(worker.shared.trials(), wanted.objectives, prefer, target)
     if ranking is None:
         raise SearchStopped(f"no trial was completed; look at run.log in the folders in {wanted.folder}")
     if progress:
-        lines = target_lines(ranking, target, prefer, synthetic=first.data.synthetic)
+        lines = target_lines(ranking, target, prefer, synthetic=points.first.data.synthetic)
         print(done_line(worker.shared), *lines, sep="\n")
     return ranking
+
+
+def _seeded(sampler: Callable[..., BaseSampler], seed: int, moved_on: int) -> BaseSampler:
+    return sampler(seed=(seed + moved_on) % 2**32)
 
 
 def _require_kinds(config: object, space: object, objectives: object, pruner: object) -> None:
@@ -114,6 +113,7 @@ class _Points:
         refuse_unswept(self.space)
         for point in self.space.each_value():
             self.assess(point)
+        self.first = self.experiment_at(next(self.space.each_value()))
 
     def _distribution(self, key: str, values: Sequence[Any] | BaseDistribution) -> BaseDistribution:
         if isinstance(values, BaseDistribution):
