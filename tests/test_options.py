@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Cli
+from hydra import compose as hydra_compose
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from cifar_arch.compose import compose, composing
@@ -82,6 +83,8 @@ FIXED = {  # overrides with a swept one -> keys of the swept group that the fing
     "training.epochs=1,2 training=sgd": {},
     "training=quick,fast +experiment=mine": {"training.label_smoothing": 0.3},
     "c3=plain,dilated +experiment=mine": {},
+    "+search=quickstart": {},
+    "+search=blocks model.width=auto": {},
 }
 
 
@@ -94,7 +97,9 @@ def test_a_key_within_a_swept_group_tells_two_sweeps_apart(
     text = "# @package _global_\nmodel: {depth: 2}\ntraining: {label_smoothing: 0.3}\n"
     (tmp_path / "experiment" / "mine.yaml").write_text(text, encoding="utf-8")
     with composing(str(tmp_path)):
-        space, fixed = read_space(None, typed.split())
+        named = [text for text in typed.split() if text.startswith("+search")]
+        base = hydra_compose("config", named, return_hydra_config=True)
+        space, fixed = read_space(base.hydra.sweeper.params, typed.split())
         keys = fixed_keys(fixed)
         swept = tuple(f"{key.rpartition('@')[2]}." for key in space.distributions)
         mark = fingerprint(compose(fixed), space, {}, ("accuracy",), keys)

@@ -147,7 +147,7 @@ def read_space(params: Any, arguments: Sequence[str]) -> tuple[Space, list[str]]
 def fixed_keys(fixed: Sequence[str]) -> list[str]:
     """The keys that these overrides set, and those of the files of no package of their own that they choose.
 
-    Such as `+experiment=mine`. Hydra is at work.
+    Such as `+experiment=mine`; none of Hydra's, which name a space or how it is searched. Hydra is at work.
     """
     repository = GlobalHydra.instance().config_loader().repository  # type: ignore[attr-defined]
     keys = []
@@ -157,7 +157,7 @@ def fixed_keys(fixed: Sequence[str]) -> list[str]:
         if file and file.header.get("package") == "_global_":
             values: Any = OmegaConf.to_container(file.config)
             keys += [key for key, _ in flatten(values)]
-    return keys
+    return [key for key in keys if not bare(key).startswith("hydra")]
 
 
 def _lines(params: Any) -> list[str]:
