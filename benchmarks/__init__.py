@@ -1,5 +1,5 @@
 """What claims on speed and on searches are measured with: `python -m benchmarks` runs all of it."""
 
-from cifar_arch.device import wait_briefly
+from cifar_arch.device import limit_spinning
 
-wait_briefly()  # as the commands do, before torch is imported
+limit_spinning()  # as the commands do, before torch is imported

@@ -25,6 +25,7 @@ from optuna.samplers import BaseSampler, TPESampler
 from scipy.special import stdtrit
 
 from cifar_arch.compose import composing
+from cifar_arch.outputs import Outputs
 from cifar_arch.overrides import CONF
 from cifar_arch.record import Status, Summary
 from cifar_arch.results import load_table
@@ -113,7 +114,7 @@ def epochs_needed(table: Table, search: str, seed: int) -> int:
         config = SearchConfig(
             name=f"replay-{seed}",
             storage=f"sqlite:///{folder}/studies.db",
-            folder=folder / "sweeps" / "replay",
+            folder=Outputs(folder).sweep("replay"),
             space=table.space,
             objectives=("accuracy",),
             n_trials=len(table.candidates),

@@ -19,6 +19,7 @@ from optuna.pruners import MedianPruner
 from optuna.samplers import TPESampler
 from optuna.trial import TrialState, create_trial
 
+from cifar_arch.outputs import Outputs
 from cifar_arch.record import Epoch, Status, Summary
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.search.ask import Asker, Job
@@ -65,7 +66,7 @@ def measured(folder: Path, count: int, turns: int, storage: str | None) -> dict[
     config = SearchConfig(
         name=f"timed-{count}",
         storage=storage or sqlite_url(folder / "studies.db"),
-        folder=folder / "sweeps" / "timed",
+        folder=Outputs(folder).sweep("timed"),
         space=Space(SPACE),
         objectives=("accuracy",),
         n_trials=10**6,

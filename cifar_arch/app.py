@@ -23,16 +23,16 @@ from omegaconf import DictConfig
 
 from cifar_arch import experiment
 from cifar_arch.compose import anchored, explaining, own_configs, plain, refuse_search
-from cifar_arch.device import wait_briefly
+from cifar_arch.device import limit_spinning
 from cifar_arch.experiment import Experiment, Rejected
 from cifar_arch.identity import changes, finished, holds_run
 from cifar_arch.overrides import CONF, read_override
-from cifar_arch.plugins import files_as_typed, load_composed, load_plugins, plugin_options, plugin_override
+from cifar_arch.plugins import files_as_typed, load_plugins, load_plugins_of, plugin_options, plugin_override
 from cifar_arch.record import Summary
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.saved_config import as_typed, began_with, command, saved_config
-from cifar_arch.schema import ConfigError, SearchStopped
-from cifar_arch.terminal import any_terminal, end_on_signals, one_line, percent, reader_left, unreadable
+from cifar_arch.schema import ConfigError
+from cifar_arch.terminal import end_on_signals, explained, one_line, percent, sentences
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def hydra_main(config: DictConfig) -> float | None:
 def job_config(config: DictConfig) -> dict[str, Any]:
     """The plain config of a Hydra job, with paths as they were meant where the command was typed."""
     typed_in = Path(HydraConfig.get().runtime.cwd)
-    load_composed(config, HydraConfig.get())
+    load_plugins_of(config, HydraConfig.get())
     return plain(config) if typed_in == Path.cwd() else anchored(plain(config), typed_in)
 
 
@@ -84,9 +84,8 @@ def main(task: Callable[[], Any] = hydra_main) -> None:
     """Entry of `python -m cifar_arch.run` and of `cifar-arch`; ends with the exit status."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come back here instead of being printed
     end_on_signals()
-    wait_briefly()
-    any_terminal()
-    try:
+    limit_spinning()
+    with _held, sentences():
         resumed = [a for a in sys.argv[1:] if a.partition("=")[0].lstrip("+") == "training.resume"]
         if resumed and resumed[0].partition("=")[2] not in ("", "null"):
             _resume(resumed[0].partition("=")[2], [a for a in sys.argv[1:] if a not in resumed])
@@ -95,12 +94,6 @@ def main(task: Callable[[], Any] = hydra_main) -> None:
             _prepare(arguments)
             with explaining(arguments.overrides, arguments.config_dir):
                 task()
-    except BrokenPipeError:
-        reader_left()
-    except (ConfigError, SearchStopped, OSError, KeyboardInterrupt) as error:
-        sys.exit(_explain(error))
-    finally:
-        _held.close()
 
 
 def _prepare(arguments: argparse.Namespace) -> None:
@@ -159,7 +152,7 @@ class Guard(Callback):
         or complete."""
         try:
             HydraConfig.instance().set_config(config)  # the folder's name may ask for values of Hydra
-            load_composed(config)
+            load_plugins_of(config)
             ours = plain(config)
             with explaining():
                 run = RunFolder(config.hydra.run.dir)
@@ -198,20 +191,12 @@ def _run(config: dict[str, Any], folder: Path, typed_in: Path, files: Sequence[s
 
 
 def _explain(error: BaseException) -> int:
-    """Prints one sentence for an error and returns the exit status that goes with it."""
-    match error:
-        case Rejected():
-            lines, status = [f"outside its limits: {line}" for line in str(error).splitlines()], 1
-        case SearchStopped():
-            lines, status = [f"the sweep was stopped: {error}"], 1
-        case ConfigError():
-            lines, status = [str(error)], 2
-        case KeyboardInterrupt():
-            lines, status = ["interrupted"], 130
-        case OSError():
-            lines, status = [unreadable(error)], 1
-        case _:
-            lines, status = [f"{type(error).__name__}: {error} (the traceback is in run.log)"], 1
+    """Prints a sentence for an error, or one for each broken limit, and returns the exit status."""
+    if isinstance(error, Rejected):
+        lines, status = [f"outside its limits: {line}" for line in str(error).splitlines()], 1
+    else:
+        sentence, status = explained(error)
+        lines = [sentence]
     print("\n".join(map(one_line, lines)), file=sys.stderr)
     return status
 

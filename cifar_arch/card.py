@@ -22,12 +22,13 @@ from cifar_arch.evaluate import ROUNDING, Evaluation, evaluate, evaluation
 from cifar_arch.experiment import SYNTHETIC_NOTE, Experiment
 from cifar_arch.feasibility import Verdict, judge
 from cifar_arch.identity import changes
-from cifar_arch.plugins import add_plugin_option, load_plugins, plugin_options, plugin_override
+from cifar_arch.outputs import experiment_file
+from cifar_arch.plugins import add_plugin_option, load_plugins, plugin_options
 from cifar_arch.record import EXECUTION, exact_command
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.saved import SavedRun
 from cifar_arch.schema import ConfigError
-from cifar_arch.terminal import percent, sentences
+from cifar_arch.terminal import counted, percent, sentences
 
 PICTURES = ("curves", "confusion_matrix")
 SEEDS = "seeds.csv"  # a row for each run: its results, as in summary.json
@@ -152,9 +153,9 @@ def _write(
         shutil.copyfile(file, place / file.name)
     whole = composed(first.folder)
     write_own_options(whole, place)
-    (place / "experiment").mkdir(exist_ok=True)
-    winner = best_config(whole, whole.hydra, folder / "experiment" / "winner.yaml", pin_seed=False)
-    (place / "experiment" / "winner.yaml").write_text(winner, encoding="utf-8")
+    winner = experiment_file(place, "winner")
+    winner.parent.mkdir(exist_ok=True)
+    winner.write_text(best_config(whole, whole.hydra, folder, "winner", pin_seed=False), encoding="utf-8")
     save(verdict, experiment.limits, str(place / "network.svg"))
     config = {key: value for key, value in first.summary.config.items() if key not in EXECUTION}
     summaries = [replace(t.run.summary, test_accuracy=t.found.test_accuracy) for t in tested]
@@ -169,9 +170,9 @@ def _write(
 
 def again(folder: Path, tested: Tested, files: Sequence[Path]) -> str:
     """The command that trains the network once more, as that seed was."""
-    own = ["--config-dir", str(folder), *plugin_override([file.name for file in files])]
-    words = ["python", "-m", "cifar_arch.run", *own, "+experiment=winner", f"seed={tested.seed}"]
-    command = " ".join(map(quote, words))
+    from cifar_arch.saved_config import run_command
+
+    command = run_command(folder, "winner", [f"seed={tested.seed}"], [file.name for file in files])
     return exact_command(replace(tested.run.summary, command=command)) or command
 
 
@@ -222,9 +223,9 @@ def recipe(folder: Path, first: Tested, files: Sequence[Path]) -> Iterator[str]:
     split = summary.split or {}
     yield "\n## Recipe\n"
     yield (
-        f"{summary.epochs_done} epochs on {split.get('train', 0):,} images, on {summary.device} in "
-        f"{summary.precision}, threads: {summary.threads}; torch {summary.versions.get('torch')}, "
-        f"commit {summary.git_commit or 'unknown'}. The whole of it: "
+        f"{counted(summary.epochs_done or 0, 'epoch')} on {split.get('train', 0):,} images, "
+        f"on {summary.device} in {summary.precision}, threads: {summary.threads}; "
+        f"torch {summary.versions.get('torch')}, commit {summary.git_commit or 'unknown'}. The whole of it: "
         "[experiment/winner.yaml](experiment/winner.yaml).\n"
     )
     yield "```sh"

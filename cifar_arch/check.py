@@ -32,17 +32,17 @@ def main() -> None:
                 raise ConfigError(
                     "--json and --plot are of one network, got -m as well; leave one of them out"
                 )
-            from cifar_arch.device import wait_briefly
+            from cifar_arch.device import limit_spinning
             from cifar_arch.search.preview import preview
 
-            wait_briefly()
+            limit_spinning()
             print(preview(arguments.overrides, arguments.config_dir))
             return
         refuse_search(arguments.overrides)
         experiment = Experiment.from_dict(compose(arguments.overrides, arguments.config_dir))
         verdict = judge(experiment.model, experiment.limits, experiment.augment.active())
         drawn = _plot(verdict, experiment.limits, arguments.plot) if arguments.plot else []
-        shown = text(verdict, unchecked=experiment.limits.check_nothing())
+        shown = text(verdict, unchecked=experiment.limits.checks_nothing())
         print(json.dumps(verdict.to_dict(), indent=2) if arguments.json else shown)
         if drawn and not arguments.json:
             print(f"\ndrawn: {', '.join(drawn)}")

@@ -20,9 +20,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from cifar_arch.experiment import Experiment
-from cifar_arch.mistakes import explained, joined, near
+from cifar_arch.mistakes import explained, joined, unknown_key
 from cifar_arch.overrides import CONF, aliases, bare, config_groups, expanded, first_values, read_all, singled
-from cifar_arch.plugins import load_composed
+from cifar_arch.plugins import load_plugins_of
 from cifar_arch.schema import ConfigError
 
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException)
@@ -36,7 +36,7 @@ def compose(overrides: Iterable[str] = (), config_dir: str | None = None) -> dic
     typed = list(overrides)
     with composing(config_dir), explaining(typed):
         composed = hydra_compose("config", typed, return_hydra_config=True)
-        load_composed(composed)
+        load_plugins_of(composed)
         return plain(composed)
 
 
@@ -75,7 +75,8 @@ def own_configs(config_dir: str | None, primary: str | None = None) -> Path | No
 def plain(config: DictConfig) -> dict[str, Any]:
     """The config as plain dicts and lists, interpolations resolved.
 
-    Raises ConfigError for a value that cannot be resolved, and for a choice that changes nothing.
+    Raises ConfigError for a value that cannot be resolved, a choice that changes nothing, and for what cannot
+    be the folder of results.
     """
     if "overrides" in config.get("hydra", {}):  # not in one read from a file
         _refuse_idle_choices(config.hydra)
@@ -83,7 +84,12 @@ def plain(config: DictConfig) -> dict[str, Any]:
         to_plain = functools.partial(OmegaConf.to_container, resolve=True, throw_on_missing=True)
         ours = {str(name): config[name] for name in config if name != "hydra"}
         made = {name: to_plain(v) if OmegaConf.is_config(v) else v for name, v in ours.items()}
-    outputs = made.get("outputs", "outputs")
+    _require_outputs(made.get("outputs", "outputs"))
+    return made
+
+
+def _require_outputs(outputs: object) -> None:
+    """Raises ConfigError for what cannot be the folder of results."""
     if not isinstance(outputs, str) or not outputs or Path(outputs).is_file():
         file = ", which is a file" if outputs and isinstance(outputs, str) else ""
         raise ConfigError(f"outputs: expected a folder, got {json.dumps(outputs)}{file}; type outputs=FOLDER")
@@ -92,7 +98,6 @@ def plain(config: DictConfig) -> dict[str, Any]:
             f"outputs: expected a folder without ? and %, which mean something in the address of the study's "
             f"database, got {outputs!r}; type outputs=FOLDER"
         )
-    return made
 
 
 def _refuse_idle_choices(hydra: DictConfig) -> None:
@@ -229,7 +234,7 @@ def _unknown_key(key: str, typed: Sequence[str]) -> str:
             return better[0]
     chosen = next(_each_choice(others, ""), [])
     config = _composed(chosen) or hydra_compose("config", return_hydra_config=True)
-    return near(key, OmegaConf.to_container(config, resolve=False), aliases())  # type: ignore[arg-type]
+    return unknown_key(key, OmegaConf.to_container(config, resolve=False), aliases())  # type: ignore[arg-type]
 
 
 def _each_choice(read: Sequence[tuple[str, Override]], key: str) -> Iterator[list[str]]:

@@ -6,18 +6,19 @@ command goes on where it was interrupted; typed in another shell it shares the w
 
 import argparse
 import contextlib
+import shlex
 import statistics
-import sys
 from pathlib import Path
-from shlex import quote
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from cifar_arch.data import SYNTHETIC
-from cifar_arch.device import wait_briefly
+from cifar_arch.device import limit_spinning
 from cifar_arch.experiment import SYNTHETIC_NOTE, Experiment
-from cifar_arch.plugins import add_plugin_option, load_plugins, plugin_options, plugin_override
-from cifar_arch.schema import ConfigError, SearchStopped
-from cifar_arch.terminal import end_on_signals, one_line, percent, sentences, table
+from cifar_arch.outputs import Outputs
+from cifar_arch.plugins import add_plugin_option, load_plugins, plugin_options
+from cifar_arch.schema import ConfigError
+from cifar_arch.search.objectives import Prefer
+from cifar_arch.terminal import counted, duration, end_on_signals, percent, sentences, table
 
 if TYPE_CHECKING:
     from cifar_arch.search.confirmation import Choice
@@ -42,15 +43,11 @@ class Confirmed(NamedTuple):
 def main() -> None:
     """Exits with 2 for a mistake in what was typed, 1 where a training failed, 130 when interrupted."""
     arguments = _parser().parse_args()
-    wait_briefly()
+    limit_spinning()
     end_on_signals()
     with sentences("interrupted; the same command goes on"):
-        try:
-            load_plugins(arguments.plugin)
-            _confirm(arguments)
-        except SearchStopped as error:
-            print(one_line(str(error)), file=sys.stderr)
-            sys.exit(1)
+        load_plugins(arguments.plugin)
+        _confirm(arguments)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -64,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=_count, default=3, metavar="N", help="seeds for each (default: 3)")
     parser.add_argument(
         "--prefer",
-        choices=("accuracy", "smallest"),
+        choices=get_args(Prefer),
         default="accuracy",
         help="smallest: the fewest parameters among those at or above the target on the validation images",
     )
@@ -112,36 +109,54 @@ def _accuracy(text: str) -> float:
 
 
 def _confirm(arguments: argparse.Namespace) -> None:
-    from cifar_arch.saved_config import data_override
+    from cifar_arch.saved_config import data_override, run_command
     from cifar_arch.search.confirmation import Confirmation, Wanted, chosen, write_winner
     from cifar_arch.search.storage import sqlite_url
 
     if arguments.trial and arguments.prefer != "accuracy":
         raise ConfigError("--trial: names the trials itself, got --prefer smallest as well; type one of them")
-    arguments.storage = arguments.storage or sqlite_url(arguments.outputs / "studies.db")
-    wanted = Wanted(**{name: getattr(arguments, name) for name in Wanted.__struct_fields__})
+    outputs = Outputs(arguments.outputs)
+    wanted = Wanted(
+        study=arguments.study,
+        storage=arguments.storage or sqlite_url(outputs.studies),
+        top=arguments.top,
+        trials=arguments.trial,
+        prefer=arguments.prefer,
+        target=arguments.target,
+        epochs=arguments.epochs,
+        plugins=arguments.plugin,
+    )
     choices, lines = chosen(wanted)
-    confirmation = Confirmation(choices, wanted, arguments.seeds, arguments.outputs / "confirm")
+    confirmation = Confirmation(choices, wanted, arguments.seeds, outputs)
     if arguments.worker:
         confirmation.work(session=arguments.worker.partition("-")[0])
         return
     print("\n".join([*lines, ""]), end="")
     first = Experiment.from_dict(choices[0].config(arguments.epochs, 0))
     data, target = first.data.name, first.limits.target_accuracy
-    print(
-        f"study {arguments.study}: networks: {len(choices)}, seeds for each: {arguments.seeds}, "
-        f"{first.training.epochs} epochs on all training images of {data}",
-        flush=True,
-    )
+    print(f"study {arguments.study}: {_planned(choices, arguments.seeds, first)}", flush=True)
     shared = confirmation.work() if arguments.workers == 1 else confirmation.supervise(arguments.workers)
     results = list(confirmation.results(shared))
     found = [_confirmed(choice, trials) for choice, trials in results]
     reachable = None if first.data.synthetic else target
     print(f"\n{results_table(found, reachable)}\n\n{verdict(found, target, data)}")
-    winner, folders = write_winner(choices[0], arguments.epochs), [str(t.folder) for t in results[0][1]]
+    winner = write_winner(choices[0], arguments.epochs)
+    folders = [str(trial.folder) for trial in results[0][1]]
     chosen_as = "the first trial named" if arguments.trial else "the first of the study's ranking"
     print(f"\n{chosen_as} is the winner, so that the test images choose nothing; again:")
-    print(next_steps(winner, folders, arguments.study, arguments.plugin, data_override(first.data)))
+    again = run_command(winner, "winner", data_override(first.data), arguments.plugin)
+    print(next_steps(again, folders, arguments.study, arguments.plugin))
+
+
+def _planned(choices: "list[Choice]", seeds: int, first: Experiment) -> str:
+    """What is going to be trained, and how long it takes by what the trials took."""
+    epochs, count = first.training.epochs, len(choices) * seeds
+    each = [choice.seconds for choice in choices if choice.seconds]
+    time = f", about {duration(count * epochs * statistics.mean(each))} of work" if each else ""
+    return (
+        f"networks: {len(choices)}, seeds for each: {seeds}, so {counted(count, 'training')} of "
+        f"{counted(epochs, 'epoch')} on all training images of {first.data.name}{time}"
+    )
 
 
 def _confirmed(choice: "Choice", trials: "list[TrialRecord]") -> Confirmed:
@@ -155,18 +170,16 @@ def _confirmed(choice: "Choice", trials: "list[TrialRecord]") -> Confirmed:
     )
 
 
-def next_steps(winner: Path, folders: list[str], study: str, plugins: list[str], data: list[str]) -> str:
+def next_steps(winner: str, folders: list[str], study: str, plugins: list[str]) -> str:
     """What to type after a confirmation.
 
-    `plugins` are the Python files that it takes, `data` are the words that name its images.
+    `winner` is the command that trains it, `plugins` are the Python files that it takes.
     """
-    own = ["--config-dir", str(winner.parent.parent), *plugin_override(plugins)]
-    again = [*own, *data, "+experiment=winner"]
     card = [*folders, *plugin_options(plugins), "--to", f"results/{study}"]
     return (
-        f"  python -m cifar_arch.run {' '.join(map(quote, again))}\n"
+        f"  {winner}\n"
         "a page on it with its weights, to publish:\n"
-        f"  python -m cifar_arch.card {' '.join(map(quote, card))}"
+        f"  python -m cifar_arch.card {shlex.join(card)}"
     )
 
 

@@ -1,6 +1,7 @@
 """CIFAR-10 or the synthetic data set in memory, split by class; the loader of augmented batches."""
 
 import functools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
@@ -45,6 +46,11 @@ class DataConfig(Strict, frozen=True, kw_only=True):
     @property
     def synthetic(self) -> bool:
         return self.name == SYNTHETIC
+
+
+def usual_root() -> str:
+    """The folder of the images where none is typed, as conf/data has it."""
+    return os.environ.get("CIFAR_ARCH_DATA", "data")
 
 
 class Split(NamedTuple):

@@ -84,7 +84,7 @@ def computes_bf16(device: str) -> bool:
     return any(there is True and name.endswith("bf16") for name, there in capabilities.items())
 
 
-def wait_briefly() -> None:
+def limit_spinning() -> None:
     """Has OpenMP's threads sleep after a short wait, unless the user chose; before torch is imported.
 
     By default they spin for milliseconds, and take whole time slices from whoever shares the cores. Without

@@ -3,6 +3,7 @@
 torch is imported once an architecture has passed its limits, and not before.
 """
 
+import errno
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from cifar_arch.latency import NOT_INSTALLED, latency_ms, measurable
 from cifar_arch.limits import Accuracy, Limits
 from cifar_arch.provenance import provenance
 from cifar_arch.recipe import Recipe
-from cifar_arch.record import EXECUTION, SELECTION, Epoch, Status, Summary, exact_command
+from cifar_arch.record import EXECUTION, SELECTION, Cause, Epoch, Status, Summary, exact_command
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError, Strict, checked
 from cifar_arch.spec import Architecture
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SYNTHETIC_NOTE = "the synthetic data set never counts towards the target"
-INTERRUPTED = "interrupted"  # the reason on record after Ctrl-C
 
 OnEpoch = Callable[[list[Epoch]], None]
 
@@ -225,7 +225,7 @@ def _require_extras(experiment: Experiment) -> None:
         except ImportError:
             raise ConfigError(
                 "training.tensorboard: needs a package that is not installed, got true; "
-                "type uv sync --extra tensorboard, or set it to false"
+                "type uv sync --inexact --extra tensorboard, or set it to false"
             ) from None
 
 
@@ -286,7 +286,7 @@ def _evaluate(
 
 
 def failure(error: BaseException) -> dict[str, Any]:
-    """Status, reason and error of a run that did not complete."""
+    """The fields of its summary that say how a run ended which did not complete."""
     match error:
         case Rejected():
             status = Status.REJECTED
@@ -294,6 +294,17 @@ def failure(error: BaseException) -> dict[str, Any]:
             status = Status.PRUNED
         case _:
             status = Status.FAILED
-    name = type(error).__name__
-    reason = INTERRUPTED if isinstance(error, KeyboardInterrupt) else str(error) or name
-    return {"status": status, "reason": reason, "error": name}
+    name, cause = type(error).__name__, _cause(error)
+    reason = cause.value if cause is Cause.INTERRUPTED else str(error) or name
+    return {"status": status, "reason": reason, "error": name, "cause": cause}
+
+
+def _cause(error: BaseException) -> Cause | None:
+    match error:
+        case KeyboardInterrupt():
+            return Cause.INTERRUPTED
+        case OSError(errno=errno.ENOSPC):
+            return Cause.DISK_FULL
+        case RuntimeError() if str(error).startswith("CUDA error"):  # being out of its memory is none
+            return Cause.GPU_BROKEN
+    return None

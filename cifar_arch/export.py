@@ -9,10 +9,8 @@ import contextlib
 import importlib.util
 import json
 import logging
-import statistics
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from cifar_arch.data import Pictures
+from cifar_arch.latency import TIMED, one_image_ms, session
 from cifar_arch.plugins import add_plugin_option, load_plugins
 from cifar_arch.runfolder import atomic
 from cifar_arch.saved import SavedRun
@@ -31,7 +30,6 @@ NEEDED = ("onnx", "onnxscript", "onnxruntime")
 CHECKED = 256  # images on which both are compared
 TOLERANCE = 1e-4  # largest difference of a logit
 CALIBRATED = 1000  # training images that show the ranges of maps
-TIMED = 300  # single images, of which the median counts
 
 
 def main() -> None:
@@ -68,7 +66,9 @@ def export(path: Path, to: Path | None = None, root: str | None = None) -> tuple
     """
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        raise ConfigError(f"export: {', '.join(missing)} is not installed; type uv sync --extra onnx")
+        raise ConfigError(
+            f"export: {', '.join(missing)} is not installed; type uv sync --inexact --extra onnx"
+        )
     run = SavedRun(path)
     network = run.network()
     pictures = run.pictures(root)
@@ -138,40 +138,23 @@ def compared(path: Path, smaller: Path, pictures: Pictures) -> str:
     """A line for each of two files: its size, its accuracy on all test images, milliseconds an image."""
     rows = [["file", "KiB", "test accuracy", "ms for one image"]]
     for file in (path, smaller):
-        accuracy, seconds = accuracy_and_seconds(file, pictures)
-        rows.append(
-            [file.name, f"{file.stat().st_size / 1024:.0f}", f"{accuracy:.2%}", f"{1000 * seconds:.3f}"]
-        )
+        accuracy, latency = accuracy_and_latency(file, pictures)
+        rows.append([file.name, f"{file.stat().st_size / 1024:.0f}", f"{accuracy:.2%}", f"{latency:.3f}"])
     return f"\n{table(rows)}\none thread of this machine's CPU, onnxruntime, median of {TIMED}"
 
 
-def accuracy_and_seconds(path: Path, pictures: Pictures) -> tuple[float, float]:
-    """Of an ONNX file: the accuracy on the test images, and the median time of one image on one thread."""
-    session = _session(path, threads=1)
+def accuracy_and_latency(path: Path, pictures: Pictures) -> tuple[float, float]:
+    """Of an ONNX file: the accuracy on the test images, and the milliseconds for one image on one thread."""
+    ready = session(path.read_bytes(), threads=1)
     images, labels = _pixels(pictures.test.images), pictures.test.labels
     batches = np.array_split(images, max(1, len(images) // 500))
-    logits = np.concatenate([session.run(["logits"], {"pixels": batch})[0] for batch in batches])
-    seconds = []
-    for place in range(TIMED):
-        one = images[place % len(images)][None]
-        start = time.perf_counter()
-        session.run(["logits"], {"pixels": one})
-        seconds.append(time.perf_counter() - start)
-    return float((logits.argmax(1) == labels).mean()), statistics.median(seconds)
+    logits = np.concatenate([ready.run(["logits"], {"pixels": batch})[0] for batch in batches])
+    return float((logits.argmax(1) == labels).mean()), one_image_ms(ready, images)
 
 
 def _pixels(images: np.ndarray) -> np.ndarray:
     """(N, 32, 32, 3) uint8 -> (N, 3, 32, 32) float32."""
     return images.transpose(0, 3, 1, 2).astype(np.float32)
-
-
-def _session(path: Path, threads: int = 0) -> Any:
-    """`threads`: 0 for as many as onnxruntime likes."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
 
 
 @contextlib.contextmanager
@@ -188,10 +171,10 @@ def largest_difference(network: Any, path: Path, images: np.ndarray) -> float:
     """Largest difference of a logit between onnxruntime and torch, on batches of several sizes."""
     import torch
 
-    session = _session(path)
+    ready = session(path.read_bytes())
     largest = 0.0
     for batch in (images[:1], images[1:8], images[8:]):
-        (found,) = session.run(["logits"], {"pixels": batch})
+        (found,) = ready.run(["logits"], {"pixels": batch})
         with torch.inference_mode():
             wanted = network(torch.from_numpy(batch)).numpy()
         largest = float(np.maximum(largest, np.abs(found - wanted).max()))

@@ -15,10 +15,10 @@ from cifar_arch.downsample import DOWNSAMPLERS, Downsampler
 from cifar_arch.layers import Plan, content_key
 from cifar_arch.limits import Limits, Violation, too_slow, violations
 from cifar_arch.schema import ConfigError
-from cifar_arch.spec import DEEPEST, WIDEST, Architecture
+from cifar_arch.spec import DEEPEST, STAGES, TRANSITIONS, WIDEST, Architecture
 
 SIZE = ("params", "macs")  # the rules that a narrower network keeps
-CLOSE = 64  # of so many widths in a row one has channels that all groups divide, or none ever has
+CLOSE = 64  # widths to look at: of so many in a row the groups divide the channels of one, or of none ever
 
 # Kinds that take any number of channels to any other.
 ANY_CHANNELS = {
@@ -26,7 +26,7 @@ ANY_CHANNELS = {
     *(block_kinds.Blueprint, block_kinds.Inverted, downsample.Strided, downsample.Dilated),
 }
 # What conf/downsample and conf/block offer, by kind and by name.
-TRANSITIONS = {kind: variant for kind, variant in DOWNSAMPLERS.items() if issubclass(variant, Downsampler)}
+OFFERED = {kind: variant for kind, variant in DOWNSAMPLERS.items() if issubclass(variant, Downsampler)}
 FORMS: dict[str, Unit] = {
     kind + suffix: variant(layers=2 if residual else 1, residual=residual)
     for kind, variant in BLOCKS.items()
@@ -103,12 +103,10 @@ def judge(
 
 
 def _widest(architecture: Architecture, limits: Limits) -> int:
-    """The largest width whose size meets the limits, or the smallest where none does.
-
-    Of those that groups of channels divide.
-    """
+    """The largest width whose size meets the limits, or the smallest where none does; only those count
+    whose channels the groups divide."""
     size = Limits(params_below=limits.params_below, macs_below=limits.macs_below)
-    if size.check_nothing():
+    if size.checks_nothing():
         raise ConfigError(
             "model.width: auto needs a limit on the size; set limits.params_below or limits.macs_below, "
             "or give a number"
@@ -158,7 +156,7 @@ def _repair(
 ) -> str:
     """What fixes `rule` and breaks no other: one change, or one and a narrower width."""
     if rule == "latency":
-        return "a narrower or shallower one is faster: width=N, depth=1"
+        return _faster(architecture, limits)
     if rule == "augment":
         off = (name for name in limits.augment if name not in augment)
         return " ".join(f"augment.{name}.p=0.25" for name in off) + " fits"
@@ -174,6 +172,24 @@ def _repair(
         if narrower and _fixes(rule, narrower, limits, broken):
             return f"{change} width={narrower.width} fits"
     return "no single change fixes it: start from model=c1c2c3c4 width=auto, or change the limit"
+
+
+def _faster(architecture: Architecture, limits: Limits) -> str:
+    """The widest of the same that is fast enough, by a measurement for each halving."""
+    from cifar_arch.latency import latency_ms
+
+    if not isinstance(architecture.width, int):
+        return "leave layers out, or give them fewer channels"
+    low, high = 0, architecture.width
+    while high - low > 1:
+        middle = (low + high) // 2
+        width = _divided(architecture, middle)
+        if width and too_slow(latency_ms(replace(architecture, width=width).plan()), limits):
+            high = width
+        else:
+            low = middle
+    width = _divided(architecture, low)
+    return f"width={width} fits" if width else "no width is fast enough: try depth=1, or change the limit"
 
 
 def _fixes(rule: str, neighbour: Architecture, limits: Limits, broken: set[str]) -> bool:
@@ -198,17 +214,19 @@ def _narrower(architecture: Architecture, limits: Limits) -> Architecture | None
 def _neighbours(architecture: Architecture) -> Iterator[tuple[str, Architecture]]:
     """Architectures one change away, smallest change first, each with what to type for it.
 
+    Later transitions before earlier ones: a dilated one costs least accuracy there (docs/findings.md).
+
     Parts written out or with fields set by hand stay: choosing another option there would not
     take those fields away.
     """
-    for name in ("t1", "t2", "t3"):
+    for name in reversed(TRANSITIONS):
         now = getattr(architecture, name)
-        if type(now) in TRANSITIONS.values():
+        if type(now) in OFFERED.values():
             also = f" model.{name}.separable=true" if now.separable else ""
-            for kind, downsampler in TRANSITIONS.items():
+            for kind, downsampler in OFFERED.items():
                 other = downsampler(separable=now.separable)
                 yield f"{name}={kind}{also}", replace(architecture, **{name: other})
-    for name in ("c4", "c3", "c2", "c1"):
+    for name in reversed(STAGES):
         block = getattr(architecture, name)
         if block in FORMS.values():
             for form in sorted(FORMS, key=lambda form: FORMS[form].residual != block.residual):

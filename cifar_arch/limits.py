@@ -39,7 +39,7 @@ class Limits(Strict, frozen=True, kw_only=True):
     augment: tuple[TransformName, ...] = ()  # transforms that must be on
     target_accuracy: Accuracy | None = None  # of the test set
 
-    def check_nothing(self) -> bool:
+    def checks_nothing(self) -> bool:
         """Whether every rule that is checked before training is off."""
         return structs.replace(self, target_accuracy=None) == Limits()
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from shlex import quote
 from typing import Any
 
+from cifar_arch.spec import STAGES, TRANSITIONS
+
 
 def explained(text: str) -> str | None:
     """The sentence for one of the mistakes that are known; None for others."""
@@ -23,7 +25,7 @@ def joined(text: str) -> str:
     return " ".join(line for line in lines if line and not line.startswith(noise))
 
 
-def near(key: str, config: Mapping[str, Any], aliases: Iterable[str]) -> str:
+def unknown_key(key: str, config: Mapping[str, Any], aliases: Iterable[str]) -> str:
     """The sentence about a key that a whole config lacks; it names those beside it."""
     parent, _, name = key.rpartition(".")
     while parent and not isinstance(_at(config, parent), Mapping):
@@ -82,7 +84,7 @@ def _no_plugin(kind: str) -> str:
     return f"hydra.{kind}: expected the options of a {kind}, got null; leave it out"
 
 
-_PLACES = {"block": "c1, c2, c3, c4", "downsample": "t1, t2, t3"}
+_PLACES = {"block": ", ".join(STAGES), "downsample": ", ".join(TRANSITIONS)}
 _EXPLAINED: tuple[tuple[str, Callable[..., str]], ...] = (
     (r"Could not override '(block|downsample)@([^']+)'", _no_such_part),
     (r"Could not override '([^']+)'\. No match.*default list use (\S+)", _not_yet),

@@ -38,7 +38,7 @@ class Muon(Optimizer):
     """Muon on `filters`, and SGD with Nesterov momentum on the `others`, which are groups of parameters.
 
     `lr` is that of the filters, each of which has a norm of 1 on average; `sgd_lr` that of the others.
-    `captured`: as a CUDA graph, which the gradients must then stay in place for.
+    `captured`: its steps are run as a CUDA graph, so that gradients must keep their place in memory.
     """
 
     def __init__(

@@ -28,7 +28,8 @@ def spare_the_compiler() -> None:
 def build_optimizer(model: nn.Module, recipe: Recipe, *, captured: bool = False) -> Optimizer:
     """SGD with Nesterov momentum, AdamW or Muon; weight decay on weights, none on norms and biases.
 
-    `captured`: Muon's many small steps as a CUDA graph, which would keep the momentum of the moment.
+    `captured`: Muon's many small steps as a CUDA graph, unless the momentum cycles, which a graph would hold
+    still.
     """
     spare_the_compiler()
     filters = orthogonalised(model) if recipe.optimizer == "muon" else []

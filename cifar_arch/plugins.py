@@ -48,7 +48,7 @@ def plugin_options(files: Sequence[str]) -> list[str]:
     return [word for file in files for word in ("--plugin", file)]
 
 
-def load_composed(config: Any, hydra: Any = None) -> None:
+def load_plugins_of(config: Any, hydra: Any = None) -> None:
     """Imports the files that a config names which Hydra composed of what was typed.
 
     They are looked for where the command was typed and beside the configs. `hydra`: its node of that name,

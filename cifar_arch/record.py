@@ -16,6 +16,14 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
+class Cause(StrEnum):
+    """What ended a run from outside, which is not held against it."""
+
+    INTERRUPTED = "interrupted"
+    DISK_FULL = "disk full"
+    GPU_BROKEN = "GPU broken"  # CUDA refuses all further work in that process
+
+
 class Epoch(msgspec.Struct, frozen=True):
     """One row of metrics.csv: losses in nats, accuracies from 0 to 1."""
 
@@ -35,6 +43,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     status: Status
     reason: str | None = None  # a sentence; None for a completed run
     error: str | None = None  # the class of the exception that ended it
+    cause: Cause | None = None  # where that came from outside
     command: str | None = None  # trains the same once more
     seed: int | None = None
     versions: dict[str, str] = {}

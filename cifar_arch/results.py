@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cifar_arch.record import decides_result
+from cifar_arch.outputs import CONFIRMATIONS
+from cifar_arch.record import Status, decides_result
 from cifar_arch.report.curves import load_curves
-from cifar_arch.report.reading import STAGES, TRANSITIONS
 from cifar_arch.report.runs import load_runs
 from cifar_arch.runfolder import atomic
 from cifar_arch.schema import ConfigError
+from cifar_arch.spec import STAGES, TRANSITIONS
 from cifar_arch.terminal import sentences
 
 TABLE = Path(__file__).parent.parent / "results" / "cifar10-table" / "table.parquet"  # of the repository
@@ -43,8 +44,8 @@ def load_table(path: str | Path | None = None) -> pd.DataFrame:
 def table_of(outputs: str | Path, study: str) -> pd.DataFrame:
     """The completed runs of a study below `outputs`, a row each, in the form of `load_table`."""
     runs = load_runs(outputs)
-    trials = runs[(runs["study"] == study) & (runs["source"] != "confirm")]
-    runs = trials[trials["status"] == "completed"]
+    trials = runs[(runs["study"] == study) & (runs["source"] != CONFIRMATIONS)]
+    runs = trials[trials["status"] == Status.COMPLETED]
     if runs.empty:
         raise ConfigError(f"--study: no completed run of {study!r} in {str(outputs)!r}")
     curves = load_curves(runs).pivot(index="folder", columns="epoch", values="val_accuracy")
@@ -104,7 +105,7 @@ def _parquet() -> Iterator[None]:
         raise ConfigError(f"results: no Parquet file ({error}); name another") from error
     except ImportError as error:
         raise ConfigError(
-            "results: needs pyarrow, which is not installed; type uv sync --extra report"
+            "results: needs pyarrow, which is not installed; type uv sync --inexact --extra report"
         ) from error
 
 

@@ -1,11 +1,10 @@
 """A finished run folder -> its network, its data set and its record again."""
 
-import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cifar_arch.data import DataConfig, Pictures, load
+from cifar_arch.data import DataConfig, Pictures, load, usual_root
 from cifar_arch.identity import weights_are_those_of
 from cifar_arch.record import Status, Summary
 from cifar_arch.runfolder import RunFolder
@@ -40,7 +39,7 @@ class SavedRun:
         """The data set of the run, below `root` where one is given."""
         config = self.summary.config.items()
         fields: dict[str, Any] = {k.removeprefix("data."): v for k, v in config if k.startswith("data.")}
-        fields.setdefault("root", os.environ.get("CIFAR_ARCH_DATA", "data"))  # as in conf/data
+        fields.setdefault("root", usual_root())
         name = self.summary.data
         if name is None or fields.setdefault("name", name) != name:
             raise ConfigError(

@@ -1,12 +1,11 @@
 """.hydra/ of a run folder -> its plain config again, whoever made the folder; and the command that did."""
 
 import io
-import os
 import re
+import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from shlex import quote
 from typing import Any, TypeVar
 
 import msgspec
@@ -14,7 +13,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from cifar_arch.compose import COMPOSITION_ERRORS, plain, sentence
-from cifar_arch.data import DataConfig
+from cifar_arch.data import DataConfig, usual_root
 from cifar_arch.experiment import Experiment
 from cifar_arch.identity import recorded_config
 from cifar_arch.overrides import CONF, config_groups, default_groups
@@ -92,8 +91,10 @@ def composed(folder: RunFolder) -> DictConfig:
     return OmegaConf.create({**config, "hydra": {"runtime": {"choices": choices}}})
 
 
-def best_config(config: DictConfig, hydra: DictConfig, path: Path, *, pin_seed: bool = True) -> str:
-    """The text of a config that gives `config` again with `+experiment=`, saved at `path`.
+def best_config(
+    config: DictConfig, hydra: DictConfig, folder: Path, name: str, *, pin_seed: bool = True
+) -> str:
+    """The text of a config that gives `config` again with `--config-dir FOLDER +experiment=NAME`.
 
     `hydra` is the node `hydra` that was composed with it.
 
@@ -103,10 +104,7 @@ def best_config(config: DictConfig, hydra: DictConfig, path: Path, *, pin_seed: 
     """
     defaults: list[Any] = [{f"override /{group}": choice} for group, choice in _chosen(hydra)]
     values = _without_execution(plain(config))
-    heading = (
-        "# @package _global_\n"
-        f"# python -m cifar_arch.run --config-dir {quote(str(path.parent.parent))} +experiment={path.stem}\n"
-    )
+    heading = f"# @package _global_\n# {run_command(folder, name)}\n"
     if not pin_seed:
         del values["seed"]
         heading += "# Chosen by its mean over several seeds, so that none is pinned: type seed=1.\n"
@@ -174,8 +172,7 @@ def _without_execution(config: dict[str, Any], prefix: str = "") -> dict[str, An
 
 def data_override(config: DataConfig) -> list[str]:
     """The word that names the folder of the images to `run`; none where that is the one of conf/data here."""
-    usual = os.environ.get("CIFAR_ARCH_DATA", "data")
-    return [] if config.synthetic or config.root == usual else [f"data.root={config.root}"]
+    return [] if config.synthetic or config.root == usual_root() else [f"data.root={config.root}"]
 
 
 def command(folder: RunFolder, typed_in: Path) -> str | None:
@@ -202,7 +199,15 @@ def command(folder: RunFolder, typed_in: Path) -> str | None:
         ]
     typed = [masked(text) for text in typed if not text.startswith("hydra.run.dir=")]
     words = [word for place in own for word in ("--config-dir", as_typed(place, typed_in))]
-    return " ".join(map(quote, ["python", "-m", "cifar_arch.run", *words, *named, *typed]))
+    return shlex.join(["python", "-m", "cifar_arch.run", *words, *named, *typed])
+
+
+def run_command(
+    config_dir: Path | str, experiment: str, overrides: Sequence[str] = (), plugins: Sequence[str] = ()
+) -> str:
+    """What trains the config `experiment` of a folder; `plugins` are the Python files that it takes."""
+    own = ["--config-dir", str(config_dir), *plugin_override(plugins)]
+    return shlex.join(["python", "-m", "cifar_arch.run", *own, f"+experiment={experiment}", *overrides])
 
 
 def _read(file: Path, kind: type[T]) -> T:

@@ -47,15 +47,14 @@ def variant(table: Mapping[str, type[T]], value: object, where: str) -> T:
     Raises ConfigError as `checked`.
     """
     kind = value.get("kind") if isinstance(value, dict) else None
-    if isinstance(kind, str) and kind in table:
-        return checked(table[kind], value, where)
-    try:
+    if not isinstance(kind, str):
         return checked(Union[tuple(table.values())], value, where)  # type: ignore[arg-type]  # noqa: UP007
-    except ConfigError as error:
-        if str(error).startswith(f"{where}.kind: unknown"):
-            own = "one of your own needs its file, plugins=[FILE.py] or --plugin FILE.py"
-            raise ConfigError(f"{error}; {own}") from None
-        raise
+    if kind not in table:
+        raise ConfigError(
+            f"{where}.kind: unknown kind {kind!r}; choose from {', '.join(table)}; "
+            "one of your own needs its file, plugins=[FILE.py] or --plugin FILE.py"
+        )
+    return checked(table[kind], value, where)
 
 
 def _sentence(message: str, kind: type, data: object, where: str) -> str:

@@ -25,6 +25,9 @@ from cifar_arch.layers import (
 )
 from cifar_arch.schema import ConfigError, Strict, checked, variant
 
+STAGES = ("c1", "c2", "c3", "c4")
+TRANSITIONS = ("t1", "t2", "t3")  # between two of them
+
 WIDEST = 4096  # channels; no search for a width goes beyond
 Width = Annotated[int, Meta(ge=1, le=WIDEST)]
 DEEPEST = 32  # blocks in a stage
@@ -40,8 +43,8 @@ else:  # one of a table that may grow, looked up when an architecture is made
     AnyBlock = AnyDownsampler = Any
 _VARIANTS = (Block, Downsampler)
 _TABLES: tuple[tuple[str, str, dict[str, Any]], ...] = (  # field, key in a config, table
-    *((stage, f"model.{stage}", BLOCKS) for stage in ("c1", "c2", "c3", "c4")),
-    *((transition, f"model.{transition}", DOWNSAMPLERS) for transition in ("t1", "t2", "t3")),
+    *((stage, f"model.{stage}", BLOCKS) for stage in STAGES),
+    *((transition, f"model.{transition}", DOWNSAMPLERS) for transition in TRANSITIONS),
 )
 
 

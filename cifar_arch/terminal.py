@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from cifar_arch.schema import ConfigError
+from cifar_arch.schema import ConfigError, SearchStopped
 
 # All that a terminal takes for a command, and what turns the direction of writing around.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -29,17 +29,21 @@ def one_line(text: str) -> str:
     return printable(" ".join(text.split("\n")))
 
 
-def any_terminal() -> None:
+def prepare_terminal() -> None:
     """Lets neither the encoding of the terminal nor that of the locale, nor a log that has no room, stop
-    a command or print a traceback.
-
-    A locale without letters beyond ASCII would not even open a file called größe: there the command
-    starts again in Python's UTF-8 mode.
-    """
+    a command or print a traceback."""
     logging.raiseExceptions = False
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    _restart_in_utf8()
+
+
+def _restart_in_utf8() -> None:
+    """Starts the command again in Python's UTF-8 mode where the locale has no letters beyond ASCII.
+
+    There Python would not even open a file called größe.
+    """
     program = Path(sys.argv[0])
     ours = program.stem == "cifar-arch" or Path(__file__).parent in program.parents
     ascii_only = codecs.lookup(sys.getfilesystemencoding()).name == "ascii"
@@ -63,6 +67,19 @@ def table(rows: Sequence[Sequence[str]], left: Collection[int] = ()) -> str:
 def percent(share: float) -> str:
     """A share as it was typed: 0.85 is 85%, 0.855 is 85.5%."""
     return f"{100 * share:.6g}%"
+
+
+def counted(number: int, what: str) -> str:
+    """1 epoch, 2 epochs."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
+def duration(seconds: float) -> str:
+    """In the largest unit of which it is more than one and a half, to two digits."""
+    for unit, length in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
+        if seconds > 1.5 * length:
+            return f"{float(f'{seconds / length:.2g}'):g} {unit}"
+    return f"{max(1, round(seconds))} seconds"
 
 
 # What schedulers send before they take a machine away: SLURM at the end (TERM), or some time before it
@@ -95,20 +112,34 @@ def _interrupt(*_: object) -> None:
 
 @contextlib.contextmanager
 def sentences(interrupted: str = "interrupted") -> Iterator[None]:
-    """Ends a command with 2 for a mistake in what was typed, 1 for a file that cannot be read or
-    written, and 130 after Ctrl-C, saying `interrupted`."""
-    any_terminal()
+    """Ends a command as `explained` says; errors of other kinds are bugs, and pass."""
+    prepare_terminal()
     try:
         yield
         sys.stdout.flush()
-    except ConfigError as error:
-        _end(str(error), 2)
-    except KeyboardInterrupt:
-        _end(interrupted, 130)
     except BrokenPipeError:
         reader_left()
-    except OSError as error:
-        _end(unreadable(error), 1)
+    except (ConfigError, SearchStopped, OSError, KeyboardInterrupt) as error:
+        sentence, status = explained(error, interrupted)
+        print(one_line(sentence), file=sys.stderr)
+        sys.exit(status)
+
+
+def explained(error: BaseException, interrupted: str = "interrupted") -> tuple[str, int]:
+    """What a command says about an error, and its exit status.
+
+    2 for a mistake in what was typed; 130 after Ctrl-C, saying `interrupted`; 1 for all else.
+    """
+    match error:
+        case ConfigError():
+            return str(error), 2
+        case SearchStopped():
+            return f"the sweep was stopped: {error}", 1
+        case KeyboardInterrupt():
+            return interrupted, 130
+        case OSError():
+            return unreadable(error), 1
+    return f"{type(error).__name__}: {error} (the traceback is in run.log)", 1
 
 
 def unreadable(error: OSError) -> str:
@@ -119,8 +150,3 @@ def reader_left() -> NoReturn:
     """Ends quietly, as after `| head`: also the flush at exit must not fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(1)
-
-
-def _end(sentence: str, status: int) -> NoReturn:
-    print(one_line(sentence), file=sys.stderr)
-    sys.exit(status)

@@ -148,7 +148,7 @@ def _train_epoch(
 def training_step(state: State) -> Step:
     """A function of a batch that makes a step and gives its loss and the number of images predicted right.
 
-    Both are of before the step.
+    Both are measured before the step.
     """
     backward: Step = partial(backward_pass, state)
     if state.how.captured:

@@ -19,6 +19,7 @@ from optuna.trial import TrialState
 from stub_sweep import curve
 
 from cifar_arch.limits import Violation
+from cifar_arch.outputs import Outputs
 from cifar_arch.record import Status, Summary
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.search.ask import Assess, Job
@@ -51,7 +52,7 @@ def search_config(tmp_path: Path, space: dict[str, BaseDistribution], **changes:
     fields: dict[str, Any] = {
         "name": "test",
         "storage": f"sqlite:///{tmp_path}/studies.db",
-        "folder": tmp_path / "outputs" / "sweeps" / "test",
+        "folder": Outputs(tmp_path / "outputs").sweep("test"),
         "space": Space(space),
         "objectives": ("accuracy",),
         "n_trials": None,

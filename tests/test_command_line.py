@@ -1,9 +1,12 @@
 """What may be typed beside overrides: --config-dir, --cfg, --info, and the modes of Hydra."""
 
+import re
 from pathlib import Path
 
 import pytest
 from conftest import Cli
+
+import cifar_arch
 
 # Folders that a shell and a file system take.
 NAMES = ("own", "größe", "a,b", "k=v", "par(en)", "with space", "[x]", "100%", "a#b")
@@ -111,3 +114,15 @@ def test_the_mode_of_hydra_may_be_typed_in_each_form(mode: str, cli: Cli) -> Non
     done = cli("run", mode, "width=64,96", "c4=plain")
     assert done.status == 2
     assert done.err.startswith("nothing inside the limits among 2 candidates")
+
+
+def test_every_command_is_listed(cli: Cli) -> None:
+    package = Path(cifar_arch.__file__).parent
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in package.glob("*.py")}
+    runnable = {name for name, text in texts.items() if "__main__" in text} - {"__main__", "__init__"} | {
+        "report"
+    }
+    done = cli("__main__")
+    assert done.status == 0
+    assert set(re.findall(r"^python -m cifar_arch\.(\w+) ", done.out, re.MULTILINE)) == runnable
+    assert cli("__main__", "report", "outputs").status == 2

@@ -197,7 +197,7 @@ def test_the_best_config_gives_the_same_again(fixed: list[str], point: Point, tm
     path = tmp_path / "experiment" / "best.yaml"
     path.parent.mkdir()
     composed = hydra_compose("config", [*fixed, *overrides(point)], return_hydra_config=True)
-    path.write_text(best_config(composed, composed.hydra, path), encoding="utf-8")
+    path.write_text(best_config(composed, composed.hydra, tmp_path, "best"), encoding="utf-8")
     again = hydra_compose("config", [f"hydra.searchpath=[file://{tmp_path}]", "+experiment=best"])
     assert without_execution(plain(again)) == without_execution(plain(composed))
     assert not EXECUTION & {key for key, _ in flatten(OmegaConf.to_container(OmegaConf.load(path)))}  # type: ignore[arg-type]

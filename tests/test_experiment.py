@@ -1,4 +1,5 @@
 import csv
+import errno
 import hashlib
 import shutil
 import sys
@@ -13,7 +14,7 @@ from conftest import easy_pictures, summary_of, tiny_config
 
 from cifar_arch import experiment, training
 from cifar_arch.experiment import Experiment, Pruned, Rejected
-from cifar_arch.record import Epoch, Status
+from cifar_arch.record import Cause, Epoch, Status
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError
 from cifar_arch.training import TrainingDiverged
@@ -87,21 +88,26 @@ def ends_by(error: BaseException) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("error", "status", "reason"),
+    ("error", "status", "reason", "cause"),
     [
-        (Pruned("below the median"), "pruned", "below the median"),
-        (KeyboardInterrupt(), "failed", "interrupted"),
-        (RuntimeError("out of memory"), "failed", "out of memory"),
-        (MemoryError(), "failed", "MemoryError"),
+        (Pruned("below the median"), "pruned", "below the median", None),
+        (KeyboardInterrupt(), "failed", "interrupted", Cause.INTERRUPTED),
+        (RuntimeError("out of memory"), "failed", "out of memory", None),
+        (MemoryError(), "failed", "MemoryError", None),
+        (OSError(errno.ENOSPC, "full"), "failed", f"[Errno {errno.ENOSPC}] full", Cause.DISK_FULL),
+        (OSError(errno.EACCES, "locked"), "failed", f"[Errno {errno.EACCES}] locked", None),
+        (RuntimeError("CUDA error: lost"), "failed", "CUDA error: lost", Cause.GPU_BROKEN),
+        (RuntimeError("CUDA out of memory"), "failed", "CUDA out of memory", None),
     ],
 )
 def test_a_run_that_ends_early_says_why_and_keeps_what_was_trained(
-    tmp_path: Path, error: BaseException, status: str, reason: str
+    tmp_path: Path, error: BaseException, status: str, reason: str, cause: str | None
 ) -> None:
     with pytest.raises(type(error)):
         experiment.run_config(tiny_config(), tmp_path, ends_by(error))
     summary = summary_of(tmp_path)
     assert (summary["status"], summary["reason"], summary["epochs_done"]) == (status, reason, 1)
+    assert summary["cause"] == cause
     assert summary["val_accuracy"] is not None
     assert summary["test_accuracy"] is None
     assert files(tmp_path) >= {"metrics.csv", "checkpoints/last.pt"}
@@ -173,7 +179,9 @@ def test_tensorboard_that_is_not_installed_is_told_before_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorboard", None)
-    with pytest.raises(ConfigError, match=r"^training\.tensorboard: .* type uv sync --extra tensorboard"):
+    with pytest.raises(
+        ConfigError, match=r"^training\.tensorboard: .* type uv sync --inexact --extra tensorboard"
+    ):
         experiment.run_config(tiny_config(training={"tensorboard": True}), tmp_path)
     assert not RunFolder(tmp_path).metrics.exists()
 

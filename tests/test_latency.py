@@ -12,6 +12,7 @@ from conftest import TINY, Cli, type_command
 from hypothesis import HealthCheck, given, settings
 from torch import nn
 
+from cifar_arch import latency
 from cifar_arch.blocks import Grouped, Inverted
 from cifar_arch.feasibility import judge
 from cifar_arch.latency import graph, latency_ms
@@ -73,12 +74,29 @@ def test_a_limit_on_it_is_judged_after_the_others() -> None:
     slow = judge(architecture(), Limits(latency_ms_below=1e-6))
     assert [violation.rule for violation in slow.violations] == ["latency"]
     assert slow.violations[0].message.startswith("one image has to take less than 1e-06 ms here, got ")
-    assert slow.violations[0].message.endswith("; a narrower or shallower one is faster: width=N, depth=1")
+    assert slow.violations[0].message.endswith("; no width is fast enough: try depth=1, or change the limit")
     fast = judge(architecture(), Limits(latency_ms_below=1e6))
     assert fast.ok
     assert fast.to_dict()["latency_ms"] == round(fast.latency_ms or 0, 3) > 0
     large = judge(architecture(), Limits(latency_ms_below=1e-6, params_below=10))
     assert ([v.rule for v in large.violations], large.latency_ms) == (["params"], None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "below", "advice"),
+    [
+        ({}, 11.5, "width=11 fits"),
+        ({"c2": {"kind": "grouped", "groups": 4}}, 11.5, "width=8 fits"),
+        ({}, 0.5, "no width is fast enough: try depth=1, or change the limit"),
+    ],
+)
+def test_the_widest_that_is_fast_enough_is_advised(
+    changes: dict[str, Any], below: float, advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a latency of a millisecond for each channel of the first convolution."""
+    monkeypatch.setattr(latency, "latency_ms", lambda plan: float(plan[0].layers[0].out_channels))
+    judged = judge(architecture(width=64, **changes), Limits(latency_ms_below=below))
+    assert judged.violations[0].message.endswith(f"; {advice}")
 
 
 def test_check_shows_it(cli: Cli) -> None:
@@ -104,7 +122,9 @@ def test_it_is_an_objective_and_a_column(tmp_path: Path) -> None:
 def test_without_its_packages(monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
     latency_ms.cache_clear()
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    sentence = "latency: needs onnx and onnxruntime, which are not installed; type uv sync --extra onnx"
+    sentence = (
+        "latency: needs onnx and onnxruntime, which are not installed; type uv sync --inexact --extra onnx"
+    )
     with pytest.raises(ConfigError, match=sentence):
         latency_ms(architecture().plan())
     monkeypatch.setattr("cifar_arch.search.options.measurable", lambda: False)

@@ -70,5 +70,5 @@ def test_after_an_interruption(name: str, monkeypatch: pytest.MonkeyPatch, cli: 
 def test_in_the_heading_of_a_config(name: str) -> None:
     with composing():
         composed = hydra_compose("config", return_hydra_config=True)
-    text = best_config(composed, composed.hydra, Path(name, "experiment", "best.yaml"))
+    text = best_config(composed, composed.hydra, Path(name), "best")
     assert words(r"# python -m cifar_arch\.run --config-dir", text) == [name, "+experiment=best"]

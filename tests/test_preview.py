@@ -95,19 +95,3 @@ def test_the_commands_of_the_document_can_be_previewed(command: str) -> None:
         word for word in words if not word.startswith(("hydra/launcher", "hydra.launcher", "hydra.sweeper"))
     ]
     assert "feasible " in preview(local)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.2, "1 seconds"),
-        (89, "89 seconds"),
-        (100, "1.7 minutes"),
-        (3000, "50 minutes"),
-        (10_000, "2.8 hours"),
-        (400_000, "4.6 days"),
-        (9e7, "1000 days"),
-    ],
-)
-def test_a_time_is_told_in_the_unit_that_fits(seconds: float, text: str) -> None:
-    assert preview_module._duration(seconds) == text

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
+from cifar_arch.search.objectives import Prefer
 from cifar_arch.search.ranking import Ranking, ranked
 from cifar_arch.search.trial import Role, TrialRecord
 
@@ -23,7 +24,7 @@ def trial(number: int, *values: float, state: str = "COMPLETE", params: int = 10
     )
 
 
-def rank(trials: list[TrialRecord], objectives: list[str], prefer: str, target: float | None) -> Ranking:
+def rank(trials: list[TrialRecord], objectives: list[str], prefer: Prefer, target: float | None) -> Ranking:
     ranking = ranked(trials, objectives, prefer, target)
     assert ranking is not None
     return ranking
@@ -49,7 +50,7 @@ ORDERS = [
 
 
 @pytest.mark.parametrize(("prefer", "target", "order"), ORDERS)
-def test_orders(prefer: str, target: float | None, order: list[int]) -> None:
+def test_orders(prefer: Prefer, target: float | None, order: list[int]) -> None:
     ranking = rank(ACCURACY, ["accuracy"], prefer, target)
     assert [t.number for t in ranking.trials] == order
     assert ranking.best is ranking.trials[0]

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from cifar_arch.search.console import target_lines
-from cifar_arch.search.ranking import Ranking, ranked
+from cifar_arch.search.objectives import Prefer
+from cifar_arch.search.ranking import Ranking, ranked, target_lines
 from cifar_arch.search.trial import TrialRecord
 
 
@@ -25,7 +25,7 @@ def trial(number: int, width: int, seed: int | None, *values: float, **fields: A
     )
 
 
-def rank(trials: list[TrialRecord], prefer: str = "accuracy", target: float | None = None) -> Ranking:
+def rank(trials: list[TrialRecord], prefer: Prefer = "accuracy", target: float | None = None) -> Ranking:
     objectives = ["accuracy", "params"][: max(len(t.values) for t in trials)]
     ranking = ranked(trials, objectives, prefer, target)
     assert ranking is not None
@@ -159,7 +159,7 @@ PARTIAL = [trial(6, 3, 0, 0.99, 3000), trial(7, 3, 1)]  # better than all others
 
 
 @pytest.mark.parametrize("prefer", ["accuracy", "smallest"])
-def test_a_mean_without_the_pruned_seeds_is_on_no_front_of_others(prefer: str) -> None:
+def test_a_mean_without_the_pruned_seeds_is_on_no_front_of_others(prefer: Prefer) -> None:
     ranking = rank([*FRONT, *PARTIAL], prefer, 0.95)
     assert ranking.front == {0, 2}
     assert numbers(ranking) == [[2, 3], [0, 1], [4, 5], [6]]

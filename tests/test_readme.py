@@ -91,7 +91,7 @@ def test_quick_start_is_two_commands_that_ci_runs_too() -> None:
 def test_every_command_is_of_a_kind_that_is_tested() -> None:
     quick = section("Quick start", "sh")[0].splitlines()
     tested = (*quick, *CHECKS, *TRAININGS, *SWEEPS, COMPLETION)
-    forms = rf"{RUN} (--help|training\.resume=RUN)|python -m cifar_arch\.evaluate RUN|uv sync( --extra \w+)+"
+    forms = rf"{RUN} (--help|training\.resume=RUN)|python -m cifar_arch\.evaluate RUN|uv sync.*"
     forms += (
         r"|python -m cifar_arch\.(report|confirm|export|evaluate) .+"  # their options: test_options_exist
     )

@@ -3,7 +3,7 @@ import math
 import pandas as pd
 import pytest
 
-from cifar_arch.report.filter import filter_runs, require_column
+from cifar_arch.report.filter import closest, filter_runs, require_column
 from cifar_arch.schema import ConfigError
 
 RUNS = pd.DataFrame(
@@ -123,3 +123,9 @@ def test_null_is_compared_with_a_column_alone() -> None:
     for condition in ("null == null", "null == 1", "training.clip < null"):
         with pytest.raises(ConfigError, match=r"^--where: 'null' is not allowed there; "):
             filter_runs(CLIP, condition)
+
+
+def test_the_headings_of_the_tables_are_known() -> None:
+    names = ["folder", "data.validation", "val_accuracy", "receptive_field"]
+    assert closest("validation", names) == "did you mean 'data.validation' or 'val_accuracy'?"
+    assert closest("field", names) == "did you mean 'receptive_field'?"

@@ -213,7 +213,7 @@ def test_half_finished_outputs_report_without_a_best_run(
     done = cli(COMMAND)
     assert (done.status, done.err) == (0, "")
     assert "1 run: 1 running" in done.out
-    assert "runs.parquet needs a package that is not installed: uv sync --extra report" in done.out
+    assert "runs.parquet needs a package that is not installed: uv sync --inexact --extra report" in done.out
     page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
     assert "No run is completed yet." in page
     assert "still running, or killed after epoch 3" in page

@@ -24,3 +24,18 @@ def test_runs_of_an_equal_seed_are_no_repeats(tmp_path: Path) -> None:
     write_run(tmp_path / "runs" / "5", 0.9, seed=3, t1="dilated")
     (row,) = repeats(load_runs(tmp_path)).to_dict("records")
     assert (row["mean"], row["std"], row["n"]) == (pytest.approx(0.6), pytest.approx(0.02**0.5), 2)
+
+
+def test_designs_stand_beside_their_means(tmp_path: Path) -> None:
+    for number, (t1, width) in enumerate([("strided", 8), ("strided", 16), ("dilated", 8)]):
+        for seed in (0, 1):
+            accuracy = 0.5 + 0.1 * number + 0.02 * seed
+            write_run(tmp_path / "runs" / f"{number}-{seed}", accuracy, seed=seed, t1=t1, width=width)
+    found = repeats(load_runs(tmp_path))
+    assert list(found.columns[:2]) == ["t1", "model.width"]
+    assert found[["t1", "model.width", "n"]].to_numpy().tolist() == [
+        ["dilated", 8, 2],
+        ["strided", 16, 2],
+        ["strided", 8, 2],
+    ]
+    assert found["mean"].tolist() == pytest.approx([0.71, 0.61, 0.51])

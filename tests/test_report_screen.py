@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from generated_runs import load_small_sweep
+from generated_runs import load_small_sweep, write_run
 
+from cifar_arch.report import load_runs
 from cifar_arch.report.report import Report
 from cifar_arch.report.screen import fitting, screen
 from cifar_arch.report.tables import text
@@ -57,3 +58,22 @@ def test_what_is_left_out_is_said(runs: pd.DataFrame) -> None:
     report = Report.of(runs, Path("outputs"))
     assert "no room for MACs, epochs done, seconds, status: report.html has them" in screen(report, 100)
     assert "no room" not in screen(report)
+
+
+@pytest.mark.parametrize(
+    ("room", "heading"),
+    [
+        (None, "mean accuracy std n parameters t1 width"),
+        (50, "mean accuracy std n parameters t1"),
+        (20, "mean accuracy std n parameters"),
+    ],
+)
+def test_means_over_seeds_stand_with_their_designs(tmp_path: Path, room: int | None, heading: str) -> None:
+    for number, (t1, width) in enumerate([("strided", 8), ("dilated", 16)]):
+        for seed in (0, 1):
+            folder = tmp_path / "runs" / f"{number}-{seed}"
+            write_run(folder, 0.5 + 0.1 * number + 0.02 * seed, seed=seed, t1=t1, width=width)
+    lines = screen(Report.of(load_runs(tmp_path), tmp_path), room).splitlines()
+    place = lines.index("means over seeds:")
+    assert " ".join(lines[place + 1].split()) == heading
+    assert lines[place + 2].split()[:3] == ["61.00%", "1.41%", "2"]

@@ -62,7 +62,9 @@ def test_mistakes(outputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         load_table(tmp_path / "t.csv")
     table_of(outputs, "s").to_parquet(tmp_path / "t.parquet")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ConfigError, match=r"^results: needs pyarrow, .*; type uv sync --extra report$"):
+    with pytest.raises(
+        ConfigError, match=r"^results: needs pyarrow, .*; type uv sync --inexact --extra report$"
+    ):
         load_table(tmp_path / "t.parquet")
 
 

@@ -196,7 +196,7 @@ def test_options_of_ones_own_are_found_again(fixed: list[str], tmp_path: Path) -
         composed = hydra_compose(
             "config", [*map(expanded, fixed), "model.width=12"], return_hydra_config=True
         )
-        path.write_text(best_config(composed, composed.hydra, path), encoding="utf-8")
+        path.write_text(best_config(composed, composed.hydra, tmp_path / "sweep", "best"), encoding="utf-8")
         copy_own_options(composed.hydra, tmp_path / "sweep")
     again = compose(["+experiment=best"], str(tmp_path / "sweep"))
     assert decided(again) == decided(plain(composed))

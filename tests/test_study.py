@@ -52,7 +52,7 @@ def test_rejections_are_listed_in_a_file(tmp_path: Path) -> None:
     worker = open_worker(search_config(tmp_path, WIDTHS), assessed=at_most(5))
     ask(worker)
     assert worker.asker.ask() is None
-    with (worker.shared.config.folder / "rejected.csv").open(newline="", encoding="utf-8") as file:
+    with worker.shared.config.folder.rejected.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert rows[0] == {
         "trial": "1",

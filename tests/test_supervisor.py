@@ -235,7 +235,7 @@ def test_what_a_worker_sees_of_its_machine(tmp_path: Path, monkeypatch: pytest.M
 def test_the_mark_of_a_worker_is_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hydra reads 98879e-0 as 98879.0, so that the workers ended a session that was not theirs."""
     monkeypatch.setattr(uuid, "uuid4", lambda: uuid.UUID(f"98879e{0:026}"))
-    command = WorkerCommand.typed(tmp_path, "trial.worker=")
+    command = WorkerCommand.of_this_process(tmp_path, "trial.worker=")
     mark = f"{command.session}-0"
     assert read_override(f"{command.option}{mark}").value() == mark
 

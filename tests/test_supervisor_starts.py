@@ -26,7 +26,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def supervised(tmp_path: Path, start: Callable[[WorkerCommand, int], object]) -> Supervisor:
     shared = SharedStudy(search_config(tmp_path, {**WIDTHS}))
-    return Supervisor(shared, WorkerCommand.typed(tmp_path / "workers", "--worker="), start, 1)
+    return Supervisor(shared, WorkerCommand.of_this_process(tmp_path / "workers", "--worker="), start, 1)
 
 
 def print_line(command: WorkerCommand, line: str = "study test: 3 points\n") -> None:

@@ -8,7 +8,6 @@ from optuna.trial import TrialState
 from stub_sweep import row
 from sweeping import WIDTHS, ask, finish_job, open_worker, search_config
 
-from cifar_arch.experiment import INTERRUPTED
 from cifar_arch.record import Status, Summary
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.search.storage import quiet_optuna
@@ -54,7 +53,9 @@ UNFINISHED: list[dict[str, Any]] = [
     {"summary": None, "retries": 1},
     {"summary": '{"status": "compl', "retries": 1},  # damaged: as if it were not there
     {"summary": '{"status": "completed", "seconds": "some"}', "retries": 1},
-    {"summary": f'{{"status": "failed", "reason": "{INTERRUPTED}"}}', "retries": 0},
+    {"summary": '{"status": "failed", "cause": "interrupted"}', "retries": 0},
+    {"summary": '{"status": "failed", "cause": "disk full"}', "retries": 0},
+    {"summary": '{"status": "failed", "cause": "GPU broken"}', "retries": 1},
 ]
 
 
@@ -168,4 +169,4 @@ def test_a_worker_that_leaves_gives_its_trials_back(tmp_path: Path) -> None:
     assert worker.shared.counts().running == 0
     assert worker.shared.counts().waiting == 2
     assert [t.retries for t in worker.shared.trials(TrialState.WAITING)] == [0, 0]
-    assert not list((worker.shared.config.folder / ".workers").glob("*.lock"))
+    assert not list(worker.shared.config.folder.locks.glob("*.lock"))

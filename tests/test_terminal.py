@@ -9,7 +9,7 @@ import pytest
 from conftest import TINY, Done, command, environment
 
 from cifar_arch.schema import ConfigError
-from cifar_arch.terminal import printable, sentences, table
+from cifar_arch.terminal import duration, printable, sentences, table
 
 
 def missing() -> None:
@@ -172,3 +172,19 @@ STOPPED = """if True:
 def test_ctrl_c_while_it_is_imported_is_a_word() -> None:
     done = subprocess.run([sys.executable, "-c", STOPPED], env=environment(), capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.2, "1 seconds"),
+        (89, "89 seconds"),
+        (100, "1.7 minutes"),
+        (3000, "50 minutes"),
+        (10_000, "2.8 hours"),
+        (400_000, "4.6 days"),
+        (9e7, "1000 days"),
+    ],
+)
+def test_a_time_is_told_in_the_unit_that_fits(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

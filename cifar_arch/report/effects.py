@@ -11,17 +11,19 @@ from scipy.special import stdtrit
 
 from cifar_arch.blocks import BLOCKS
 from cifar_arch.data import SYNTHETIC
-from cifar_arch.report.reading import STAGES, TRANSITIONS
+from cifar_arch.record import Status
 from cifar_arch.report.settings import (
     IN_FORM,
     OF_EVERY_BLOCK,
     in_a_form,
     in_block,
     levels_of,
+    nulls,
     settings,
     swept,
     varies,
 )
+from cifar_arch.spec import STAGES, TRANSITIONS
 
 SIZES = ("limits.params_below", "limits.macs_below")  # which width=auto turns into a width
 EQUAL_PARAMS = 0.02  # largest difference in parameters within a pair of width=auto, in parts
@@ -37,7 +39,7 @@ class Factor(NamedTuple):
 
 def comparable(runs: pd.DataFrame) -> pd.DataFrame:
     """The runs that can be compared: completed, with an accuracy."""
-    return runs[(runs["status"] == "completed") & runs["accuracy"].notna()].reset_index(drop=True)
+    return runs[(runs["status"] == Status.COMPLETED) & runs["accuracy"].notna()].reset_index(drop=True)
 
 
 def main_part(done: pd.DataFrame) -> pd.DataFrame:
@@ -198,10 +200,13 @@ def _defaults(kinds: pd.Series, field: str) -> list[Any]:
 
 
 def repeats(runs: pd.DataFrame) -> pd.DataFrame:
-    """Configurations that were run with several seeds: mean, std and n of their accuracy, best first."""
-    means = over_seeds(comparable(runs), "folder", "accuracy_of", "params").rename(
-        columns={"accuracy": "mean"}
-    )
+    """Configurations that were run with several seeds: what they differ in, mean, std and n of their
+    accuracy, best first."""
+    done = comparable(runs)
+    chosen = swept(done)
+    done = done.assign(**{name: levels_of(done, name) for name in chosen if nulls(done, name).any()})
+    kept = (*chosen, "params", "receptive_field", "macs", "accuracy_of", "folder")
+    means = over_seeds(done, *kept).rename(columns={"accuracy": "mean"})
     return means[means["n"] > 1].sort_values("mean", ascending=False, ignore_index=True)
 
 
@@ -213,7 +218,7 @@ def over_seeds(runs: pd.DataFrame, *kept: str) -> pd.DataFrame:
     # The same settings with width=auto are other networks under other limits.
     columns = [*(name for name in settings(runs) if name != "seed"), "architecture"]
     once = runs.groupby([*columns, "seed"], dropna=False, sort=False, as_index=False)
-    once = once.agg({**dict.fromkeys(kept, "first"), "accuracy": "mean"})
+    once = once.agg({**{name: "first" for name in kept if name not in columns}, "accuracy": "mean"})
     groups = once.groupby(columns, dropna=False, sort=False)
     accuracy = groups["accuracy"]
     found = {"accuracy": accuracy.mean(), "std": accuracy.std(), "n": accuracy.size()}

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cifar_arch.data import SYNTHETIC
+from cifar_arch.record import Status
 from cifar_arch.report.effects import main_part, over_seeds
 from cifar_arch.report.report import Report
 from cifar_arch.report.settings import levels_of, swept
@@ -155,9 +156,9 @@ def learning_curves(runs: pd.DataFrame, curves: pd.DataFrame) -> Figure:
     figure, axes = _axes(xlabel="epoch", ylabel="validation accuracy (%)")
     by_folder = dict(list(curves.dropna(subset=["val_accuracy"]).groupby("folder")))
     seen = runs[runs["folder"].isin(by_folder)]
-    completed = seen[seen["status"] == "completed"].drop(columns="rank", errors="ignore")
+    completed = seen[seen["status"] == Status.COMPLETED].drop(columns="rank", errors="ignore")
     best = list(ranking(completed)["folder"])[:BEST_CURVES]  # whatever the report is sorted by
-    styles = {"completed": (BLUE, "completed"), "pruned": (ORANGE, "pruned")}
+    styles = {Status.COMPLETED: (BLUE, "completed"), Status.PRUNED: (ORANGE, "pruned")}
     labelled = set()
     for folder, status in list(zip(seen["folder"], seen["status"], strict=True)):
         rows = by_folder[folder]
@@ -170,7 +171,7 @@ def learning_curves(runs: pd.DataFrame, curves: pd.DataFrame) -> Figure:
             linewidth=2 if thick else 0.9,
             alpha=0.95 if thick else 0.45,
             zorder=3 if thick else 2,
-            marker="x" if status == "pruned" else "." if len(rows) == 1 else None,
+            marker="x" if status == Status.PRUNED else "." if len(rows) == 1 else None,
             markevery=[-1],
             markersize=5,
             label=None if name in labelled else name,

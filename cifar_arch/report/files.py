@@ -1,4 +1,4 @@
-"""A report as files: report.html, leaderboard.md, runs.csv, runs.parquet, figures/."""
+"""A report as files: report.html, leaderboard.md, figures/; tables as CSV, that of the runs as Parquet."""
 
 import importlib.util
 from pathlib import Path
@@ -19,13 +19,14 @@ def write(report: Report, to: Path) -> list[str]:
     if to.exists() and not to.is_dir():
         raise ConfigError(f"--to: {str(to)!r} is no folder; name one that the report may be written to")
     hints = []
-    with atomic(to / "runs.csv") as temporary:
-        report.runs.to_csv(temporary, index=False, encoding="utf-8")
+    for name, frame in {"runs": report.runs, "seeds": report.repeats, "effects": report.effects}.items():
+        with atomic(to / f"{name}.csv") as temporary:
+            frame.to_csv(temporary, index=False, encoding="utf-8")
     if importlib.util.find_spec(PARQUET):
         with atomic(to / "runs.parquet") as temporary:
             report.runs.to_parquet(temporary, index=False)
     else:
-        hints.append("runs.parquet needs a package that is not installed: uv sync --extra report")
+        hints.append("runs.parquet needs a package that is not installed: uv sync --inexact --extra report")
     with atomic(to / "leaderboard.md") as temporary:
         temporary.write_text(leaderboard(report), encoding="utf-8")
     figures = report_figures(report)

@@ -10,6 +10,7 @@ import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from cifar_arch.report.settings import nulls
+from cifar_arch.report.tables import label
 from cifar_arch.schema import ConfigError
 
 ALLOWED = "allowed are comparisons of columns, as in --where \"params < 100_000 and t1 == 'dilated'\""
@@ -50,9 +51,9 @@ def require_column(runs: pd.DataFrame, name: str, option: str) -> str:
 
 
 def closest(name: str, names: Iterable[str]) -> str:
-    """A hint: the names most like `name`, also by their last part (lr for training.lr)."""
+    """A hint: the names most like `name`, also by heading (field) and by last part (lr for training.lr)."""
     names = list(names)
-    like = [n for n in names if n.rpartition(".")[2] == name]
+    like = [n for n in names if label(n).partition(" (")[0] == name or n.rpartition(".")[2] == name]
     like = like or difflib.get_close_matches(name, names, 2, 0.5)
     if like:
         return f"did you mean {' or '.join(map(repr, list(dict.fromkeys(like))[:3]))}?"

@@ -4,6 +4,7 @@ import os
 from collections.abc import Container, Iterator
 from pathlib import Path
 
+from cifar_arch.outputs import ARTIFACTS, EXPERIMENT, REJECTED, WORKERS
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError
 
@@ -12,8 +13,8 @@ MARKS = {str(p) for p in (_RUN.summary, _RUN.architecture, _RUN.metrics, _RUN.lo
     ".hydra",
     "checkpoints",
 }
-OURS = {"report", "artifacts", "experiment", "workers"}  # beside runs; also names that a study may have
-SWEEP = OURS | {"rejected.csv"}  # what the folder of a sweep may hold, also before its first run
+OURS = {"report", ARTIFACTS, EXPERIMENT, WORKERS}  # beside runs; also names that a study may have
+SWEEP = OURS | {REJECTED}  # what the folder of a sweep may hold, also before its first run
 
 Stamp = tuple[int, int]  # of summary.json: time in ns and size
 

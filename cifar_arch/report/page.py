@@ -17,8 +17,10 @@ from matplotlib.figure import Figure
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from cifar_arch.analysis import Row, table_rows
+from cifar_arch.record import Status
 from cifar_arch.report import tables
 from cifar_arch.report.figures import NAMES
+from cifar_arch.report.reading import RUNNING, UNREADABLE
 from cifar_arch.report.report import Report
 from cifar_arch.runfolder import RunFolder
 
@@ -66,10 +68,10 @@ def effect_rows(effects: pd.DataFrame) -> list[dict[str, str]]:
 
 def problems(report: Report) -> list[tuple[str, str, str]]:
     """(status, path, reason) of the runs that did not complete, and of the files that cannot be read."""
-    wrong = report.runs[report.runs["status"].isin(["failed", "unreadable", "running"])]
+    wrong = report.runs[report.runs["status"].isin([Status.FAILED, UNREADABLE, RUNNING])]
     head = wrong[["status", "folder", "reason"]].head(50)
     rows = [(str(status), str(name), str(reason)) for status, name, reason in head.to_numpy()]
-    return [*rows, *(("unreadable", name, reason) for name, reason in report.unreadable.items())]
+    return [*rows, *((UNREADABLE, name, reason) for name, reason in report.unreadable.items())]
 
 
 def best_run(report: Report) -> dict[str, Any] | None:

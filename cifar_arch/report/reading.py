@@ -12,9 +12,8 @@ from cifar_arch.provenance import flatten
 from cifar_arch.record import Epoch, Summary
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError
+from cifar_arch.spec import STAGES, TRANSITIONS
 
-STAGES = ("c1", "c2", "c3", "c4")
-TRANSITIONS = ("t1", "t2", "t3")
 RUNNING, CONTINUED, UNREADABLE = "running", "continued", "unreadable"  # beside those of `Status`
 # The plain fields of a summary; `config` becomes columns of its own.
 FIELDS = [name for name in Summary.__struct_fields__ if name not in ("config", "versions", "split")]

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from cifar_arch.outputs import REJECTED, SWEEPS
+from cifar_arch.record import Status
 from cifar_arch.report import effects, tables
 from cifar_arch.report.curves import read_curves
+from cifar_arch.report.reading import RUNNING
 
 MOST_CURVES = 60
-REJECTED = ("sweeps/*/rejected.csv", "*/rejected.csv", "rejected.csv")  # below the folder that was named
+REJECTIONS = (f"{SWEEPS}/*/{REJECTED}", f"*/{REJECTED}", REJECTED)  # below the folder that was named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,15 +64,15 @@ class Report:
 def _drawn(runs: pd.DataFrame) -> pd.DataFrame:
     """The runs whose curves are drawn: the first completed ones, and as many that were not completed."""
     half = MOST_CURVES // 2
-    completed = runs[runs["status"] == "completed"].head(half)
-    return pd.concat([completed, runs[runs["status"].isin(["pruned", "running"])].head(half)])
+    completed = runs[runs["status"] == Status.COMPLETED].head(half)
+    return pd.concat([completed, runs[runs["status"].isin([Status.PRUNED, RUNNING])].head(half)])
 
 
 def read_rejections(outputs: Path, studies: set[str]) -> tuple[pd.DataFrame, dict[str, str]]:
     """(rule, candidates) over the rejected.csv of these studies, and the reason for each that is damaged."""
     candidates: dict[str, set[tuple[str, str]]] = {}
     damaged = {}
-    for file in sorted({file for pattern in REJECTED for file in outputs.glob(pattern)}):
+    for file in sorted({file for pattern in REJECTIONS for file in outputs.glob(pattern)}):
         if file.parent.name not in studies:
             continue
         try:
@@ -77,6 +80,6 @@ def read_rejections(outputs: Path, studies: set[str]) -> tuple[pd.DataFrame, dic
                 for row in csv.DictReader(lines, strict=True):
                     candidates.setdefault(row["rule"], set()).add((file.parent.name, row["trial"]))
         except (OSError, ValueError, KeyError, csv.Error) as error:
-            damaged[str(file)] = f"rejected.csv is damaged ({error or type(error).__name__})"
+            damaged[str(file)] = f"{REJECTED} is damaged ({error or type(error).__name__})"
     rows = sorted(((str(rule), len(found)) for rule, found in candidates.items()), key=lambda r: -r[1])
     return pd.DataFrame(rows, columns=["rule", "candidates"]), damaged

@@ -10,15 +10,17 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from cifar_arch.experiment import INTERRUPTED, Experiment
+from cifar_arch.experiment import Experiment
 from cifar_arch.identity import recorded_config
+from cifar_arch.outputs import CONFIRMATIONS, SWEEPS
 from cifar_arch.provenance import flatten
-from cifar_arch.record import Status, decides_result
+from cifar_arch.record import Cause, Status, decides_result
 from cifar_arch.report import cache
 from cifar_arch.report.folders import find, natural, require_folder, stamp
-from cifar_arch.report.reading import CONTINUED, RUNNING, STAGES, TRANSITIONS, UNREADABLE, Row, read_run
+from cifar_arch.report.reading import CONTINUED, RUNNING, UNREADABLE, Row, read_run
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError
+from cifar_arch.spec import STAGES, TRANSITIONS
 
 TEXT, WHOLE, NUMBER, YES_NO = "str", "Int64", "float64", "boolean"
 
@@ -95,8 +97,8 @@ def _row(root: Path, place: str, folder: str, problem: str | None) -> Row:
     return {
         **row,
         "source": source,
-        "study": config.get("study") or (name if source in ("sweeps", "confirm") else None),
-        "trial": _number(config.get("trial.number", trial if source == "sweeps" else None)),
+        "study": config.get("study") or (name if source in (SWEEPS, CONFIRMATIONS) else None),
+        "trial": _number(config.get("trial.number", trial if source == SWEEPS else None)),
         "accuracy": accuracy,
         "accuracy_of": None if accuracy is None else "test" if validation is None else "validation",
         **{key: value for key, value in config.items() if key not in COLUMNS},
@@ -113,10 +115,10 @@ def _continued(frame: pd.DataFrame) -> pd.DataFrame:
     A study trains no two equal trials: an equal one with a higher number goes on from the earlier one.
     """
     began = functools.cache(lambda folder: _decisive(RunFolder(folder)))
-    interrupted = (frame["status"] == Status.FAILED) & (frame["reason"] == INTERRUPTED)
+    interrupted = (frame["status"] == Status.FAILED) & (frame["reason"] == Cause.INTERRUPTED)
     # Of trials, in a sweep and in `confirm`.
     numbers = frame["folder"].map(lambda folder: _number(folder.rpartition("/")[2]))
-    searched = frame["source"].isin(("sweeps", "confirm")) & numbers.notna()
+    searched = frame["source"].isin((SWEEPS, CONFIRMATIONS)) & numbers.notna()
     stopped = searched & (interrupted | (frame["status"] == RUNNING))
     for place, source, study, folder in frame.loc[stopped, ["source", "study", "folder"]].itertuples():
         same = searched & (frame["source"] == source) & (frame["study"] == study)
@@ -152,12 +154,12 @@ def _frame(folders: list[str], rows: cache.Rows) -> pd.DataFrame:
         if name != "folder":
             column = rows.columns.get(name, missing)
             kind = COLUMNS.get(name)
-            values = pd.array(column.values, dtype=kind) if kind else _typed(column.values)
+            values = pd.array(column.values, dtype=kind) if kind else _narrowest(column.values)
             columns[name] = values.take(column.codes, allow_fill=True)
     return pd.DataFrame(columns)
 
 
-def _typed(values: list[Any]) -> Any:
+def _narrowest(values: list[Any]) -> Any:
     """The values in the narrowest type that holds them all, as text where they differ in kind."""
     kinds = {type(value) for value in values if value is not None}
     if kinds <= {bool} and kinds:

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from cifar_arch.record import Status
 from cifar_arch.report import tables
+from cifar_arch.report.reading import UNREADABLE
 from cifar_arch.report.report import Report
 from cifar_arch.terminal import printable
 
@@ -18,6 +20,8 @@ def screen(report: Report, room: int | None = None) -> str:
     if report.group_by:
         columns = list(report.groups.columns)
         lines += ["", tables.text(report.groups, columns)]
+    if len(report.repeats):
+        lines += ["", "means over seeds:", _means(report.repeats.head(MOST_RUNS), room)]
     if len(report.effects):
         lines += ["", "what a change does among runs that are equal in everything else:"]
         lines += [f"  {line}" for line in effect_lines(report.effects.head(MOST_EFFECTS))]
@@ -37,6 +41,22 @@ def _best_runs(report: Report, room: int | None) -> list[str]:
     return lines
 
 
+def _means(repeats: pd.DataFrame, room: int | None) -> str:
+    """Means, sizes and settings, the last of which are left out where there is no room."""
+    measured = ("mean", "std", "n", "params")
+    columns = [
+        *measured,
+        *(c for c in repeats if c not in (*measured, *LEFT_OUT_FIRST, "accuracy_of", "folder")),
+    ]
+    while room and len(columns) > len(measured) and _width(repeats, columns) > room:
+        columns.pop()
+    return tables.text(repeats, columns)
+
+
+def _width(frame: pd.DataFrame, columns: Sequence[str]) -> int:
+    return max(map(len, tables.text(frame, columns).splitlines()))
+
+
 def fitting(
     frame: pd.DataFrame, columns: Sequence[str], width: int, sort: str = tables.BEST_FIRST
 ) -> list[str]:
@@ -47,9 +67,9 @@ def fitting(
     """
     kept = list(columns)
     settings = [name for name in reversed(columns) if name not in (*tables.BASE, "folder", *LEFT_OUT_FIRST)]
-    said = () if (frame["status"] == "completed").all() else ("status",)
+    said = () if (frame["status"] == Status.COMPLETED).all() else ("status",)
     for name in (n for n in (*LEFT_OUT_FIRST, *settings) if n not in said):
-        if max(map(len, tables.text(frame, kept).splitlines())) <= width:
+        if _width(frame, kept) <= width:
             break
         if name in kept and name != sort.lstrip("-"):
             kept.remove(name)
@@ -69,7 +89,7 @@ def effect_lines(effects: pd.DataFrame) -> list[str]:
 
 def _failures(runs: pd.DataFrame) -> list[str]:
     """The first runs that failed or cannot be read, with the first line of the reason."""
-    wrong = runs[runs["status"].isin(["failed", "unreadable"])]
+    wrong = runs[runs["status"].isin([Status.FAILED, UNREADABLE])]
     lines = [
         f"{status}: {folder}: {str(reason).splitlines()[0]}"
         for status, folder, reason in wrong[["status", "folder", "reason"]].head(MOST_FAILURES).to_numpy()

@@ -9,7 +9,7 @@ from msgspec import structs
 from cifar_arch.blocks import BLOCKS, Unit
 from cifar_arch.downsample import DOWNSAMPLERS
 from cifar_arch.record import decides_result
-from cifar_arch.report.reading import STAGES, TRANSITIONS
+from cifar_arch.spec import STAGES, TRANSITIONS
 
 # What the form of a stage or a transition says, such as plain_residual x3; a network written out is no form.
 IN_FORM = ("kind", "residual", "separable", "layers", "convs")

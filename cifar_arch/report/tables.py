@@ -8,9 +8,10 @@ import pandas as pd
 
 from cifar_arch.data import SYNTHETIC
 from cifar_arch.experiment import SYNTHETIC_NOTE
+from cifar_arch.record import Status
 from cifar_arch.report.effects import comparable, main_part
 from cifar_arch.report.settings import nulls, swept
-from cifar_arch.terminal import table
+from cifar_arch.terminal import counted, table
 
 BEST_FIRST = "-accuracy"
 # key: (label with unit, how a value is written); what is not here is written as it is
@@ -23,6 +24,7 @@ LABELS: dict[str, tuple[str, str]] = {
     "accuracy": ("accuracy", "{:.2%}"),
     "mean": ("mean accuracy", "{:.2%}"),
     "std": ("std", "{:.2%}"),
+    "best": ("best", "{:.2%}"),
     "params": ("parameters", "{:,}"),
     "macs": ("MACs", "{:,}"),
     "latency_ms": ("latency (ms)", "{:.3f}"),
@@ -44,7 +46,7 @@ def ranking(runs: pd.DataFrame, sort: str = BEST_FIRST) -> pd.DataFrame:
     """
     keys, downwards = [sort.lstrip("-")], [not sort.startswith("-")]
     order = runs.assign(
-        _unfinished=runs["status"] != "completed",
+        _unfinished=runs["status"] != Status.COMPLETED,
         _synthetic=runs["data"] != "cifar10",  # nor is what cannot be read ahead of anything
         _tested=runs["accuracy_of"] == "test",
     )
@@ -123,7 +125,7 @@ def grouped(runs: pd.DataFrame, column: str) -> pd.DataFrame:
     """
     done = main_part(comparable(runs))
     found = done.groupby(column, dropna=False)["accuracy"].agg(["mean", "std", "count", "max"]).reset_index()
-    found = found.rename(columns={"count": "n", "max": "accuracy"})
+    found = found.rename(columns={"count": "n", "max": "best"})
     return found.sort_values("mean", ascending=False, ignore_index=True)
 
 
@@ -132,8 +134,7 @@ def notes(runs: pd.DataFrame) -> list[str]:
     found = []
     counts = runs["status"].value_counts()
     found.append(
-        f"{len(runs):,} run{'s' * (len(runs) > 1)}: "
-        + ", ".join(f"{n:,} {status}" for status, n in counts.items())
+        f"{counted(len(runs), 'run')}: " + ", ".join(f"{n:,} {status}" for status, n in counts.items())
     )
     synthetic = int((runs["data"] == SYNTHETIC).sum())
     if synthetic:
@@ -143,7 +144,11 @@ def notes(runs: pd.DataFrame) -> list[str]:
     found.append(
         "accuracy is that of the validation images"
         + without * bool((runs["accuracy_of"] == "test").any())
-        + (f"; the test images were read in {read:,} runs" if read else ", the test images were not read")
+        + (
+            f"; the test images were read in {counted(read, 'run')}"
+            if read
+            else ", the test images were not read"
+        )
     )
     if line := target_line(runs):
         found.append(line)

@@ -64,7 +64,7 @@ class Asker:
         self.teller = teller
         self.assess = assess
         self._ahead: Iterator[Point] = iter(())
-        self._given_up = -1  # trained trials when the sampler had nothing new: it learns from others alone
+        self._given_up = -1  # trained trials when the sampler ran dry: it is asked again after one more
         # A seed that stood still would propose the same points again after every restart, and in
         # every shell that starts at the same moment.
         self.sampler = make_sampler(len(shared.trials()) + 1009 * shared.workers.others())
@@ -79,7 +79,7 @@ class Asker:
         Raises ConfigError where nothing is found inside the limits.
         """
         config = self.shared.config
-        fruitless = rejected = 0  # proposals in a row: those without a job, and of them those since a replay
+        fruitless = rejected = 0  # proposals in a row without a job, and of them those since a replay
         while True:
             with self.shared.lock():
                 self.teller.recover()
@@ -248,7 +248,7 @@ class Asker:
             self.shared.close(trial, TrialState.FAIL, role=Role.ABANDONED)
             raise ConfigError(
                 f"study: {str(folder)!r} is there already, left by a study of the same name that is no "
-                f"longer in the storage; remove {str(self.shared.config.folder)!r} or choose another "
+                f"longer in the storage; remove {str(self.shared.config.folder.path)!r} or choose another "
                 "study=NAME"
             )
         self.shared.beat(trial.id)

@@ -3,7 +3,6 @@
 import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 import msgspec
@@ -15,19 +14,19 @@ from optuna.trial import TrialState
 
 from cifar_arch.compose import plain
 from cifar_arch.experiment import Experiment
-from cifar_arch.plugins import plugin_override
+from cifar_arch.outputs import Outputs, StudyFolder
 from cifar_arch.provenance import masked
 from cifar_arch.recipe import Recipe
 from cifar_arch.runfolder import RunFolder, atomic
-from cifar_arch.saved_config import best_config, composed, data_override, saved_config
+from cifar_arch.saved_config import best_config, composed, data_override, run_command, saved_config
 from cifar_arch.schema import ConfigError, SearchStopped, first_line
 from cifar_arch.search.ask import Job
 from cifar_arch.search.candidate import Candidate
-from cifar_arch.search.console import target_lines
 from cifar_arch.search.local import train_here
+from cifar_arch.search.objectives import Prefer
 from cifar_arch.search.options import target_accuracy
 from cifar_arch.search.processes import WorkerCommand, end_with_parent
-from cifar_arch.search.ranking import Configuration, Ranking, ranked
+from cifar_arch.search.ranking import Configuration, Ranking, ranked, target_lines
 from cifar_arch.search.space import Point, Space
 from cifar_arch.search.storage import open_storage, quiet_optuna, sqlite_file
 from cifar_arch.search.study import SearchConfig, SharedStudy
@@ -39,14 +38,15 @@ OPTION = "--target "  # of `confirm`
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """A configuration to confirm: the folder of its first trial, and the config that was composed to."""
+    """A configuration to confirm, by its first trial."""
 
     number: int  # of that trial
-    folder: Path
-    composed: DictConfig
+    sweep: StudyFolder
+    composed: DictConfig  # what that trial was composed to
     value: float  # validation accuracy in the study, a mean where seeds are swept
     params: int
     receptive_field: int
+    seconds: float | None  # that an epoch took
     seeded: bool  # whether seeds are swept
 
     def config(self, epochs: int | None, seed: int) -> dict[str, Any]:
@@ -70,12 +70,12 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
     study: str
     storage: str
-    top: int = 3
-    prefer: str = "accuracy"
-    target: float | None = None  # None: that of the study
-    trial: Sequence[int] = ()  # numbers, in place of the best
-    epochs: int | None = None
-    plugin: Sequence[str] = ()  # Python files that the networks need
+    top: int  # so many of the best
+    trials: Sequence[int]  # numbers, in place of the best
+    prefer: Prefer
+    target: float | None  # None: that of the study
+    epochs: int | None  # None: those of the default recipe, or of the study where that is more
+    plugins: Sequence[str]  # Python files that the networks need
 
 
 def chosen(wanted: Wanted) -> tuple[list[Choice], list[str]]:
@@ -97,8 +97,8 @@ def chosen(wanted: Wanted) -> tuple[list[Choice], list[str]]:
         raise ConfigError(
             f"study: {wanted.study!r} has no completed trial yet; type its command again to go on"
         )
-    if wanted.trial:
-        named = [_named(number, ranking, records) for number in dict.fromkeys(wanted.trial)]
+    if wanted.trials:
+        named = [_named(number, ranking, records) for number in dict.fromkeys(wanted.trials)]
         return [_choice(configuration, wanted) for configuration in named], []
     if wanted.prefer != "smallest":
         return _different(ranking, wanted), []
@@ -172,11 +172,12 @@ def _choice(configuration: Configuration, wanted: Wanted) -> Choice:
         whole.target = wanted.target
     return Choice(
         number=trial.number,
-        folder=run.path,
+        sweep=StudyFolder(run.path.parent),
         composed=whole,
         value=configuration.values[0],
         params=trial.params or 0,
         receptive_field=trial.receptive_field or 0,
+        seconds=trial.seconds / trial.epochs_done if trial.seconds and trial.epochs_done else None,
         seeded=configuration.seeded,
     )
 
@@ -205,9 +206,9 @@ class Confirmation:
     Raises ConfigError for a network outside its limits.
     """
 
-    def __init__(self, choices: Sequence[Choice], wanted: Wanted, seeds: int, folder: Path):
+    def __init__(self, choices: Sequence[Choice], wanted: Wanted, seeds: int, outputs: Outputs):
         self.choices = {choice.number: choice for choice in choices}
-        self.epochs, self.plugins = wanted.epochs, wanted.plugin
+        self.epochs, self.plugins = wanted.epochs, wanted.plugins
         self.assessed: dict[tuple[int, int], Candidate] = {}
         for choice in choices:
             if broken := Candidate.from_dict(choice.config(self.epochs, 0)).violations:
@@ -218,7 +219,7 @@ class Confirmation:
         self.search = SearchConfig(
             name=f"{wanted.study}-confirm",
             storage=wanted.storage,
-            folder=folder / wanted.study,
+            folder=outputs.confirmation(wanted.study),
             space=Seeds(list(self.choices), seeds),
             objectives=("test_accuracy",),
             n_trials=None,
@@ -243,7 +244,7 @@ class Confirmation:
     def supervise(self, workers: int) -> SharedStudy:
         """The same by workers in processes of their own."""
         shared = SharedStudy(self.search)
-        command = WorkerCommand.typed(self.search.folder / "workers", "--worker=")
+        command = WorkerCommand.of_this_process(self.search.folder.logs, "--worker=")
         Supervisor(shared, command, WorkerCommand.run_here, workers).supervise(self.search.space.size())
         return shared
 
@@ -281,19 +282,15 @@ class Confirmation:
     def _command(self, point: Point, config: dict[str, Any]) -> str:
         """What trains one of these once more, from the file that the sweep left for its trial."""
         choice, epochs = self.choices[point["network"]], config["training"]["epochs"]
-        words = [
-            *("--config-dir", str(choice.folder.parent), *plugin_override(self.plugins)),
-            *(f"+experiment=trial-{choice.number}", "data.validation=0", f"training.epochs={epochs}"),
-            *(f"seed={config['seed']}", *data_override(Experiment.from_dict(config).data)),
-        ]
-        return " ".join(map(quote, ["python", "-m", "cifar_arch.run", *words]))
+        changed = ["data.validation=0", f"training.epochs={epochs}", f"seed={config['seed']}"]
+        data = data_override(Experiment.from_dict(config).data)
+        return run_command(choice.sweep.path, f"trial-{choice.number}", [*changed, *data], self.plugins)
 
 
 def write_winner(choice: Choice, epochs: int | None) -> Path:
-    """Writes experiment/winner.yaml beside the sweep's best.yaml and returns its path."""
-    path = choice.folder.parent / "experiment" / "winner.yaml"
-    with atomic(path) as temporary:
-        whole = full_schedule(choice.composed, epochs)
-        text = best_config(whole, whole.hydra, path, pin_seed=not choice.seeded)
+    """Writes the config `winner` beside `best`, and returns the folder to give as --config-dir."""
+    folder, whole = choice.sweep, full_schedule(choice.composed, epochs)
+    with atomic(folder.experiment("winner")) as temporary:
+        text = best_config(whole, whole.hydra, folder.path, "winner", pin_seed=not choice.seeded)
         temporary.write_text(text, encoding="utf-8")
-    return path
+    return folder.path

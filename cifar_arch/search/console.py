@@ -4,20 +4,16 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from shlex import quote
 
 from optuna.trial import TrialState
 from tqdm import tqdm
 
-from cifar_arch.plugins import plugin_options, plugin_override
-from cifar_arch.provenance import masked
 from cifar_arch.search.objectives import OBJECTIVES
-from cifar_arch.search.ranking import Ranking
 from cifar_arch.search.space import typed
-from cifar_arch.search.storage import GRACE, network_file_system, sqlite_url
-from cifar_arch.search.study import SearchConfig, SharedStudy
+from cifar_arch.search.storage import GRACE, network_file_system
+from cifar_arch.search.study import SharedStudy
 from cifar_arch.search.trial import Role, TrialRecord
-from cifar_arch.terminal import one_line, percent
+from cifar_arch.terminal import one_line
 
 BAR = 12  # characters
 
@@ -27,11 +23,11 @@ def announce(shared: SharedStudy) -> None:
     config, done = shared.config, shared.counts().trained
     size = config.space.size()
     points = "endless" if size is None else f"{size:,} point{'s' if size > 1 else ''}"
-    print(f"study {config.name}: {points}, folders in {config.folder}", flush=True)
+    print(f"study {config.name}: {points}, folders in {config.folder.path}", flush=True)
     if done:
         print(f"{done} trained before", flush=True)
     began = shared.study.user_attrs["folder"]
-    if began != str(config.folder.resolve()):
+    if began != str(config.folder.path.resolve()):
         print(f"it began with folders in {began}; what a dead worker left there begins anew here")
     if shared.file and (kind := network_file_system(shared.file)):
         print(
@@ -165,68 +161,4 @@ def done_line(shared: SharedStudy) -> str:
         f"study {config.name} is done: {count} trained"
         + (f", and nothing new was found of the {wanted} that were asked for" if used_up else "")
         + (f" ({others})" if others else "")
-    )
-
-
-def target_lines(
-    ranking: Ranking, target: float | None, prefer: str, *, synthetic: bool, option: str = "target="
-) -> list[str]:
-    """How far the best is from the target where none reaches it, and what that means for the ranking.
-
-    `synthetic`: of the synthetic data set, on which a target counts only where `prefer` goes by it.
-    `option`: how a target is typed.
-    """
-    if ranking.accuracy is None:
-        return []
-    lines = []
-    if target is not None and ranking.accuracy < target and (prefer == "smallest" or not synthetic):
-        missing = 100 * (target - ranking.accuracy)
-        lines = [
-            f"none reaches {percent(target)} on the validation images: the best is {missing:.2f} points below"
-            + (f", and accuracy ranks them instead; {option}0.5 sets another" if prefer == "smallest" else "")
-        ]
-    if synthetic:
-        lines.append("accuracies on the synthetic data set never count towards the target")
-    return lines
-
-
-def next_steps(
-    config: SearchConfig,
-    ranking: Ranking,
-    plugins: Sequence[str],
-    data: Sequence[str],
-    prefer: str,
-    target: float | None,
-) -> str:
-    """What to type after a sweep.
-
-    `plugins` are the Python files that it takes, `data` are the words that name its images.
-    """
-    outputs = config.folder.parent.parent
-    folder, whole, artifacts = (quote(str(path)) for path in (config.folder, outputs, outputs / "artifacts"))
-    words = " ".join([folder, *map(quote, [*plugin_override(plugins), *data]), "+experiment="])
-    again = f"python -m cifar_arch.run --config-dir {words}"
-    other = ranking.trials[min(1, len(ranking.trials) - 1)].number
-    confirm = f"  python -m cifar_arch.confirm {config.name}"
-    if whole != "outputs":
-        confirm += f" --outputs {whole}"
-    if config.storage != sqlite_url(outputs / "studies.db"):
-        confirm += f" --storage {quote(masked(config.storage))}"
-    confirm += "".join(f" {quote(word)}" for word in plugin_options(plugins))
-    chosen = f" --prefer smallest --target {target}" if prefer == "smallest" else ""
-    confirmed = (
-        f"the best three, or one that you choose, on the full schedule with several seeds:\n"
-        f"{confirm}{chosen}\n"
-        f"{confirm} --trial {other}\n"
-    )
-    return (
-        f"\ntrain the best again, and read the test set:\n"
-        f"  {again}best\n"
-        f"any completed trial, such as trial {other}:\n"
-        f"  {again}trial-{other}\n"
-        f"{confirmed if config.objectives[0] == 'accuracy' else ''}"
-        f"tables and figures of all runs:\n"
-        f"  python -m cifar_arch.report {whole}\n"
-        f"look at the study:\n"
-        f"  optuna-dashboard {quote(masked(config.storage))} --artifact-dir {artifacts}"
     )

@@ -1,4 +1,5 @@
-"""Refuses a study whose options were edited: it has but their names, and would answer for what they were."""
+"""Refuses a study whose options were edited: it has only their names, so that its results would pass for
+those of what the options hold now."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,7 +8,7 @@ from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.space import Point, typed
 from cifar_arch.search.trial import Role, TrialRecord
 
-KNOWN = (None, Role.REQUEUED, Role.REPLAYED, Role.REJECTED)  # roles that leave word of what was asked
+KNOWN = (None, Role.REQUEUED, Role.REPLAYED, Role.REJECTED)  # their trials have a key or sizes on record
 
 
 def require_unedited(trials: Sequence[TrialRecord], assess: Callable[[Point], Candidate]) -> None:
@@ -19,21 +20,26 @@ def require_unedited(trials: Sequence[TrialRecord], assess: Callable[[Point], Ca
     known = [t for t in trials if t.role in KNOWN and t.state.is_finished() and not t.failed]
     latest = {(key, v): t for t in known for key, v in t.point.items() if isinstance(v, str)}
     for trial in {t.number: t for t in (*known[-1:], *latest.values())}.values():
-        if _was(trial, trials) not in (None, _is(trial, assess)):
-            raise ConfigError(
-                f"study: trial {trial.number} had other options than {typed(trial.point)} has now; "
-                "put them back, or choose another study=NAME"
-            )
+        require_same(trial, _had(trial, trials), _has(trial, assess))
 
 
-def _was(trial: TrialRecord, trials: Sequence[TrialRecord]) -> object:
+def require_same(trial: TrialRecord, had: object, has: object) -> None:
+    """Raises ConfigError where what a trial had is known, and its values mean something else now."""
+    if had not in (None, has):
+        raise ConfigError(
+            f"study: trial {trial.number} had other options than {typed(trial.point)} has now; "
+            "put them back, or choose another study=NAME"
+        )
+
+
+def _had(trial: TrialRecord, trials: Sequence[TrialRecord]) -> object:
     """The key that a trial had, or the sizes of a rejected one; None where there is no word of them."""
     if trial.role is Role.REJECTED:
         return None if trial.params is None else (trial.params, trial.macs, trial.receptive_field)
     return (trial if trial.replays is None else trials[trial.replays]).key
 
 
-def _is(trial: TrialRecord, assess: Callable[[Point], Candidate]) -> object:
+def _has(trial: TrialRecord, assess: Callable[[Point], Candidate]) -> object:
     candidate = assess(trial.point)
     if trial.role is Role.REJECTED:
         return tuple(candidate.totals.get(name) for name in ("params", "macs", "receptive_field"))

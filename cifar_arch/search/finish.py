@@ -1,25 +1,31 @@
 """The end of a sweep: its ranking, what to type next, and the configs that train its trials once more."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 
 from omegaconf import DictConfig
 
 from cifar_arch.compose import plain
 from cifar_arch.experiment import Experiment
-from cifar_arch.plugins import files_as_typed
+from cifar_arch.plugins import files_as_typed, plugin_options
+from cifar_arch.provenance import masked
 from cifar_arch.runfolder import atomic
-from cifar_arch.saved_config import best_config, copy_own_options, data_override
-from cifar_arch.schema import ConfigError, SearchStopped
+from cifar_arch.saved_config import best_config, copy_own_options, data_override, run_command
+from cifar_arch.schema import SearchStopped
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.composer import Composer
-from cifar_arch.search.console import done_line, next_steps, target_lines
-from cifar_arch.search.ranking import ranked
-from cifar_arch.search.space import overrides, typed
+from cifar_arch.search.console import done_line
+from cifar_arch.search.edited import require_same
+from cifar_arch.search.objectives import Prefer
+from cifar_arch.search.ranking import Ranking, ranked, target_lines
+from cifar_arch.search.space import overrides
+from cifar_arch.search.storage import sqlite_url
 from cifar_arch.search.study import SearchConfig, SharedStudy
 from cifar_arch.search.trial import TrialRecord
 
 
-def finish(shared: SharedStudy, composer: Composer, prefer: str, target: float | None) -> None:
+def finish(shared: SharedStudy, composer: Composer, prefer: Prefer, target: float | None) -> None:
     """Prints the ranking and what to type next, and writes the configs to run again.
 
     Raises SearchStopped where no trial was completed.
@@ -36,8 +42,9 @@ def finish(shared: SharedStudy, composer: Composer, prefer: str, target: float |
     best = ranking.configurations[0]
     whole = _compose_again(search, composer, best.first, "best", pin_seed=not best.seeded)
     for trial in (t for c in ranking.configurations for t in c.trials):
-        if not _file(search, f"trial-{trial.number}").exists():  # its worker died right before
-            _compose_again(search, composer, trial, f"trial-{trial.number}")
+        name = f"trial-{trial.number}"
+        if not search.folder.experiment(name).exists():  # its worker died before it could write the file
+            _compose_again(search, composer, trial, name)
     plugins = files_as_typed(whole.plugins, whole.hydra.runtime)
     print(next_steps(search, ranking, plugins, data_override(data), prefer, target))
 
@@ -46,14 +53,11 @@ def write_experiment(
     search: SearchConfig, name: str, config: DictConfig, hydra: DictConfig, *, pin_seed: bool = True
 ) -> None:
     """Writes what `+experiment=` takes: the config, and the node `hydra` that was composed with it."""
-    path = _file(search, name)
-    copy_own_options(hydra, search.folder)
-    with atomic(path) as temporary:
-        temporary.write_text(best_config(config, hydra, path, pin_seed=pin_seed), encoding="utf-8")
-
-
-def _file(search: SearchConfig, name: str) -> Path:
-    return search.folder / "experiment" / f"{name}.yaml"
+    folder = search.folder
+    copy_own_options(hydra, folder.path)
+    with atomic(folder.experiment(name)) as temporary:
+        text = best_config(config, hydra, folder.path, name, pin_seed=pin_seed)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _compose_again(
@@ -64,10 +68,48 @@ def _compose_again(
     Raises ConfigError where an option is no longer what the trial was trained with.
     """
     composed = composer.load([*composer.fixed, *overrides(trial.point)])
-    if trial.key not in (None, Candidate.from_dict(plain(composed)).key):
-        raise ConfigError(
-            f"study: trial {trial.number} was trained with other options than {typed(trial.point)} has now; "
-            "put them back, or choose another study=NAME"
-        )
+    require_same(trial, trial.key, Candidate.from_dict(plain(composed)).key)
     write_experiment(search, name, composed, composed.hydra, pin_seed=pin_seed)
     return composed
+
+
+def next_steps(
+    search: SearchConfig,
+    ranking: Ranking,
+    plugins: Sequence[str],
+    data: Sequence[str],
+    prefer: Prefer,
+    target: float | None,
+) -> str:
+    """What to type after a sweep.
+
+    `plugins` are the Python files that it takes, `data` are the words that name its images.
+    """
+    outputs = search.folder.outputs
+    other = ranking.trials[min(1, len(ranking.trials) - 1)].number
+    best, trial = (
+        run_command(search.folder.path, name, data, plugins) for name in ("best", f"trial-{other}")
+    )
+    confirm = f"  python -m cifar_arch.confirm {search.name}"
+    if outputs.path != Path("outputs"):
+        confirm += f" --outputs {quote(str(outputs.path))}"
+    if search.storage != sqlite_url(outputs.studies):
+        confirm += f" --storage {quote(masked(search.storage))}"
+    confirm += "".join(f" {quote(word)}" for word in plugin_options(plugins))
+    chosen = f" --prefer smallest --target {target}" if prefer == "smallest" else ""
+    confirmed = (
+        f"the best three, or one that you choose, on the full schedule with several seeds:\n"
+        f"{confirm}{chosen}\n"
+        f"{confirm} --trial {other}\n"
+    )
+    return (
+        f"\ntrain the best again, and read the test set:\n"
+        f"  {best}\n"
+        f"any completed trial, such as trial {other}:\n"
+        f"  {trial}\n"
+        f"{confirmed if search.objectives[0] == 'accuracy' else ''}"
+        f"tables and figures of all runs:\n"
+        f"  python -m cifar_arch.report {quote(str(outputs.path))}\n"
+        f"look at the study:\n"
+        f"  optuna-dashboard {quote(masked(search.storage))} --artifact-dir {quote(str(outputs.artifacts))}"
+    )

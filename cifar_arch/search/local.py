@@ -13,11 +13,13 @@ from optuna.pruners import BasePruner, MedianPruner
 from optuna.samplers import BaseSampler, TPESampler
 
 from cifar_arch.experiment import Experiment, OnEpoch, run_config
+from cifar_arch.outputs import Outputs
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError, SearchStopped, checked
 from cifar_arch.search.ask import Job
 from cifar_arch.search.candidate import Candidate
-from cifar_arch.search.console import done_line, target_lines
+from cifar_arch.search.console import done_line
+from cifar_arch.search.objectives import Prefer
 from cifar_arch.search.options import (
     Options,
     fingerprint,
@@ -28,7 +30,7 @@ from cifar_arch.search.options import (
     target_accuracy,
 )
 from cifar_arch.search.pruning_callback import PruningCallback
-from cifar_arch.search.ranking import Ranking, ranked
+from cifar_arch.search.ranking import Ranking, ranked, target_lines
 from cifar_arch.search.space import Point, Space, with_value
 from cifar_arch.search.storage import quiet_optuna, sqlite_url
 from cifar_arch.search.study import SearchConfig, SharedStudy
@@ -48,7 +50,7 @@ def search(
     n_trials: int | None = None,
     study: str | None = None,
     objectives: Sequence[str] = ("accuracy",),
-    prefer: str = "accuracy",
+    prefer: Prefer = "accuracy",
     sampler: Callable[..., BaseSampler] = TPE,
     pruner: BasePruner | None = None,
     outputs: str | Path = "outputs",
@@ -66,17 +68,17 @@ def search(
     quiet_optuna()
     _require_kinds(config, space, objectives, pruner)
     points, made_pruner = _Points(config, space), pruner or MEDIAN()
-    where = {"storage": sqlite_url(Path(outputs) / "studies.db"), "seed": config.get("seed", 0)}
+    where = {"storage": sqlite_url(Outputs(outputs).studies), "seed": config.get("seed", 0)}
     given = {"study": study, "n_trials": n_trials, "objectives": list(objectives), "prefer": prefer}
     options = checked(Options, {**where, **given}, "")
-    plugins = {"sampler": _described(sampler), "pruner": _pruner_described(made_pruner)}
-    wanted = _search_config(points, options, plugins, Path(outputs))
+    algorithms = {"sampler": _described(sampler), "pruner": _pruner_described(made_pruner)}
+    wanted = _search_config(points, options, algorithms, Outputs(outputs))
     target = target_accuracy(points.first, prefer)
     with Worker(wanted, functools.partial(_seeded, sampler, options.seed), points.assess) as worker:
         worker.work(lambda job: _train(points, worker.shared, made_pruner, job), progress=progress)
     ranking = ranked(worker.shared.trials(), wanted.objectives, prefer, target)
     if ranking is None:
-        raise SearchStopped(f"no trial was completed; look at run.log in the folders in {wanted.folder}")
+        raise SearchStopped(f"no trial was completed; look at run.log in the folders in {wanted.folder.path}")
     if progress:
         lines = target_lines(ranking, target, prefer, synthetic=points.first.data.synthetic)
         print(done_line(worker.shared), *lines, sep="\n")
@@ -144,16 +146,18 @@ class _Points:
         return Experiment.from_dict(self.config_at(point))
 
 
-def _search_config(points: _Points, options: Options, plugins: dict[str, str], outputs: Path) -> SearchConfig:
+def _search_config(
+    points: _Points, options: Options, algorithms: dict[str, str], outputs: Outputs
+) -> SearchConfig:
     for point in points.space.each_value():
         require_validation(points.experiment_at(point), options.objectives)
     every_point = takes_every_point(points.space, options.n_trials)
-    mark = fingerprint(points.config, points.space, plugins, options.objectives)
+    mark = fingerprint(points.config, points.space, algorithms, options.objectives)
     name = options.study or readable_name("search", points.space, mark)
     return SearchConfig(
         name=name,
         storage=options.storage,
-        folder=outputs / "sweeps" / name,
+        folder=outputs.sweep(name),
         space=points.space,
         objectives=options.objectives,
         n_trials=None if every_point else options.n_trials,
@@ -177,7 +181,7 @@ def _described(sampler: Any) -> str:
 
 
 def _pruner_described(pruner: BasePruner) -> str:
-    """Its class; of the default one with its options, where they are others. Some fill in theirs later."""
+    """Its class; for a median pruner with other options than the default, those too."""
     name, options = type(pruner).__name__, vars(pruner)
     if name != type(default := MEDIAN()).__name__ or options == vars(default):
         return name

@@ -2,6 +2,9 @@
 
 from typing import Literal, NamedTuple
 
+# How trials are ranked: by the first objective, or by fewest parameters among those that reach the target.
+Prefer = Literal["accuracy", "smallest"]
+
 
 class Objective(NamedTuple):
     direction: Literal["maximize", "minimize"]

@@ -13,6 +13,7 @@ from cifar_arch.latency import NOT_INSTALLED, measurable
 from cifar_arch.provenance import flatten
 from cifar_arch.record import EXECUTION, decides_search, without_added
 from cifar_arch.schema import ConfigError, Strict, checked
+from cifar_arch.search.objectives import Prefer
 from cifar_arch.search.space import Space, packages
 
 
@@ -23,7 +24,7 @@ class Options(Strict, frozen=True, kw_only=True):
     study: str | None = None  # a name; None: one that tells the space, with its fingerprint
     n_trials: Annotated[int, Meta(ge=1)] | None = None  # trained trials in all; None: every point once
     objectives: tuple[Literal["accuracy", "params", "macs", "latency"], ...] = ("accuracy",)
-    prefer: Literal["accuracy", "smallest"] = "accuracy"
+    prefer: Prefer = "accuracy"
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
     workers: Annotated[int, Meta(ge=1)] | None = None  # None: see conf/config.yaml
     gpus: tuple[Annotated[int, Meta(ge=0)], ...] = ()
@@ -73,7 +74,7 @@ def require_validation(experiment: Experiment, objectives: Sequence[str]) -> Non
         )
 
 
-def target_accuracy(experiment: Experiment, prefer: str, option: str = "target=") -> float | None:
+def target_accuracy(experiment: Experiment, prefer: Prefer, option: str = "target=") -> float | None:
     """The accuracy to reach. Raises ConfigError where `prefer` goes by one and there is none.
 
     `option`: how it is typed.
@@ -121,14 +122,14 @@ def takes_every_point(space: Space, n_trials: int | None) -> bool:
 def fingerprint(
     config: dict[str, Any],
     space: Space,
-    plugins: Mapping[str, Any],
+    algorithms: Mapping[str, Any],
     objectives: tuple[str, ...],
     typed: Collection[str] = (),
 ) -> dict[str, Any]:
     """All that decides what a sweep finds, as flat plain data.
 
-    `typed`: keys with one value for all trials. Of a group that is swept the space has its options' names;
-    `edited` looks at what they hold.
+    `algorithms`: sampler and pruner with their options. `typed`: keys with one value for all trials.
+    Of a group that is swept the space has its options' names; `edited` looks at what they hold.
     """
     swept = space.packages()
     fixed = tuple(key for key in packages(typed) if key.startswith(swept))
@@ -137,7 +138,7 @@ def fingerprint(
         for key, value in without_added(dict(flatten(config))).items()
         if decides_search(key) and (f"{key}.".startswith(fixed) or not f"{key}.".startswith(swept))
     }
-    whole = {**kept, "space": space.describe(), **plugins, "objectives": objectives}
+    whole = {**kept, "space": space.describe(), **algorithms, "objectives": objectives}
     data: dict[str, Any] = json.loads(json.dumps(whole))
     return data
 

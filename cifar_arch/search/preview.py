@@ -12,12 +12,13 @@ from cifar_arch.compose import composing, explaining, plain
 from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import judge
 from cifar_arch.overrides import expanded, read_override
-from cifar_arch.plugins import load_composed
+from cifar_arch.plugins import load_plugins_of
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.composer import Composer, read_space
 from cifar_arch.search.options import Options, SweeperOptions, require_validation
 from cifar_arch.search.space import Point, Space
 from cifar_arch.search.speed import training_speed
+from cifar_arch.terminal import counted, duration
 
 SAMPLE = 2000  # points looked at in a space that is larger
 PER_TRIAL = 1.5  # seconds beside training: asking, making the plots
@@ -33,7 +34,7 @@ def preview(arguments: Sequence[str], config_dir: str | None = None) -> str:
     with composing(config_dir), explaining(arguments):
         typed = [expanded(argument) for argument in arguments]
         base = load([text for text in typed if not read_override(text).is_sweep_override()])
-        load_composed(base)
+        load_plugins_of(base)
         SweeperOptions.from_dict(base.hydra.sweeper)
         space, fixed = read_space(base.hydra.sweeper.params, typed)
         composer, options = Composer(load, fixed, space), Options.from_dict(plain(base))
@@ -51,7 +52,7 @@ def _text(space: Space, looked_at: Sequence[tuple[Point, Candidate]], composer: 
     points = "endless, for it holds an interval" if size is None else f"{size:,}"
     sample = "" if size == count else f" ({count:,} drawn at random)"
     lines = [f"{'points':15}  {points}", f"{'feasible':15}  {share:.1%} of {count:,}{sample}"]
-    if Experiment.from_dict(config).limits.check_nothing():
+    if Experiment.from_dict(config).limits.checks_nothing():
         lines.append("nothing is checked: no limit is set")
     if feasible:
         for name in ("params", "receptive_field"):
@@ -89,19 +90,7 @@ def _estimate(trials: int, typical: dict[str, Any]) -> str:
     speed, busy = training_speed(plan, experiment.training)
     seconds = trials * (epochs * images / speed + PER_TRIAL)
     return (
-        f"about {_duration(seconds)} for {_counted(trials, 'trial')} of {_counted(epochs, 'epoch')} without "
+        f"about {duration(seconds)} for {counted(trials, 'trial')} of {counted(epochs, 'epoch')} without "
         f"pruning, at {speed:,.0f} images a second, which this machine was measured to train with a network "
         "of average size" + (", beside other programs: a quiet machine is faster" if busy else "")
     )
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
-def _duration(seconds: float) -> str:
-    """In the largest unit of which it is more than one and a half, to two digits."""
-    for unit, length in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
-        if seconds > 1.5 * length:
-            return f"{float(f'{seconds / length:.2g}'):g} {unit}"
-    return f"{max(1, round(seconds))} seconds"

@@ -24,7 +24,7 @@ class WorkerCommand(NamedTuple):
     gpus: Sequence[int] = ()  # each is the only one that its workers see, in turn; (): all see all
 
     @classmethod
-    def typed(cls, logs: Path, option: str, gpus: Sequence[int] = ()) -> "WorkerCommand":
+    def of_this_process(cls, logs: Path, option: str, gpus: Sequence[int] = ()) -> "WorkerCommand":
         """That of this process, for a new session."""
         session = f"w{uuid.uuid4().hex[:6]}"  # a letter first: 98879e-0 would be a number to Hydra
         threads = os.environ.get("OMP_NUM_THREADS")
@@ -80,7 +80,7 @@ def end_with_parent() -> None:
 def leave_interrupts_to_parent() -> None:
     """Ignores the Ctrl-C that a terminal sends to a launcher's process as well, as to one of joblib's.
 
-    Interrupted there, such a process would leave its parent to wait for it.
+    Interrupted there, such a process would leave its parent waiting for ever.
     """
     if threading.current_thread() is threading.main_thread():  # no other gets signals, nor may ignore them
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial
 from cifar_arch.experiment import Pruned
 from cifar_arch.record import Epoch
 from cifar_arch.search.storage import cached_storage
+from cifar_arch.search.trial import role_of
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ class _TrainedTrials(optuna.Study):
     def _trained(self, trial: FrozenTrial) -> bool:
         known = self.finished.get(trial.number)
         if known is None:
-            known = "role" not in trial.user_attrs
+            known = role_of(trial) is None
             if trial.state.is_finished():
                 self.finished[trial.number] = known
         return known

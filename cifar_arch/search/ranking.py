@@ -6,10 +6,10 @@ from collections.abc import Hashable, Sequence
 import msgspec
 from optuna.trial import TrialState
 
-from cifar_arch.search.objectives import OBJECTIVES
+from cifar_arch.search.objectives import OBJECTIVES, Prefer
 from cifar_arch.search.space import Point, point_identity, typed
 from cifar_arch.search.trial import TrialRecord
-from cifar_arch.terminal import table
+from cifar_arch.terminal import percent, table
 
 SHOWN = 10
 
@@ -114,7 +114,7 @@ class Ranking(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def ranked(
-    trials: Sequence[TrialRecord], objectives: Sequence[str], prefer: str, target: float | None
+    trials: Sequence[TrialRecord], objectives: Sequence[str], prefer: Prefer, target: float | None
 ) -> Ranking | None:
     """The configurations with a complete trial, the best first; None where there is none.
 
@@ -134,6 +134,28 @@ def ranked(
         place = objectives.index("accuracy")
         found.sort(key=lambda c: _smallest_at(c, place, target))
     return Ranking(configurations=tuple(found), objectives=tuple(objectives), front=front)
+
+
+def target_lines(
+    ranking: Ranking, target: float | None, prefer: Prefer, *, synthetic: bool, option: str = "target="
+) -> list[str]:
+    """How far the best is from the target where none reaches it, and what that means for the ranking.
+
+    `synthetic`: of the synthetic data set, on which a target counts only where `prefer` goes by it.
+    `option`: how a target is typed.
+    """
+    if ranking.accuracy is None:
+        return []
+    lines = []
+    if target is not None and ranking.accuracy < target and (prefer == "smallest" or not synthetic):
+        missing = 100 * (target - ranking.accuracy)
+        lines = [
+            f"none reaches {percent(target)} on the validation images: the best is {missing:.2f} points below"
+            + (f", and accuracy ranks them instead; {option}0.5 sets another" if prefer == "smallest" else "")
+        ]
+    if synthetic:
+        lines.append("accuracies on the synthetic data set never count towards the target")
+    return lines
 
 
 def _configurations(trials: Sequence[TrialRecord]) -> list[Configuration]:

@@ -16,13 +16,14 @@ from optuna.distributions import (
 )
 
 from cifar_arch.schema import ConfigError
+from cifar_arch.spec import STAGES, TRANSITIONS
 
 Point = dict[str, Any]  # override key -> value
 
 # The aliases of conf/config.yaml, by key.
 ALIASES = {
-    **{f"block@model.c{n}": f"c{n}" for n in (1, 2, 3, 4)},
-    **{f"downsample@model.t{n}": f"t{n}" for n in (1, 2, 3)},
+    **{f"block@model.{stage}": stage for stage in STAGES},
+    **{f"downsample@model.{transition}": transition for transition in TRANSITIONS},
     **{f"model.{name}": name for name in ("width", "depth")},
     "training.epochs": "epochs",
 }

@@ -5,11 +5,12 @@ from pathlib import Path
 
 from optuna.trial import TrialState
 
+from cifar_arch.record import Cause
 from cifar_arch.runfolder import FULL, RunFolder
 from cifar_arch.schema import SearchStopped
 from cifar_arch.search.session import WorkerBroken
 from cifar_arch.search.study import SharedStudy
-from cifar_arch.search.tell import broke_the_gpu, ran_out, read_summary
+from cifar_arch.search.tell import read_summary
 from cifar_arch.search.trial import Role, TrialRecord
 
 IN_A_ROW = 3
@@ -19,12 +20,13 @@ RATE_FROM = 4  # trained trials
 def stop_if_unfit(folder: Path) -> None:
     """Raises WorkerBroken where a trial has broken this process, and SearchStopped where its disk is full."""
     summary = read_summary(RunFolder(folder))
-    if broke_the_gpu(summary):
+    cause = summary and summary.cause
+    if cause is Cause.GPU_BROKEN:
         raise WorkerBroken(
             "the GPU refuses further work in this process; the same command goes on in a new one"
         )
     place = folder if folder.exists() else folder.parent
-    if shutil.disk_usage(place).free < FULL or ran_out(summary):
+    if shutil.disk_usage(place).free < FULL or cause is Cause.DISK_FULL:
         raise SearchStopped(
             f"no space is left on the disk of {str(place)!r}; make room, and the same command goes on"
         )

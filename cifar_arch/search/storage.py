@@ -94,7 +94,7 @@ def _open(url: str) -> RDBStorage:
     except Exception as error:
         raise ConfigError(
             f"storage: {masked(url)!r} cannot be opened ({first_line(error)}); expected {FORMS}, "
-            "the latter with its driver: uv sync --extra postgres"
+            "the latter with its driver: uv sync --inexact --extra postgres"
         ) from error
     if file:
         sqlalchemy.event.listen(storage.engine, "connect", _fast_sqlite)

@@ -14,6 +14,7 @@ from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
 from cifar_arch.limits import Violation
+from cifar_arch.outputs import StudyFolder
 from cifar_arch.record import Epoch, differences, with_added, without_added
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError, SearchStopped
@@ -33,7 +34,7 @@ class SearchConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str  # of the study
     storage: str
-    folder: Path  # outputs/sweeps/<name>
+    folder: StudyFolder
     space: Space
     objectives: tuple[str, ...]
     n_trials: int | None  # trained trials in all; None: every point of the space once
@@ -71,8 +72,8 @@ class SharedStudy:
             self._check_fingerprint()
             self.ledger = Ledger(self.study)
             if "folder" not in self.study.user_attrs:
-                self.study.set_user_attr("folder", str(config.folder.resolve()))
-        self.workers = Workers(config.folder / ".workers")
+                self.study.set_user_attr("folder", str(config.folder.path.resolve()))
+        self.workers = Workers(config.folder.locks)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -141,7 +142,7 @@ class SharedStudy:
 
     def folder(self, number: int) -> Path:
         """The run folder of a trial."""
-        return self.config.folder / str(number)
+        return self.config.folder.trial(number)
 
     def with_checkpoint(self, trial: TrialRecord) -> int:
         """The trial to go on from in place of one that did not come to an end."""
@@ -193,7 +194,7 @@ class SharedStudy:
 
     def list_rejection(self, trial: TrialRecord, violations: Iterable[Violation]) -> None:
         """Adds a row for each broken rule to rejected.csv; in one piece and under the lock."""
-        path, text = self.config.folder / "rejected.csv", io.StringIO()
+        path, text = self.config.folder.rejected, io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         if not path.exists():
             writer.writerow(REJECTED_COLUMNS)

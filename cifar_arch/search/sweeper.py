@@ -10,17 +10,17 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobStatus, configure_log, run_job
-from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
-from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl
 from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
 from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler
 
 from cifar_arch.compose import anchored, explaining, plain
 from cifar_arch.device import cores
+from cifar_arch.outputs import SWEEPS, WORKERS, Outputs
 from cifar_arch.overrides import read_all, read_override
-from cifar_arch.plugins import load_composed
+from cifar_arch.plugins import load_plugins_of
 from cifar_arch.provenance import masked
 from cifar_arch.schema import ConfigError, first_line
 from cifar_arch.search.ask import Job, total
@@ -47,29 +47,33 @@ from cifar_arch.terminal import one_line
 SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
 PRUNERS = ("optuna.pruners.*",)
 # As in conf/config.yaml: a trial's folder is derived from the study's name, which the sweeper chooses.
-FOLDERS = {"dir": "${outputs}/sweeps/${study}", "subdir": "${trial.number}"}
+FOLDERS = {"dir": f"${{outputs}}/{SWEEPS}/${{study}}", "subdir": "${trial.number}"}
 
 # What a launcher runs leaves nothing of its own: the worker has its log, and each trial its folder.
-WORKER_JOB = ("hydra.sweep.subdir=workers", "hydra.output_subdir=null", "hydra/job_logging=none")
+WORKER_JOB = (f"hydra.sweep.subdir={WORKERS}", "hydra.output_subdir=null", "hydra/job_logging=none")
 
 
-class ArchitectureSweeper(OptunaSweeperImpl):
-    """Hydra's Optuna sweeper with limits, pruning, replay, resuming and several workers."""
+class ArchitectureSweeper(Sweeper):
+    """Sweeps by Optuna with limits, pruning, replay, resuming and several workers.
+
+    Takes what `hydra.sweeper` has: the options of sampler and pruner, a space, and `SweeperOptions`.
+    """
 
     config: DictConfig  # set by Hydra in `setup`, as are the next two
     hydra_context: HydraContext
-    launcher: Launcher
+    task_function: TaskFunction
 
     def __init__(
         self, sampler: DictConfig, pruner: DictConfig, params: DictConfig | None, **numbers: Any
     ) -> None:
-        self.numbers = numbers
-        super().__init__(sampler, "maximize", None, None, 1, 1, 0.0, None, params)
+        self.sampler = sampler
         self.pruner = pruner  # used by the jobs, see app.py
+        self.params = params
+        self.numbers = numbers
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        self.task_function = task_function
-        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+        self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
+        Plugins.instance().instantiate_launcher(hydra_context, task_function, config)  # is there such a one?
         quiet_optuna()
 
     def sweep(self, arguments: list[str]) -> None:
@@ -94,8 +98,8 @@ class ArchitectureSweeper(OptunaSweeperImpl):
             composer.assess(point)
             require_validation(composer.experiment_at(point), options.objectives)
         target = target_accuracy(composer.experiment_at(next(space.each_value())), options.prefer)
-        search = self._search_config(options, numbers, space, composer, Path(config["outputs"], "sweeps"))
-        self._check_plugins(options)
+        search = self._search_config(options, numbers, space, composer, Outputs(config["outputs"]))
+        self._check_algorithms(options)
         if mark := config["trial"]["worker"]:
             self._work(search, composer, options, numbers, session=str(mark).partition("-")[0])
             return
@@ -116,7 +120,7 @@ class ArchitectureSweeper(OptunaSweeperImpl):
                     f"hydra.sweep.{name}: a trial's folder is always OUTPUTS/sweeps/STUDY/NUMBER, "
                     f"got {asked[name]!r}; type outputs=FOLDER or study=NAME to choose those"
                 )
-        load_composed(self.config)
+        load_plugins_of(self.config)
         config = plain(self.config)
         # A trial changes the folder of the whole process, in which this thread goes on.
         return anchored(config, Path.cwd()) if self.config.hydra.job.chdir else config
@@ -130,7 +134,7 @@ class ArchitectureSweeper(OptunaSweeperImpl):
             return self._work(search, composer, options, numbers)
         shared = SharedStudy(search)
         require_unedited(shared.trials(), composer.assess)
-        command = WorkerCommand.typed(search.folder / "workers", "trial.worker=", options.gpus)
+        command = WorkerCommand.of_this_process(search.folder.logs, "trial.worker=", options.gpus)
         if self._launches_here():
             start = WorkerCommand.run_here
         else:
@@ -170,17 +174,17 @@ class ArchitectureSweeper(OptunaSweeperImpl):
         return Composer(load, [*fixed, "read_test=false"], space)
 
     def _search_config(
-        self, options: Options, numbers: SweeperOptions, space: Space, composer: Composer, sweeps: Path
+        self, options: Options, numbers: SweeperOptions, space: Space, composer: Composer, outputs: Outputs
     ) -> SearchConfig:
         every_point = takes_every_point(space, options.n_trials)
         if self._by_grid() and space.size() is None:
             raise ConfigError("sampler: grid needs a finite space, got an interval; choose tpe, gp or random")
-        plugins = {
+        algorithms = {
             name: OmegaConf.to_container(node, resolve=True)
             for name, node in {"sampler": self.sampler, "pruner": self.pruner}.items()
         }
         typed = fixed_keys(composer.fixed)
-        mark = fingerprint(composer.config_at({}), space, plugins, options.objectives, typed)
+        mark = fingerprint(composer.config_at({}), space, algorithms, options.objectives, typed)
         named = OmegaConf.select(self.config, "hydra.runtime.choices.search")
         name = options.study or readable_name(named, space, mark)
         if read_override(f"study={name}").value() != name:
@@ -188,7 +192,7 @@ class ArchitectureSweeper(OptunaSweeperImpl):
         return SearchConfig(
             name=name,
             storage=options.storage,
-            folder=sweeps / name,
+            folder=outputs.sweep(name),
             space=space,
             objectives=options.objectives,
             n_trials=None if every_point else options.n_trials,
@@ -200,7 +204,7 @@ class ArchitectureSweeper(OptunaSweeperImpl):
             largest_first=numbers.largest_first,
         )
 
-    def _check_plugins(self, options: Options) -> None:
+    def _check_algorithms(self, options: Options) -> None:
         """Refuses wrong options of sampler and pruner here: in a job they would cost a trial each."""
         sampler = self._sampler(options.seed)
         if isinstance(sampler, CmaEsSampler) and find_spec("cmaes") is None:

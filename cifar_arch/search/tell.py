@@ -1,6 +1,5 @@
 """Results told to the study, each read from its run's own files; what dead workers left, queued again."""
 
-import errno
 import logging
 import math
 from typing import NamedTuple
@@ -8,8 +7,7 @@ from typing import NamedTuple
 import optuna
 from optuna.trial import TrialState
 
-from cifar_arch.experiment import INTERRUPTED
-from cifar_arch.record import Status, Summary
+from cifar_arch.record import Cause, Status, Summary
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError, SearchStopped
 from cifar_arch.search.notes import note_study
@@ -93,7 +91,7 @@ class Teller:
         summary = read_summary(folder)
         state, values, reason = self._outcome(summary)
         if summary is None or state is None:
-            blame = not stopped and (reason is None or broke_the_gpu(summary))
+            blame = not stopped and (summary is None or summary.cause is Cause.GPU_BROKEN)
             self._requeue(trial, blame=blame)
             return
         self.shared.note(trial, folder=str(folder.path))
@@ -127,9 +125,9 @@ class Teller:
                 return Outcome(TrialState.FAIL, reason=f"its {', '.join(bad)} is not a finite number")
             case Status.PRUNED:
                 return Outcome(TrialState.PRUNED, reason=summary.reason)
-            case Status.FAILED | Status.REJECTED if not _ended_from_outside(summary):
+            case Status.FAILED | Status.REJECTED if summary.cause is None:
                 return Outcome(TrialState.FAIL, reason=summary.reason)
-        return Outcome(reason=summary.reason)
+        return Outcome()
 
     def _requeue(self, trial: TrialRecord, *, blame: bool) -> None:
         """Closes a trial that did not come to an end, and queues a copy that goes on from its checkpoint.
@@ -172,7 +170,7 @@ class Teller:
 
     def _attach_figures(self, trial: TrialRecord, folder: RunFolder) -> None:
         """Copies two figures for the dashboard. An error here must not cost the result."""
-        place = self.shared.config.folder.parent.parent / "artifacts"
+        place = self.shared.config.folder.outputs.artifacts
         frozen = self.shared.study.get_trials(deepcopy=False)[trial.number]
         try:
             place.mkdir(parents=True, exist_ok=True)
@@ -196,20 +194,3 @@ def read_summary(folder: RunFolder) -> Summary | None:
         return folder.read_summary()
     except (ConfigError, OSError):
         return None
-
-
-def ran_out(summary: Summary | None) -> bool:
-    """Whether a run ended for want of room on the disk, which is not held against it."""
-    return bool(summary and summary.reason and summary.reason.startswith(f"[Errno {errno.ENOSPC}]"))
-
-
-def broke_the_gpu(summary: Summary | None) -> bool:
-    """Whether a run left its process without a GPU: CUDA refuses all further work after such an error.
-
-    Being out of memory is none: that leaves the process as it was.
-    """
-    return bool(summary and summary.reason and summary.reason.startswith("CUDA error"))
-
-
-def _ended_from_outside(summary: Summary) -> bool:
-    return summary.reason == INTERRUPTED or ran_out(summary) or broke_the_gpu(summary)

@@ -175,7 +175,7 @@ class StudySampler(BaseSampler):
         """How many of the trials that the sampler is shown have to be there before it stops guessing."""
         trials = study.get_trials(deepcopy=False)
         told = sum(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in trials)
-        rejected = sum(_role(t) == Role.REJECTED for t in trials)
+        rejected = sum(role_of(t) == Role.REJECTED for t in trials)
         if isinstance(self.study, _Excerpt) and told - rejected >= wanted:
             return 0  # an excerpt may leave out trained ones
         return wanted + rejected
@@ -222,11 +222,11 @@ class _WithRejected(optuna.Study):
     ) -> list[FrozenTrial]:
         trials = super()._get_trials(deepcopy=deepcopy)
         worst = self._worst(trials)
-        shown = [_complete(t, worst) if _role(t) == Role.REJECTED else t for t in trials]
+        shown = [_complete(t, worst) if role_of(t) == Role.REJECTED else t for t in trials]
         return [t for t in shown if states is None or t.state in states]
 
     def _worst(self, trials: list[FrozenTrial]) -> list[float]:
-        found = [t.values for t in trials if t.state == TrialState.COMPLETE and _role(t) is None]
+        found = [t.values for t in trials if t.state == TrialState.COMPLETE and role_of(t) is None]
         columns = zip(*found, strict=True) if found else [(0.0,)] * len(self.directions)
         return [
             min(column) if direction == StudyDirection.MAXIMIZE else max(column)
@@ -276,7 +276,8 @@ class _Excerpt(optuna.Study):
         return [t for t in self.shown if states is None or t.state in states]
 
 
-def _role(trial: FrozenTrial) -> str | None:
+def role_of(trial: FrozenTrial) -> str | None:
+    """The role of an Optuna trial, without the rest of its record."""
     return trial.user_attrs.get("role")
 
 

@@ -1,0 +1,52 @@
+"""The names in the folder `outputs`: the database, and the folder of each study. Nothing else joins these
+paths; those within the folder of a run are in `runfolder`."""
+
+from pathlib import Path
+
+SWEEPS = "sweeps"
+CONFIRMATIONS = "confirm"
+ARTIFACTS = "artifacts"  # figures that the dashboard shows
+EXPERIMENT = "experiment"  # configs to run again
+WORKERS = "workers"  # their logs
+REJECTED = "rejected.csv"
+
+
+class Outputs:
+    """The folder that the option `outputs` names."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.studies = self.path / "studies.db"
+        self.artifacts = self.path / ARTIFACTS
+
+    def sweep(self, study: str) -> "StudyFolder":
+        return StudyFolder(self.path / SWEEPS / study)
+
+    def confirmation(self, study: str) -> "StudyFolder":
+        return StudyFolder(self.path / CONFIRMATIONS / study)
+
+
+class StudyFolder:
+    """The folder of a sweep, or of a study's confirmation: a run folder for each trial, and files on all."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.rejected = self.path / REJECTED
+        self.locks = self.path / ".workers"
+        self.logs = self.path / WORKERS
+
+    @property
+    def outputs(self) -> Outputs:
+        return Outputs(self.path.parent.parent)
+
+    def trial(self, number: int) -> Path:
+        return self.path / str(number)
+
+    def experiment(self, name: str) -> Path:
+        """The file that `--config-dir` with this folder and `+experiment=name` takes."""
+        return experiment_file(self.path, name)
+
+
+def experiment_file(folder: Path, name: str) -> Path:
+    """The config `name` in a folder that is given as --config-dir."""
+    return folder / EXPERIMENT / f"{name}.yaml"
