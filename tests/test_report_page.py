@@ -64,7 +64,7 @@ def test_all_files_are_written(written: Path) -> None:
         "accuracy_macs accuracy_params accuracy_receptive_field importances learning_curves "
         "paired_effects parallel_coordinates rejected"
     )
-    tables = {"leaderboard.md", "report.html", "runs.csv"}
+    tables = {"leaderboard.md", "report.html", "runs.csv", "seeds.csv", "effects.csv"}
     assert left - {"runs.parquet"} == tables | {f"figures/{name}.png" for name in figures.split()}
     assert len(pd.read_csv(written / "report" / "runs.csv")) == 20
 
