@@ -21,8 +21,9 @@ from cifar_arch.layers import (
 from cifar_arch.schema import ConfigError, Strict
 
 MOST_LAYERS = 32  # units in a block
-Positive = Annotated[int, Meta(ge=1)]
-NonNegative = Annotated[int, Meta(ge=0)]
+Positive = Annotated[int, Meta(ge=1, le=4096)]
+Length = Annotated[int, Meta(ge=1, le=64)]  # pixels, twice the image at most
+Padding = Annotated[int, Meta(ge=0, le=64)]  # pixels
 DepthwiseKernel = Literal[3, 5, 7]
 
 
@@ -77,7 +78,7 @@ class Plain(Unit, frozen=True, kw_only=True):
 class Dilated(Unit, frozen=True, kw_only=True):
     """3x3 convolution with dilation, norm, activation; the map keeps its size."""
 
-    dilation: Annotated[int, Meta(ge=2)] = 2
+    dilation: Annotated[int, Meta(ge=2, le=64)] = 2
 
     def convs(self, in_channels: int, out_channels: int) -> tuple[Layer, ...]:
         d = self.dilation
@@ -87,7 +88,7 @@ class Dilated(Unit, frozen=True, kw_only=True):
 class Grouped(Unit, frozen=True, kw_only=True):
     """3x3 convolution in groups of channels, channel shuffle, norm, activation."""
 
-    groups: Annotated[int, Meta(ge=2)] = 4
+    groups: Annotated[int, Meta(ge=2, le=4096)] = 4
 
     def convs(self, in_channels: int, out_channels: int) -> tuple[Layer, ...]:
         _require_multiples(in_channels, out_channels, self.groups, f"a convolution with groups={self.groups}")
@@ -101,7 +102,7 @@ class Separable(Unit, frozen=True, kw_only=True):
     Nothing stands between the two convolutions (Chollet 2017, "Xception", section 4.7).
     """
 
-    dilation: Positive = 1
+    dilation: Length = 1
     kernel: DepthwiseKernel = 3
     multiplier: Positive = 1  # channels that the depthwise one makes of each
 
@@ -117,7 +118,7 @@ class Blueprint(Unit, frozen=True, kw_only=True):
     convolutions", BSConv-U); to the rules it is none by itself, see `analysis`.
     """
 
-    dilation: Positive = 1
+    dilation: Length = 1
     kernel: DepthwiseKernel = 3
 
     def convs(self, in_channels: int, out_channels: int) -> tuple[Layer, ...]:
@@ -132,7 +133,7 @@ class Inverted(Unit, frozen=True, kw_only=True):
     """
 
     expansion: Annotated[float, Meta(ge=1, le=64)] = 4.0  # channels within, in those that come in
-    dilation: Positive = 1
+    dilation: Length = 1
     kernel: DepthwiseKernel = 3
 
     def unit(self, in_channels: int, out_channels: int, act: ActivationName) -> tuple[Layer, ...]:
@@ -159,10 +160,10 @@ class CustomConv(Strict, frozen=True, kw_only=True):
     """One convolution of a custom block, and what follows it."""
 
     out: Positive | None = None  # None: as many channels as come in
-    kernel: Positive = 3
-    stride: Positive = 1
-    padding: NonNegative | None = None  # None: what keeps the map's size at stride 1, or 1 px less
-    dilation: Positive = 1
+    kernel: Length = 3
+    stride: Length = 1
+    padding: Padding | None = None  # None: what keeps the map's size at stride 1, or 1 px less
+    dilation: Length = 1
     groups: Positive = 1
     depthwise: bool = False  # a group for each channel that comes in; `out` is a multiple of them
     bias: bool = False

@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected an integer at least 1, got {text!r}")
     return int(text)
 
@@ -118,6 +118,7 @@ def _confirm(arguments: argparse.Namespace) -> None:
     outputs = Outputs(arguments.outputs)
     wanted = Wanted(
         study=arguments.study,
+        outputs=outputs,
         storage=arguments.storage or sqlite_url(outputs.studies),
         top=arguments.top,
         trials=arguments.trial,
@@ -127,7 +128,7 @@ def _confirm(arguments: argparse.Namespace) -> None:
         plugins=arguments.plugin,
     )
     choices, lines = chosen(wanted)
-    confirmation = Confirmation(choices, wanted, arguments.seeds, outputs)
+    confirmation = Confirmation(choices, wanted, arguments.seeds)
     if arguments.worker:
         confirmation.work(session=arguments.worker.partition("-")[0])
         return

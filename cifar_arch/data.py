@@ -29,7 +29,7 @@ class DataConfig(Strict, frozen=True, kw_only=True):
     root: str = "data"  # folder that holds, or will hold, cifar-10-batches-py
     validation: Annotated[int, Meta(ge=0)] = 5000  # training images set aside, equally many of each class
     split_seed: Annotated[int, Meta(ge=0)] = 0
-    workers: Annotated[int, Meta(ge=0)] | Literal["auto"] = "auto"  # processes that augment
+    workers: Annotated[int, Meta(ge=0, le=1024)] | Literal["auto"] = "auto"  # processes that augment
 
     def __post_init__(self) -> None:
         whole = TRAINING_IMAGES[self.name]

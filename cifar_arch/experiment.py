@@ -104,7 +104,8 @@ def run_config(
         if not identity.holds_run(folder):
             folder.write_summary(Summary(**provenance(config), **failure(error), seconds=0.0))
         raise
-    latency = "latency" in (config.get("objectives") or ())
+    objectives = config.get("objectives")
+    latency = isinstance(objectives, list | tuple) and "latency" in objectives
     return run(
         experiment, path, on_epoch, config=config, progress=progress, command=command, with_latency=latency
     )

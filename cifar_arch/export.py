@@ -73,7 +73,7 @@ def export(path: Path, to: Path | None = None, root: str | None = None) -> tuple
     network = run.network()
     pictures = run.pictures(root)
     target = to or run.folder.onnx
-    if target.is_dir():
+    if target.is_dir() or not target.suffix:
         target /= run.folder.onnx.name
     images = _pixels(pictures.test.images[:CHECKED])
     with atomic(target) as temporary:

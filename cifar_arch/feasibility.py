@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from cifar_arch import blocks as block_kinds
 from cifar_arch import downsample
 from cifar_arch.analysis import Analysis, analyse
-from cifar_arch.blocks import BLOCKS, Custom, CustomConv, Grouped, Unit
+from cifar_arch.blocks import BLOCKS, Unit
 from cifar_arch.downsample import DOWNSAMPLERS, Downsampler
 from cifar_arch.layers import Plan, content_key
 from cifar_arch.limits import Limits, Violation, too_slow, violations
@@ -18,7 +18,6 @@ from cifar_arch.schema import ConfigError
 from cifar_arch.spec import DEEPEST, STAGES, TRANSITIONS, WIDEST, Architecture
 
 SIZE = ("params", "macs")  # the rules that a narrower network keeps
-CLOSE = 64  # widths to look at: of so many in a row the groups divide the channels of one, or of none ever
 
 # Kinds that take any number of channels to any other.
 ANY_CHANNELS = {
@@ -117,7 +116,7 @@ def _widest(architecture: Architecture, limits: Limits) -> int:
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if _fits(architecture, middle, size) else (low, middle)
-    return _divided(architecture, low) or (high if high <= WIDEST else CLOSE)
+    return _divided(architecture, low) or min(high, WIDEST)
 
 
 def _fits(architecture: Architecture, width: int, size: Limits) -> bool:
@@ -134,13 +133,9 @@ def _divided(architecture: Architecture, width: int) -> int:
 
     A block of a user's own may ask for what it likes.
     """
-    blocks = architecture.blocks()
-    if all(type(block) in ANY_CHANNELS for block in blocks):
+    if all(type(block) in ANY_CHANNELS for block in architecture.blocks()):
         return width
-    convs = [conv for block in blocks if isinstance(block, Custom) for conv in block.convs]
-    groups = [part.groups for part in (*blocks, *convs) if isinstance(part, Grouped | CustomConv)]
-    close = max([CLOSE, *(2 * number for number in groups)])
-    for narrower in range(width, max(0, width - close), -1):
+    for narrower in range(width, 0, -1):
         with contextlib.suppress(ConfigError):
             replace(architecture, width=narrower).plan()
             return narrower

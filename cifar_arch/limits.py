@@ -30,7 +30,7 @@ class Limits(Strict, frozen=True, kw_only=True):
 
     params_below: Annotated[int, Meta(ge=1)] | None = None
     macs_below: Annotated[int, Meta(ge=1)] | None = None  # multiply-adds of one image
-    latency_ms_below: Annotated[float, Meta(gt=0)] | None = None  # of one image, see latency.py
+    latency_ms_below: Annotated[float, Meta(gt=0, le=60_000)] | None = None  # of one image, see latency.py
     receptive_field_above: Count | None = None  # pixels, before global pooling
     separable_at_least: Count = 0
     dilated_at_least: Count = 0

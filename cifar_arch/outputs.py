@@ -3,11 +3,13 @@ paths; those within the folder of a run are in `runfolder`."""
 
 from pathlib import Path
 
+RUNS = "runs"  # single ones, by date and time
 SWEEPS = "sweeps"
 CONFIRMATIONS = "confirm"
 ARTIFACTS = "artifacts"  # figures that the dashboard shows
 EXPERIMENT = "experiment"  # configs to run again
 WORKERS = "workers"  # their logs
+LOCKS = ".workers"  # which of them are alive
 REJECTED = "rejected.csv"
 
 
@@ -32,7 +34,7 @@ class StudyFolder:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self.rejected = self.path / REJECTED
-        self.locks = self.path / ".workers"
+        self.locks = self.path / LOCKS
         self.logs = self.path / WORKERS
 
     @property

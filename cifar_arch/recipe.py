@@ -8,6 +8,7 @@ from msgspec import Meta
 from cifar_arch.schema import ConfigError, Strict
 
 Positive = Annotated[int, Meta(ge=1)]
+Threads = Annotated[int, Meta(ge=1, le=1024)]
 Share = Annotated[float, Meta(ge=0, lt=1)]
 Rate = Annotated[float, Meta(gt=0, le=1000)]
 
@@ -28,9 +29,9 @@ class Recipe(Strict, frozen=True, kw_only=True):
     whiten: bool = True  # whether the first convolution starts from patterns of the training images
     label_smoothing: Share = 0.1
     ema: Share = 0.99  # decay of the averaged weights per step; 0 switches them off
-    clip: Annotated[float, Meta(gt=0)] | None = None  # largest norm of the gradient
+    clip: Rate | None = None  # largest norm of the gradient
     precision: Literal["auto", "float32", "bf16"] = "auto"  # of products; auto: bf16 where units compute it
-    threads: Positive | Literal["auto"] = "auto"  # of the CPU; auto: the cores, shared among workers
+    threads: Threads | Literal["auto"] = "auto"  # of the CPU; auto: the cores, shared among workers
     compile: Literal["auto"] | bool = "auto"  # by torch.compile; auto: where it pays
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     resume: str | None = None  # a run folder to go on in; as an override alone, whose own config counts

@@ -86,6 +86,8 @@ def main() -> None:
     parser.add_argument("--to", type=Path, required=True, help="a .parquet file; its rows are kept")
     arguments = parser.parse_args()
     with sentences():
+        if arguments.to.suffix != ".parquet":
+            raise ConfigError(f"--to: expected a file that ends in .parquet, got {str(arguments.to)!r}")
         table = table_of(arguments.outputs, arguments.study)
         if arguments.to.exists():
             table = merged(load_table(arguments.to), table)

@@ -217,7 +217,8 @@ def test_a_failed_training_is_a_sentence(study: str, monkeypatch: pytest.MonkeyP
     stub = Stub(lambda _: 0.8)
     for _ in range(2):  # what failed is tried again
         done = cli("confirm", study)
-        assert (done.status, done.err) == (1, "a training failed (out of memory); the same command goes on\n")
+        said = "the sweep was stopped: a training failed (out of memory); the same command goes on\n"
+        assert (done.status, done.err) == (1, said)
     monkeypatch.setattr(local, "run_config", stub)
     assert cli("confirm", study).status == 0
     assert len(stub.calls) == 9

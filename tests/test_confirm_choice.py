@@ -215,3 +215,11 @@ def test_smallest_without_any_target_is_refused(made: Callable[..., None], cli: 
     assert done.err.startswith(
         "prefer: smallest takes the fewest parameters among those that reach a target, "
     )
+
+
+def test_outputs_may_be_moved(made: Callable[..., None], trained: Trained, cli: Cli) -> None:
+    made([({"model.width": 9}, 0.4)])
+    Path("outputs").rename("moved")
+    done = cli("confirm", "s", "--outputs", "moved", "--seeds", "1")
+    assert (done.status, done.err) == (0, "")
+    assert "--config-dir moved/sweeps/s +experiment=winner" in done.out

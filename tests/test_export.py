@@ -138,3 +138,9 @@ def test_an_unfinished_run_is_refused(tmp_path: Path, cli: Cli) -> None:
     assert done.status == 2
     assert "holds no finished run" in done.err
     assert not RunFolder(tmp_path).onnx.exists()
+
+
+def test_a_name_without_an_ending_is_a_folder(finished_run: Path, tmp_path: Path) -> None:
+    path, _ = export.export(finished_run, tmp_path / "new")
+    assert path == tmp_path / "new" / "network.onnx"
+    assert path.is_file()

@@ -181,6 +181,20 @@ def test_auto_is_the_widest(
         assert (any(narrower), rules(verdict)) == (False, {"params"})
 
 
+@pytest.mark.parametrize(
+    ("groups", "multipliers", "width"), [((16, 5), (1.0,) * 4, 160), ((8, 9), (0.5, 1.0, 2.0, 3.0), 72)]
+)
+def test_auto_finds_widths_that_lie_far_apart(
+    groups: tuple[int, int], multipliers: tuple[float, ...], width: int
+) -> None:
+    """Every channel count has to be a multiple of both, which few widths in a row are."""
+    blocks = {stage: Grouped(groups=number) for stage, number in zip(("c2", "c3"), groups, strict=True)}
+    transitions = {name: Strided(separable=True) for name in ("t1", "t2", "t3")}
+    start = architecture(width="auto", c4=Separable(), multipliers=multipliers, **blocks, **transitions)
+    verdict = judge(start, Limits(params_below=200_000))
+    assert (verdict.ok, verdict.architecture.width) == (True, width)
+
+
 @functools.cache
 def of_every_width() -> list[Analysis]:
     return [analyse(architecture(width=width).plan()) for width in range(1, WIDEST + 1)]

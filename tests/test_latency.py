@@ -105,7 +105,7 @@ def test_check_shows_it(cli: Cli) -> None:
     assert " ms on one thread of this machine's CPU\n" in done.out
     assert cli("check", "limits.latency_ms_below=0.000001").status == 1
     assert cli("check", "limits.latency_ms_below=0").err == (
-        "limits.latency_ms_below: expected a number above 0 or null, got 0\n"
+        "limits.latency_ms_below: expected a number above 0 and at most 60000 or null, got 0\n"
     )
 
 

@@ -11,7 +11,7 @@ from cifar_arch.compose import compose, composing
 from cifar_arch.record import EXECUTION
 from cifar_arch.schema import ConfigError
 from cifar_arch.search.composer import fixed_keys, read_space
-from cifar_arch.search.options import fingerprint, refuse_unswept
+from cifar_arch.search.options import Options, fingerprint, readable_name, refuse_unswept
 from cifar_arch.search.space import Space
 
 UNSWEPT = {
@@ -104,3 +104,10 @@ def test_a_key_within_a_swept_group_tells_two_sweeps_apart(
         swept = tuple(f"{key.rpartition('@')[2]}." for key in space.distributions)
         mark = fingerprint(compose(fixed), space, {}, ("accuracy",), keys)
     assert {key: value for key, value in mark.items() if f"{key}.".startswith(swept)} == held
+
+
+@pytest.mark.parametrize("search", [None, "mine", "sub/mine", "größe"])
+def test_a_name_of_our_own_making_is_one_that_could_be_typed(search: str | None) -> None:
+    space = Space({"model.width": IntDistribution(1, 2)})
+    name = readable_name(search, space, {"a": 1})
+    assert Options(storage="sqlite:///a.db", study=name).study == name

@@ -69,6 +69,18 @@ def test_no_more_trials_than_points_are_estimated(wanted: int, trials: int) -> N
     assert f" for {trials} trials of 15 epochs" in text
 
 
+def test_every_point_counts_with_its_own_epochs() -> None:
+    text = preview(["epochs=1,100", "data=shapes", "model.stem=null,null"])
+    hundred = preview(["width=8", "epochs=100", "data=shapes"])
+    assert " for 2 trials of 1 to 100 epochs without pruning" in text
+    assert " for 1 trial of 100 epochs without pruning" in hundred
+
+
+def test_equal_points_are_trained_once() -> None:
+    """The input of C1 has other channels than it makes, so that there is no residual sum."""
+    assert " for 2 trials of 15 epochs" in preview(["width=16,24", "model.c1.residual=false,true"])
+
+
 def test_an_endless_space_needs_a_number() -> None:
     text = preview(["training.lr=interval(0.1,0.2)"])
     assert text.startswith("points           endless, for it holds an interval\n")

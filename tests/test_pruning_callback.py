@@ -1,9 +1,10 @@
 """What a run reports to its study after each epoch, and when that prunes it. Real SQLite."""
 
+import contextlib
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 import pytest
@@ -52,6 +53,17 @@ def test_each_epoch_is_told_once_also_after_a_resumed_start(url: str, storage: R
     report(rows(0.1, 0.2))  # it goes on after the second epoch of an earlier process
     report(rows(0.1, 0.2, 0.3))
     assert study.trials[0].intermediate_values == {1: 0.1, 2: 0.2, 3: 0.3}
+
+
+@pytest.mark.parametrize(("direction", "prunes"), [("maximize", True), ("minimize", False)])
+def test_a_curve_of_accuracies_prunes_no_search_for_sizes(
+    direction: Literal["maximize", "minimize"], prunes: bool, url: str, storage: RDBStorage
+) -> None:
+    study = optuna.create_study(storage=storage, study_name="s", direction=direction)
+    report = callback(study, url, ThresholdPruner(lower=0.5))
+    with pytest.raises(Pruned) if prunes else contextlib.nullcontext():
+        report(rows(0.4))
+    assert study.trials[0].intermediate_values == {1: 0.4}
 
 
 HALVING = {

@@ -19,7 +19,9 @@ from cifar_arch.schema import ConfigError, checked
         ({"optimizer": "lamb"}, r"training\.optimizer: .*adamw, muon, sgd, got 'lamb'"),
         ({"schedule": "step"}, r"training\.schedule: .*cosine, linear, onecycle, got 'step'"),
         ({"device": "tpu"}, r"training\.device: .*auto, cpu, cuda, mps, got 'tpu'"),
-        ({"clip": 0}, r"training\.clip: .* above 0\S* or null, got 0"),
+        ({"clip": float("inf")}, r"training\.clip: .* at most 1000 or null, got inf"),
+        ({"threads": 10**20}, r"training\.threads: .* at most 1024 or auto, got 1"),
+        ({"clip": 0}, r"training\.clip: .* above 0 and at most 1000 or null, got 0"),
         (
             {"cycle_momentum": [0.8, 0.9], "schedule": "cosine"},
             r"training\.cycle_momentum: only .*onecycle cycles it, got cosine",

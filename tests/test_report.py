@@ -168,9 +168,11 @@ def test_other_ends_are_listed(tmp_path: Path, status: Status) -> None:
 
 def test_foreign_folders_are_listed_and_our_own_are_not(tmp_path: Path) -> None:
     write_sweep(tmp_path, "s", {"width": [8, 16]}, lambda point: 0.5)
-    for ours in ("sweeps/s/experiment", "sweeps/s/.workers", "artifacts/x", "report/figures", "sweeps/none"):
+    ours_all = ("sweeps/s/experiment", "sweeps/s/.workers", "artifacts/x", "report/figures", "sweeps/none")
+    for ours in (*ours_all, "sweeps/s/block", "sweeps/just-begun/.workers"):
         (tmp_path / ours).mkdir(parents=True)
     (tmp_path / "sweeps" / "none" / "rejected.csv").touch()  # a sweep that found nothing to train
+    (tmp_path / "sweeps" / "s" / "block" / "mine.yaml").touch()  # an option of a user's own
     (tmp_path / "holiday" / "photos").mkdir(parents=True)
     (tmp_path / "holiday" / "photos" / "a.jpg").touch()
     frame = load_runs(tmp_path)
@@ -180,7 +182,9 @@ def test_foreign_folders_are_listed_and_our_own_are_not(tmp_path: Path) -> None:
     assert foreign["reason"].startswith("no run: it holds none of architecture.json")
 
 
-@pytest.mark.parametrize("name", ["experiment", "report", "workers", "artifacts"])
+@pytest.mark.parametrize(
+    "name", ["experiment", "report", "workers", "artifacts", "runs", "sweeps", "confirm"]
+)
 def test_a_study_may_be_called_like_a_folder_of_ours(tmp_path: Path, name: str) -> None:
     write_run(tmp_path / "sweeps" / name / "0", study=name)
     assert load_runs(tmp_path)["study"].tolist() == [name]

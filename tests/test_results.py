@@ -55,6 +55,8 @@ def test_trainings_of_confirm_are_no_rows(outputs: Path) -> None:
 def test_mistakes(outputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = type_command("results", "outputs", "--study", "none", "--to", "t.parquet", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (2, "--study: no completed run of 'none' in 'outputs'\n")
+    typed = type_command("results", "outputs", "--study", "s", "--to", "t.csv", cwd=tmp_path)
+    assert typed.stderr == "--to: expected a file that ends in .parquet, got 't.csv'\n"
     with pytest.raises(ConfigError, match=r"^results: no table at '.*nothing.parquet'; take one from"):
         load_table(tmp_path / "nothing.parquet")
     (tmp_path / "t.csv").write_text("a,b\n1,2\n", encoding="utf-8")

@@ -4,7 +4,7 @@ import os
 from collections.abc import Container, Iterator
 from pathlib import Path
 
-from cifar_arch.outputs import ARTIFACTS, EXPERIMENT, REJECTED, WORKERS
+from cifar_arch.outputs import ARTIFACTS, EXPERIMENT, LOCKS, REJECTED, WORKERS
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError
 
@@ -14,7 +14,7 @@ MARKS = {str(p) for p in (_RUN.summary, _RUN.architecture, _RUN.metrics, _RUN.lo
     "checkpoints",
 }
 OURS = {"report", ARTIFACTS, EXPERIMENT, WORKERS}  # beside runs; also names that a study may have
-SWEEP = OURS | {REJECTED}  # what the folder of a sweep may hold, also before its first run
+SWEEP = OURS | {REJECTED, LOCKS}  # what the folder of a sweep may hold, also before its first run
 
 Stamp = tuple[int, int]  # of summary.json: time in ns and size
 
@@ -67,7 +67,8 @@ def _below(
         yield folder or ".", None
         return
     below = [n for n, is_folder in names.items() if is_folder and not n.startswith(".")]
-    if not below and folder and not SWEEP & names.keys() and not OURS & set(folder.split("/")):
+    configs = names and all(name.endswith(".yaml") for name in names)  # options of a user's own
+    if not (below or configs or SWEEP & names.keys() or OURS & set(folder.split("/"))) and folder:
         yield folder, "no run: it holds none of " + ", ".join(sorted(MARKS - {".hydra"}))
     for name in below:
         path = f"{folder}/{name}" if folder else name

@@ -12,7 +12,7 @@ import pandas as pd
 
 from cifar_arch.experiment import Experiment
 from cifar_arch.identity import recorded_config
-from cifar_arch.outputs import CONFIRMATIONS, SWEEPS
+from cifar_arch.outputs import CONFIRMATIONS, RUNS, SWEEPS
 from cifar_arch.provenance import flatten
 from cifar_arch.record import Cause, Status, decides_result
 from cifar_arch.report import cache
@@ -90,8 +90,7 @@ def load_runs(outputs: str | Path = "outputs", *, use_cache: bool = True) -> pd.
 def _row(root: Path, place: str, folder: str, problem: str | None) -> Row:
     """What was read of a run, where it lies, and which accuracy is shown; `place` is the resolved root."""
     row, config = ({"status": UNREADABLE, "reason": problem}, {}) if problem else read_run(root / folder)
-    inside = re.match(r"(?:.*/)?(runs|sweeps|confirm)/([^/]+)(?:/([^/]+))?", f"{place}/{folder}")
-    source, name, trial = inside.groups() if inside else (None, None, None)
+    source, name, trial = _place(f"{place}/{folder}")
     validation, test = row.get("val_accuracy"), row.get("test_accuracy")
     accuracy = test if validation is None else validation
     return {
@@ -103,6 +102,13 @@ def _row(root: Path, place: str, folder: str, problem: str | None) -> Row:
         "accuracy_of": None if accuracy is None else "test" if validation is None else "validation",
         **{key: value for key, value in config.items() if key not in COLUMNS},
     }
+
+
+def _place(folder: str) -> tuple[str | None, str | None, str | None]:
+    """The source, the study and the trial that the path of a run tells, also of a study called runs."""
+    if found := re.fullmatch(rf"(?:.*/)?({SWEEPS}|{CONFIRMATIONS})/([^/]+)/([^/]+)", folder):
+        return found[1], found[2], found[3]
+    return (RUNS if f"/{RUNS}/" in f"/{folder}" else None), None, None
 
 
 def _number(value: Any) -> int | None:

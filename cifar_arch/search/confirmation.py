@@ -70,6 +70,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
     study: str
     storage: str
+    outputs: Outputs
     top: int  # so many of the best
     trials: Sequence[int]  # numbers, in place of the best
     prefer: Prefer
@@ -154,6 +155,9 @@ def _choice(configuration: Configuration, wanted: Wanted) -> Choice:
     """Raises ConfigError where the trial's folder is gone or not one of ours."""
     trial = configuration.first
     run = RunFolder(trial.folder or "")
+    moved = RunFolder(wanted.outputs.sweep(wanted.study).trial(trial.number))
+    if not run.config.is_file() and moved.config.is_file():
+        run = moved
     if trial.folder is None or not run.config.is_file() or not run.hydra.is_file():
         advice = "type confirm where the sweep was typed, or name other trials with --trial"
         if run.experiment.is_file():
@@ -206,7 +210,7 @@ class Confirmation:
     Raises ConfigError for a network outside its limits.
     """
 
-    def __init__(self, choices: Sequence[Choice], wanted: Wanted, seeds: int, outputs: Outputs):
+    def __init__(self, choices: Sequence[Choice], wanted: Wanted, seeds: int):
         self.choices = {choice.number: choice for choice in choices}
         self.epochs, self.plugins = wanted.epochs, wanted.plugins
         self.assessed: dict[tuple[int, int], Candidate] = {}
@@ -219,7 +223,7 @@ class Confirmation:
         self.search = SearchConfig(
             name=f"{wanted.study}-confirm",
             storage=wanted.storage,
-            folder=outputs.confirmation(wanted.study),
+            folder=wanted.outputs.confirmation(wanted.study),
             space=Seeds(list(self.choices), seeds),
             objectives=("test_accuracy",),
             n_trials=None,

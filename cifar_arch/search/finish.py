@@ -20,7 +20,7 @@ from cifar_arch.search.edited import require_same
 from cifar_arch.search.objectives import Prefer
 from cifar_arch.search.ranking import Ranking, ranked, target_lines
 from cifar_arch.search.space import overrides
-from cifar_arch.search.storage import sqlite_url
+from cifar_arch.search.storage import sqlite_file
 from cifar_arch.search.study import SearchConfig, SharedStudy
 from cifar_arch.search.trial import TrialRecord
 
@@ -93,7 +93,7 @@ def next_steps(
     confirm = f"  python -m cifar_arch.confirm {search.name}"
     if outputs.path != Path("outputs"):
         confirm += f" --outputs {quote(str(outputs.path))}"
-    if search.storage != sqlite_url(outputs.studies):
+    if sqlite_file(search.storage) != outputs.studies:
         confirm += f" --storage {quote(masked(search.storage))}"
     confirm += "".join(f" {quote(word)}" for word in plugin_options(plugins))
     chosen = f" --prefer smallest --target {target}" if prefer == "smallest" else ""

@@ -26,7 +26,7 @@ class Options(Strict, frozen=True, kw_only=True):
     objectives: tuple[Literal["accuracy", "params", "macs", "latency"], ...] = ("accuracy",)
     prefer: Prefer = "accuracy"
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
-    workers: Annotated[int, Meta(ge=1)] | None = None  # None: see conf/config.yaml
+    workers: Annotated[int, Meta(ge=1, le=1024)] | None = None  # None: see conf/config.yaml
     gpus: tuple[Annotated[int, Meta(ge=0)], ...] = ()
 
     @classmethod
@@ -147,4 +147,5 @@ def readable_name(search: str | None, space: Space, mark: Mapping[str, Any]) -> 
     """For instance blocks-1f9c2a, or width-c3-1f9c2a."""
     keys = [re.split(r"[@.+/]", key)[-1] for key in space.distributions]
     digest = hashlib.sha256(json.dumps(mark, sort_keys=True).encode()).hexdigest()[:6]
-    return f"{search or '-'.join(keys)[:40] or 'single'}-{digest}"
+    named = search and re.sub(r"[^A-Za-z0-9._-]", "-", search)  # one of a folder within `search` has a /
+    return f"{named or '-'.join(keys)[:40] or 'single'}-{digest}"

@@ -1,9 +1,9 @@
 """What a sweep would choose among: points, the feasible share, which rules bind, and how long it takes."""
 
 import random
+import statistics
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 from hydra import compose as hydra_compose
 from omegaconf import DictConfig
@@ -21,6 +21,7 @@ from cifar_arch.search.speed import training_speed
 from cifar_arch.terminal import counted, duration
 
 SAMPLE = 2000  # points looked at in a space that is larger
+MEASURED = 200  # the same where each has its latency measured, which takes a tenth of a second
 PER_TRIAL = 1.5  # seconds beside training: asking, making the plots
 
 
@@ -40,7 +41,9 @@ def preview(arguments: Sequence[str], config_dir: str | None = None) -> str:
         composer, options = Composer(load, fixed, space), Options.from_dict(plain(base))
         for point in space.each_value():
             require_validation(composer.experiment_at(point), options.objectives)
-        looked_at = [(p, composer.assess(p)) for p in space.some(SAMPLE, random.Random(0))]
+        limits = [composer.experiment_at(point).limits for point in space.each_value()]
+        most = SAMPLE if all(limit.latency_ms_below is None for limit in limits) else MEASURED
+        looked_at = [(p, composer.assess(p)) for p in space.some(most, random.Random(0))]
         return _text(space, looked_at, composer)
 
 
@@ -48,7 +51,7 @@ def _text(space: Space, looked_at: Sequence[tuple[Point, Candidate]], composer: 
     config = composer.config_at(looked_at[0][0])  # not the base: what is swept may make it no experiment
     size, count = space.size(), len(looked_at)
     feasible = [c for _, c in looked_at if not c.violations]
-    share = len(feasible) / count
+    share, different = len(feasible) / count, len({c.key for c in feasible})
     points = "endless, for it holds an interval" if size is None else f"{size:,}"
     sample = "" if size == count else f" ({count:,} drawn at random)"
     lines = [f"{'points':15}  {points}", f"{'feasible':15}  {share:.1%} of {count:,}{sample}"]
@@ -63,13 +66,13 @@ def _text(space: Space, looked_at: Sequence[tuple[Point, Candidate]], composer: 
     lines += [f"rule {rule} is broken by {n / count:.1%}" for rule, n in rules.most_common()]
     if not feasible:
         lines.append("nothing to train: widen the space or the limits")
-    elif trials := _trials(config["n_trials"], None if size is None else round(size * share)):
-        macs = sum(c.totals["macs"] for c in feasible) / len(feasible)
-        typical = min(
+    elif trials := _trials(config["n_trials"], different if size == count else size and round(size * share)):
+        macs = statistics.mean(c.totals["macs"] for c in feasible)
+        typical_first = sorted(
             (pair for pair in looked_at if not pair[1].violations),
             key=lambda pair: abs(pair[1].totals["macs"] - macs),
         )
-        lines.append(_estimate(trials, composer.config_at(typical[0])))
+        lines.append(_estimate(trials, [composer.experiment_at(point) for point, _ in typical_first]))
     else:
         lines.append("give n_trials to see how long it takes")
     return "\n".join(lines)
@@ -80,17 +83,19 @@ def _trials(wanted: int | None, feasible: int | None) -> int | None:
     return min((number for number in (wanted, feasible) if number), default=None)
 
 
-def _estimate(trials: int, typical: dict[str, Any]) -> str:
-    """How long the trials take if each takes as long as the one with this config."""
-    experiment = Experiment.from_dict(typical)
-    data, epochs = experiment.data, experiment.training.epochs
+def _estimate(trials: int, experiments: Sequence[Experiment]) -> str:
+    """How long the trials take, at the speed of the first of these, for the images that all go through."""
+    typical, epochs = experiments[0], sorted({e.training.epochs for e in experiments})
     # A forward pass is a third of a training step.
-    images = data.training_images + data.validation / 3
-    plan = judge(experiment.model, experiment.limits, repairs=False).plan
-    speed, busy = training_speed(plan, experiment.training)
-    seconds = trials * (epochs * images / speed + PER_TRIAL)
+    images = statistics.mean(
+        e.training.epochs * (e.data.training_images + e.data.validation / 3) for e in experiments
+    )
+    plan = judge(typical.model, typical.limits, repairs=False).plan
+    speed, busy = training_speed(plan, typical.training)
+    least = f"{epochs[0]} to " if len(epochs) > 1 else ""
+    each = least + counted(epochs[-1], "epoch")
     return (
-        f"about {duration(seconds)} for {counted(trials, 'trial')} of {counted(epochs, 'epoch')} without "
-        f"pruning, at {speed:,.0f} images a second, which this machine was measured to train with a network "
-        "of average size" + (", beside other programs: a quiet machine is faster" if busy else "")
+        f"about {duration(trials * (images / speed + PER_TRIAL))} for {counted(trials, 'trial')} of {each}"
+        f" without pruning, at {speed:,.0f} images a second, which this machine was measured to train with a "
+        "network of average size" + (", beside other programs: a quiet machine is faster" if busy else "")
     )

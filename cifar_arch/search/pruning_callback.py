@@ -7,6 +7,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import BasePruner
 from optuna.samplers import RandomSampler
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from cifar_arch.experiment import Pruned
@@ -48,15 +49,17 @@ class PruningCallback:
 
     def _report(self, history: list[Epoch]) -> bool:
         trial = self.trial = self.trial or self._open()
-        if len(trial.study.directions) > 1:  # Optuna has neither curves nor pruning there
+        directions = trial.study.directions
+        if len(directions) > 1:  # Optuna has neither curves nor pruning there
             return False
+        by_accuracy = directions[0] == StudyDirection.MAXIMIZE  # or it is a size, which no curve foretells
         prune = False
         for row in history[self.reported :]:
             if row.val_accuracy is not None:
                 trial.report(row.val_accuracy, row.epoch)
             # A resumed trial tells many epochs at once, of which the last one decides. But successive halving
             # stores the latest value for each rung that is passed, so that it has to be asked at each.
-            prune = row.epoch < self.epochs and trial.should_prune()
+            prune = by_accuracy and row.epoch < self.epochs and trial.should_prune()
         self.reported = len(history)
         return prune
 

@@ -213,8 +213,8 @@ class ArchitectureSweeper(Sweeper):
                 "type uv pip install cmaes, or choose another sampler"
             )
         pruner = _made("pruner", self.pruner, PRUNERS)
-        if len(options.objectives) > 1 and type(pruner).__name__ != "NopPruner":
-            print("Optuna cannot prune with several objectives: every trial is trained to its end")
+        if options.objectives != ("accuracy",) and type(pruner).__name__ != "NopPruner":
+            print("pruning goes by accuracy as the only objective: here every trial is trained to its end")
 
     def _by_grid(self) -> bool:
         return str(self.sampler.get("_target_")).endswith("GridSampler")
