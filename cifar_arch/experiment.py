@@ -5,6 +5,7 @@ torch is imported once an architecture has passed its limits, and not before.
 
 import errno
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -275,12 +276,14 @@ def _evaluate(
     experiment: Experiment, pictures: Pictures, trained: "Trained"
 ) -> tuple[dict[str, Any], "np.ndarray"]:
     """The final accuracies, and the probabilities of the test set, or else of the validation set."""
-    from cifar_arch.training import loss_and_accuracy, predict
+    from cifar_arch.training import TrainingDiverged, loss_and_accuracy, predict
 
     if not experiment.read_test:
         return {}, predict(trained.network, pictures.validation.images)
     probabilities = predict(trained.network, pictures.test.images)
     loss, accuracy = loss_and_accuracy(probabilities, pictures.test.labels)
+    if not math.isfinite(loss):  # without validation images nobody has looked so far
+        raise TrainingDiverged(f"the test loss is {loss}: lower training.lr or set training.clip=1")
     target = None if pictures.synthetic else experiment.limits.target_accuracy
     reached = None if target is None else accuracy >= target
     return {"test_accuracy": accuracy, "test_loss": loss, "reaches_target": reached}, probabilities

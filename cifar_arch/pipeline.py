@@ -51,7 +51,8 @@ class Pipeline:
         """The augmented (32, 32, 3) uint8 image number `index` of `epoch`."""
         # The state is set: 2 us, against 100 for set_random_seed, which makes new generators.
         self.state["state"]["key"][:] = (self.seed, epoch)
-        self.state["state"]["counter"][:] = (index, 0, 0, 0)
+        # The first word counts the numbers that are drawn: those of one image must not be the next one's.
+        self.state["state"]["counter"][:] = (0, index, 0, 0)
         self.philox.state = self.state
         # Chosen here rather than by albumentations: a transform that is not applied costs nothing.
         chosen = self.generator.random(len(self.active)) < self.shares

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cifar_arch.outputs import CONFIRMATIONS
-from cifar_arch.record import Status, decides_result
+from cifar_arch.record import ADDED, Status, decides_result
 from cifar_arch.report.curves import load_curves
 from cifar_arch.report.runs import load_runs
 from cifar_arch.runfolder import atomic
@@ -61,11 +61,18 @@ def merged(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     """All rows of the old one, and those of the new one whose network, seed and recipe it does not have."""
     # An earlier version kept more columns.
     old = old[[name for name in old if "." not in name or decides_result(name)]]
-    # A setting that one of them lacks is of another version, or of no run in it.
+    # A setting that one of them lacks came later, with the value that runs had before, or is of no run in it.
+    old, new = (_with_later(table, beside) for table, beside in ((old, new), (new, old)))
     same = [*ORDER, *(name for name in new if "." in name and name in old)]
     known = set(_plain_rows(old[same]))
     added = [row not in known for row in _plain_rows(new[same])]
     return pd.concat([old, new[added]], ignore_index=True).sort_values(ORDER, ignore_index=True)
+
+
+def _with_later(table: pd.DataFrame, beside: pd.DataFrame) -> pd.DataFrame:
+    """The table with the settings that came later, of those that the other one has."""
+    later = {key: value for key, value in ADDED.items() if key in beside and key not in table}
+    return table.assign(**later)
 
 
 def _plain_rows(table: pd.DataFrame) -> Iterator[tuple[str, ...]]:

@@ -253,3 +253,12 @@ def test_a_smaller_total_leaves_an_interrupted_trial_alone(tmp_path: Path) -> No
     fewer = open_worker(replace(wanted, n_trials=2))
     assert fewer.asker.ask() is None
     assert ask(open_worker(wanted)).point == dict.fromkeys(DIGITS, 1)
+
+
+def test_a_pruned_trial_is_replayed_with_its_last_epoch(tmp_path: Path) -> None:
+    worker = open_worker(search_config(tmp_path, WIDTHS), assessed=equal_below(9))
+    job = ask(worker)
+    worker.shared.report(worker.shared.trial(0), {1: 0.25, 2: 0.5})
+    finish_job(worker, job, status=Status.PRUNED, reason="pruned after epoch 2")
+    assert worker.asker.ask() is None
+    assert worker.shared.trial(1).values == (0.5,)

@@ -205,3 +205,14 @@ def test_the_few_feasible_points_of_a_finite_space_are_found(tmp_path: Path) -> 
         found.append(job.point)
     assert len(found) == 3
     assert all(sum(point.values()) <= 1 for point in found)
+
+
+def test_a_replay_ends_a_row_of_rejections(tmp_path: Path) -> None:
+    space: dict[str, BaseDistribution] = {"x": FloatDistribution(0, 9)}
+    config = search_config(tmp_path, space, exhaustive=False, n_trials=2, max_rejections=2)
+    worker = open_worker(config, assessed=at_most(5))
+    worker.shared.queue({"x": 1.0})
+    finish_job(worker, ask(worker))
+    for x in (6.0, 1.0, 7.0, 2.0):  # outside, replayed, outside, new
+        worker.shared.queue({"x": x})
+    assert ask(worker).point == {"x": 2.0}

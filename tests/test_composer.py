@@ -11,6 +11,7 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution
+from sweeping import broken
 
 from cifar_arch.compose import plain
 from cifar_arch.feasibility import FORMS
@@ -19,6 +20,7 @@ from cifar_arch.provenance import flatten
 from cifar_arch.record import EXECUTION
 from cifar_arch.saved_config import best_config
 from cifar_arch.schema import ConfigError
+from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.composer import Composer, read_space
 from cifar_arch.search.space import ALIASES, Point, Space, overrides
 
@@ -214,3 +216,11 @@ def test_every_value_is_looked_at_once_before_a_sweep() -> None:
     assert {point["a"] for point in points} == {1, 2, 3}
     assert {point["b"] for point in points} == {"x", "y"}
     assert len(points) == 4
+
+
+def test_the_excess_is_in_parts_of_each_limit() -> None:
+    def excess(rule: str, limit: int, actual: int) -> float:
+        return Candidate(key="", violations=(broken(rule, limit, actual),), totals={}).excess
+
+    assert excess("params", 100, 100) > 0  # the limit itself is outside
+    assert excess("params", 200_000, 210_000) < excess("receptive_field", 44, 30)

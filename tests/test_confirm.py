@@ -289,3 +289,22 @@ def test_the_winner_keeps_every_key_of_its_trial(study: str, training: Stub, cli
     winner = compose(["+experiment=winner"], "outputs/sweeps/s")
     for part in ("model", "augment", "limits"):
         assert winner[part] == OmegaConf.to_container(before[part], resolve=True)
+
+
+def test_a_mean_at_the_target_reaches_it() -> None:
+    found = [Confirmed(3, 1000, 50, 0.5, [0.85], 60)]
+    assert confirm.results_table(found, 0.85).splitlines()[-1].endswith("reached")
+    assert confirm.verdict(found, 0.85, "cifar10").endswith("on average: trial 3")
+
+
+def test_a_longer_schedule_of_the_study_is_kept_and_its_threads_are_not(
+    study: str, training: Stub, cli: Cli
+) -> None:
+    file = "outputs/sweeps/s/1/.hydra/config.yaml"
+    whole = OmegaConf.load(file)
+    whole.training.update(epochs=40, threads=999)
+    OmegaConf.save(whole, file)
+    assert cli("confirm", study, "--top", "1", "--seeds", "1").status == 0
+    made = training.calls[0][2]["training"]
+    assert made["epochs"] == 40
+    assert made["threads"] != 999

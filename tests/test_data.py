@@ -213,3 +213,15 @@ def test_a_batch_larger_than_the_training_set_is_refused(kind: Any) -> None:
     pictures = easy_pictures(train=100)
     with pytest.raises(ConfigError, match=r"training\.batch_size: at most the 100 .*, got 101"):
         kind(pictures.train, Augment(), pictures.mean, batch_size=101, seed=0)
+
+
+@pytest.mark.parametrize("kind", [Loader, BatchLoader])
+def test_another_seed_has_another_order(kind: type[Loader] | type[BatchLoader]) -> None:
+    pictures = easy_pictures(train=100)
+    first, other = (
+        torch.cat([images for images, _ in loader.epoch(1)])
+        for loader in (
+            kind(pictures.train, Augment(), pictures.mean, batch_size=20, seed=seed) for seed in (0, 1)
+        )
+    )
+    assert not torch.equal(first, other)

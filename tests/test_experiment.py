@@ -207,6 +207,18 @@ def test_a_diverged_run_fails_with_its_sentence(tmp_path: Path) -> None:
     assert "lower training.lr" in summary["reason"]
 
 
+@pytest.mark.usefixtures("no_figures")
+def test_weights_that_are_no_numbers_have_no_test_accuracy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without validation images nobody has looked at them before."""
+    config = tiny_config(data={"validation": 0}, training={"epochs": 1, "batch_size": 3000})
+    monkeypatch.setattr(training, "loss_and_accuracy", lambda *_: (float("nan"), 0.1))
+    with pytest.raises(TrainingDiverged, match=r"^the test loss is nan: lower training\.lr"):
+        experiment.run_config(config, tmp_path)
+    assert (summary_of(tmp_path)["status"], summary_of(tmp_path)["test_accuracy"]) == ("failed", None)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -2,10 +2,11 @@ import time
 from pathlib import Path
 
 import pytest
-from sweeping import WIDTHS, ask, open_worker, search_config
+from sweeping import WIDTHS, ask, open_worker, search_config, wait_until
 
 from cifar_arch.search import heartbeat
 from cifar_arch.search.heartbeat import Heartbeat
+from cifar_arch.search.session import Session
 from cifar_arch.search.storage import quiet_optuna
 
 
@@ -29,3 +30,15 @@ def test_a_trial_beats_and_its_progress_is_shown_while_it_is_trained(
     assert shown
     assert not beating.given_away
     assert not beating.thread.is_alive()
+
+
+def test_the_end_of_a_session_interrupts_a_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quiet_optuna()
+    worker = open_worker(search_config(tmp_path, WIDTHS))
+    session, sent = Session(worker.shared, "w1"), []
+    monkeypatch.setattr(heartbeat, "interrupt", lambda *numbers: sent.append(numbers))
+    beating = Heartbeat(worker.shared, ask(worker), session, lambda: None)
+    session.end("stopped")
+    with beating:
+        wait_until(lambda: bool(sent), seconds=20)
+    assert (sent, beating.given_away) == ([()], False)

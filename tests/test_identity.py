@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from conftest import tiny_architecture, tiny_config
+from msgspec.structs import replace
 
-from cifar_arch import experiment
+from cifar_arch import experiment, identity
 from cifar_arch.experiment import Experiment
 from cifar_arch.record import Epoch, Status
 from cifar_arch.runfolder import RunFolder
@@ -183,3 +184,12 @@ def test_a_config_that_cannot_be_read_any_more_is_another(run: RunFolder) -> Non
     run.write_json(run.experiment, {"model": {"wings": 2}})
     with pytest.raises(ConfigError, match=r"holds another run \(whose config cannot be read: model"):
         experiment.run_config(tiny_config(), run.path)
+
+
+def test_a_run_that_did_not_read_the_test_set_is_not_complete_for_one_that_does(run: RunFolder) -> None:
+    summary = run.read_summary()
+    assert summary is not None
+    run.write_summary(replace(summary, test_accuracy=None, test_loss=None))
+    for read_test, complete in ((True, False), (False, True)):
+        asked = Experiment.from_dict(tiny_config(read_test=read_test))
+        assert (identity.finished(run, asked) is not None) == complete

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -131,3 +132,25 @@ def test_without_its_packages(monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None
     done = cli("check", "-m", "width=8,16", "objectives=[accuracy,latency]")
     assert done.status == 2
     assert done.err.startswith("objectives: latency needs onnx and onnxruntime, which are not installed")
+
+
+def test_the_median_of_an_image_is_without_the_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    took = iter([1000.0] * latency.WARM_UP + [2.0, 1.0, 1.0] * latency.TIMED)
+    clock = [0.0]
+
+    def run(*_: Any) -> None:
+        clock[0] += next(took)
+
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+    ready = SimpleNamespace(get_inputs=lambda: [SimpleNamespace(name="images")], run=run)
+    assert latency.one_image_ms(ready, np.zeros((1, 3, 32, 32), np.float32)) == 1000
+
+
+def test_an_image_has_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(latency, "session", lambda _, threads=0: asked.append(threads))
+    monkeypatch.setattr(latency, "one_image_ms", lambda *_: 1.0)
+    latency_ms.cache_clear()
+    assert latency_ms(architecture(width=5).plan()) == 1.0
+    latency_ms.cache_clear()
+    assert asked == [1]

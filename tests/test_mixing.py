@@ -1,5 +1,7 @@
 """Mixup and cutmix against what their definitions say of any batch."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 from cifar_arch.augment import Augment, CutMix, MixUp
 from cifar_arch.data import BatchLoader, Loader, Split
-from cifar_arch.mixing import Mixing
+from cifar_arch.mixing import Mixing, _box
 from cifar_arch.schema import ConfigError
 
 LABELS = torch.arange(10)
@@ -99,3 +101,37 @@ def test_both_loaders_mix(kind: type[Loader] | type[BatchLoader]) -> None:
 def test_more_than_every_batch_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"^augment.cutmix.p: .*, got 0.6 and 0.5$"):
         Augment(mixup=MixUp(p=0.5), cutmix=CutMix(p=0.6))
+
+
+def test_each_epoch_mixes_anew() -> None:
+    mix = Mixing(Augment(mixup=MixUp(p=1.0, alpha=1.0)), 0)
+    first, second = ([labels for _, labels in mix([(IMAGES, LABELS)] * 4, epoch)] for epoch in (1, 2))
+    assert not any(map(torch.equal, first, second))
+
+
+@pytest.mark.parametrize(
+    ("kept", "centre", "box"),
+    [
+        (0.75, (16, 10), (8, 24, 2, 18)),  # a quarter of the image: half of its side
+        (0.75, (0, 31), (0, 8, 23, 32)),  # cut by the edges
+        (1.0, (5, 5), (5, 5, 5, 5)),
+        (0.0, (16, 16), (0, 32, 0, 32)),
+    ],
+)
+def test_the_square_has_its_share_of_the_image(
+    kept: float, centre: tuple[int, int], box: tuple[int, ...]
+) -> None:
+    generator = SimpleNamespace(integers=lambda *_, **__: centre)
+    assert _box(32, kept, generator) == box  # type: ignore[arg-type]
+
+
+def test_a_large_alpha_cuts_half_of_the_image() -> None:
+    sides = set()
+    for seed in range(150):
+        ((images, _),) = mixed(Augment(cutmix=CutMix(p=1.0, alpha=1000.0)), seed)
+        foreign = images[1, 0] == 0
+        rows, columns = foreign.any(1), foreign.any(0)
+        if not any(line[end] for line in (rows, columns) for end in (0, -1)):  # no edge has cut it
+            sides.add(int(rows.sum()))
+    assert sides
+    assert sides <= {22, 23}

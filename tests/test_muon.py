@@ -112,3 +112,28 @@ def test_every_parameter_is_in_one_group_with_its_rate() -> None:
     groups = build_optimizer(net, Recipe(optimizer="muon", lr=0.03, sgd_lr=0.2)).param_groups
     assert [group["lr"] for group in groups] == [0.03, 0.2, 0.2]
     assert sorted(id(p) for g in groups for p in g["params"]) == sorted(map(id, net.parameters()))
+
+
+def test_weight_decay_is_of_the_other_weights_alone() -> None:
+    net = build(Architecture.from_dict(tiny_architecture()).plan())
+    groups = build_optimizer(net, Recipe(optimizer="muon", weight_decay=0.3)).param_groups
+    assert [group["weight_decay"] for group in groups] == [0.0, 0.3, 0.0]
+
+
+def test_a_captured_step_moves_each_group_at_its_own_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    moved = []
+    for captured in (False, True):
+        filters, others = nn.Parameter(torch.ones(4, 4)), nn.Parameter(torch.ones(4))
+        groups = [{"params": [others], "weight_decay": 0.0}]
+        stepper = Muon([filters], groups, lr=0.01, sgd_lr=0.5, momentum=0.9, captured=captured)
+        if captured:
+            monkeypatch.setattr(stepper, "captured", stepper._move)  # as the graph, without a GPU
+        filters.grad, others.grad = torch.eye(4), torch.ones(4)
+        stepper.param_groups[1]["lr"] = 0.3
+        stepper.step()
+        moved.append((filters.detach(), others.detach()))
+    torch.testing.assert_close(moved[0], moved[1])
+
+
+def test_a_gradient_of_nothing_moves_nothing() -> None:
+    assert torch.equal(orthogonal(torch.zeros(1, 4, 4)), torch.zeros(1, 4, 4))

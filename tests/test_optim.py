@@ -129,3 +129,21 @@ def test_a_momentum_that_cycles_at_nothing_is_no_mistake() -> None:
     recipe = Recipe(optimizer="sgd", schedule="onecycle", cycle_momentum=(0.0, 0.0))
     optimizer = build_optimizer(network(), recipe)
     assert not optimizer.param_groups[0]["nesterov"]
+
+
+@pytest.mark.parametrize("schedule", ["onecycle", "cosine", "linear"])
+def test_each_group_has_its_own_rate(schedule: Any) -> None:
+    recipe = Recipe(optimizer="muon", schedule=schedule, lr=0.03, sgd_lr=0.2, warmup=0.5)
+    optimizer = build_optimizer(network(), recipe)
+    plan = build_schedule(optimizer, recipe, 20)
+    seen = []
+    for _ in range(20):
+        optimizer.step()
+        plan.step()
+        seen.append([group["lr"] for group in optimizer.param_groups])
+    assert np.max(seen, 0) == pytest.approx([0.03, 0.2, 0.2], rel=0.05)
+
+
+def test_adamw_has_the_momentum_as_its_first_moment() -> None:
+    groups = build_optimizer(network(), Recipe(optimizer="adamw", momentum=0.8)).param_groups
+    assert {group["betas"] for group in groups} == {(0.8, 0.999)}

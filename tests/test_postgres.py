@@ -3,14 +3,16 @@
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 import sqlalchemy
 from postgres import Server
 from sweeping import WIDTHS, epochs, search_config, start, trained_trials
 
 from cifar_arch.search.ledger import Counts
-from cifar_arch.search.storage import quiet_optuna
+from cifar_arch.search.storage import open_storage, quiet_optuna
 from cifar_arch.search.study import SharedStudy
+from cifar_arch.search.trial import stale_ids, trial_id
 
 pytestmark = pytest.mark.slow
 
@@ -61,3 +63,20 @@ def test_a_connection_that_ends_between_two_statements_of_a_read_is_made_again(
     assert shared.counts() == Counts(running=1)
     assert "waiting for the database (" in capfd.readouterr().out
     assert len(statements) > 3
+
+
+@pytest.mark.parametrize("zone", ["Etc/GMT-1", "Asia/Tokyo"])
+def test_no_time_zone_makes_the_living_look_dead(
+    server: Server, zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As summer time moves the clock of a server, or PGTZ that of a host."""
+    quiet_optuna()
+    name = f"zone{len(zone)}"
+    storage = open_storage(server.database(name))
+    study = optuna.create_study(study_name="s", storage=storage)
+    storage.record_heartbeat(trial_id(study.ask()))
+    server.execute(name, f"ALTER DATABASE {name} SET timezone = '{zone}'")
+    monkeypatch.setenv("PGTZ", zone)
+    storage.engine.dispose()
+    storage.remove_session()
+    assert stale_ids(storage, "s") == set()

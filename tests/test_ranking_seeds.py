@@ -173,3 +173,8 @@ def test_the_distance_is_that_of_the_most_accurate_and_not_of_the_first() -> Non
     assert ranking is not None
     assert ranking.best.number == 0
     assert target_lines(ranking, 0.88, "accuracy", synthetic=False) == []
+
+
+def test_a_target_that_is_just_reached_is_reached() -> None:
+    ranking = rank(LUCKY)
+    assert target_lines(ranking, ranking.accuracy, "accuracy", synthetic=False) == []

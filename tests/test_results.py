@@ -47,6 +47,14 @@ def test_the_command_adds_to_a_table(outputs: Path, tmp_path: Path, cli: Cli) ->
     assert table.equals(merged(table, table_of(outputs, "s")))
 
 
+def test_a_table_of_an_earlier_version_takes_the_same_networks_with_a_later_setting(outputs: Path) -> None:
+    new = table_of(outputs, "s")
+    old = new.drop(columns="training.whiten")
+    with_patterns = new.assign(**{"training.whiten": True})
+    assert len(merged(old, with_patterns)) == 2 * len(new)
+    assert len(merged(old, new.assign(**{"training.whiten": False}))) == len(new)
+
+
 def test_trainings_of_confirm_are_no_rows(outputs: Path) -> None:
     shutil.copytree(outputs / "sweeps" / "s", outputs / "confirm" / "s")
     assert len(table_of(outputs, "s")) == 8

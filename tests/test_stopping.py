@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from sweeping import DIGITS, WIDTHS, ask, finish_job, open_worker, search_config
 
-from cifar_arch.record import Status
+from cifar_arch.record import Cause, Status, Summary
+from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import SearchStopped
-from cifar_arch.search.stopping import stop_if_hopeless
+from cifar_arch.search.stopping import stop_if_hopeless, stop_if_unfit
 from cifar_arch.search.storage import quiet_optuna
 from cifar_arch.search.trial import Role
 
@@ -69,3 +70,9 @@ def test_a_mistake_in_the_config_spends_no_point(tmp_path: Path) -> None:
     while job := worker.asker.ask():
         finish_job(worker, job)
     assert [t.point["width"] for t in worker.shared.trials() if t.trained] == [4, 6, 8]
+
+
+def test_a_full_disk_stops_a_search(tmp_path: Path) -> None:
+    RunFolder(tmp_path).write_summary(Summary(status=Status.FAILED, cause=Cause.DISK_FULL))
+    with pytest.raises(SearchStopped, match=r"^no space is left on the disk of "):
+        stop_if_unfit(tmp_path)

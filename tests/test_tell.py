@@ -170,3 +170,24 @@ def test_a_worker_that_leaves_gives_its_trials_back(tmp_path: Path) -> None:
     assert worker.shared.counts().waiting == 2
     assert [t.retries for t in worker.shared.trials(TrialState.WAITING)] == [0, 0]
     assert not list(worker.shared.config.folder.locks.glob("*.lock"))
+
+
+def test_an_interrupted_run_of_an_earlier_version_is_queued_again(tmp_path: Path) -> None:
+    worker = open_worker(search_config(tmp_path, WIDTHS))
+    job = ask(worker)
+    job.folder.mkdir()
+    summary = '{"status": "failed", "reason": "interrupted", "error": "KeyboardInterrupt"}'
+    (job.folder / "summary.json").write_text(summary, encoding="utf-8")
+    assert worker.teller.tell(job.number).role is Role.REQUEUED
+
+
+def test_a_copy_that_dies_is_held_against_what_its_trial_had_reached(tmp_path: Path) -> None:
+    worker = open_worker(search_config(tmp_path, WIDTHS))
+    worker.shared.queue({"width": 4}, retries=2, epochs_before=2)
+    first = ask(worker)
+    RunFolder(first.folder).write_metrics([row(1, 0.5), row(2, 0.5)])  # brought along
+    worker.teller.tell(first.number)
+    second = ask(worker)  # dies before it has brought them along
+    worker.teller.tell(second.number)
+    last = worker.shared.trial(second.number + 1)
+    assert (last.retries, last.epochs_before) == (4, 2)

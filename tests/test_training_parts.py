@@ -113,3 +113,27 @@ def test_the_loss_of_mixed_images_goes_by_the_shares_of_their_labels(smoothing: 
     smooth = (1 - smoothing) * shares + smoothing / 10
     torch.testing.assert_close(loss, -(smooth * functional.log_softmax(logits, 1)).sum(1).mean())
     assert right == (logits.argmax(1) == shares.argmax(1)).sum()
+
+
+def test_dropout_is_drawn_for_each_seed_and_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds: list[int] = []
+    monkeypatch.setattr(training, "seed_generators", seeds.append)
+    for seed in (0, 1):
+        train(network(), easy_pictures(40), recipe(epochs=2), workers=0, seed=seed)
+    assert len(seeds) == len(set(seeds)) == 4
+
+
+def test_of_mixed_labels_the_largest_share_is_the_right_one() -> None:
+    plain = Execution("cpu", "float32", threads=1)
+    state = State(Normalised(network(), (0, 0, 0), (1, 1, 1)), recipe(), 1, plain)
+    state.model.train()
+    images = torch.rand(6, 3, 32, 32)
+    shares = functional.softmax(state.model(images).detach(), 1)
+    shares[0] = shares[0].roll(1)
+    assert forward_pass(state, images, shares)[1] == 5
+
+
+def test_rates_and_speeds_on_record_are_those_of_their_epoch() -> None:
+    history = train(network(), easy_pictures(160), recipe(epochs=2), workers=0).history
+    assert all(row.images_per_second * row.seconds >= 160 for row in history)  # training takes a part of it
+    assert history[1].lr < history[0].lr < 0.05

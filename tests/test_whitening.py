@@ -10,7 +10,7 @@ from torch.nn import functional
 from cifar_arch.data import DataConfig, Pictures, load
 from cifar_arch.network import Normalised, build
 from cifar_arch.spec import Architecture
-from cifar_arch.whitening import principal_patterns, whiten
+from cifar_arch.whitening import DAMPING, principal_patterns, whiten
 
 
 @pytest.fixture(scope="module")
@@ -94,3 +94,16 @@ def test_it_uses_training_images_alone(pictures: Pictures) -> None:
         whiten(net, given)
         weights.append(layer.weight)
     assert torch.equal(*weights)
+
+
+def test_an_even_number_of_filters_holds_each_pattern_with_both_signs(pictures: Pictures) -> None:
+    net, layer = first_layer(8)
+    whiten(net, pictures)
+    torch.testing.assert_close(layer.weight[:4], -layer.weight[4:])
+
+
+def test_patterns_without_variance_are_not_blown_up(pictures: Pictures) -> None:
+    grey = pictures.train.images[..., :1].repeat(3, -1)  # two thirds of the patterns have none
+    net, layer = first_layer(54)
+    whiten(net, replace(pictures, train=pictures.train._replace(images=grey)))
+    assert layer.weight.flatten(1).norm(dim=1).max() < 1.01 * DAMPING**-0.5

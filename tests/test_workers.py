@@ -101,3 +101,7 @@ def test_a_trial_gets_its_share_and_has_it_on_record(
     found = {summary["threads"] for summary in summaries}
     assert threads <= found <= threads | alone
     assert {summary["precision"] for summary in summaries} <= {"float32", "bf16"}
+
+
+def test_nobody_is_called_dead_whose_lock_lies_elsewhere(tmp_path: Path) -> None:
+    assert Workers(tmp_path).dead(f"{socket.gethostname()}-1-abcdef") is None

@@ -96,9 +96,8 @@ def _open(url: str) -> RDBStorage:
             f"storage: {masked(url)!r} cannot be opened ({first_line(error)}); expected {FORMS}, "
             "the latter with its driver: uv sync --inexact --extra postgres"
         ) from error
-    if file:
-        sqlalchemy.event.listen(storage.engine, "connect", _fast_sqlite)
-        storage.engine.dispose()  # connections made before have the slow settings
+    sqlalchemy.event.listen(storage.engine, "connect", _fast_sqlite if file else _in_utc)
+    storage.engine.dispose()  # connections made before have other settings
     return storage
 
 
@@ -227,6 +226,17 @@ def sqlite_file(url: str) -> Path | None:
 def _still_there(url: str) -> bool:
     file = sqlite_file(url)
     return file is None or file.exists()
+
+
+def _in_utc(connection: Any, _: Any) -> None:
+    """Optuna writes the times of heartbeats without a zone, and compares them with the session's clock.
+
+    So that neither summer time nor a host with a zone of its own makes the living look dead.
+    """
+    cursor = connection.cursor()
+    cursor.execute("SET TIME ZONE 'UTC'")
+    cursor.close()
+    connection.commit()
 
 
 def _fast_sqlite(connection: Any, _: Any) -> None:

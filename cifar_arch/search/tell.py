@@ -5,6 +5,7 @@ import math
 from typing import NamedTuple
 
 import optuna
+from msgspec.structs import replace
 from optuna.trial import TrialState
 
 from cifar_arch.record import Cause, Status, Summary
@@ -191,6 +192,9 @@ class Teller:
 def read_summary(folder: RunFolder) -> Summary | None:
     """A run's summary; None for an unreadable one as well, so that the run counts as not ended."""
     try:
-        return folder.read_summary()
+        summary = folder.read_summary()
     except (ConfigError, OSError):
         return None
+    if summary and summary.cause is None and summary.reason == Cause.INTERRUPTED:  # of an earlier version
+        return replace(summary, cause=Cause.INTERRUPTED)
+    return summary

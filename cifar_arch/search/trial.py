@@ -157,7 +157,9 @@ class StudySampler(BaseSampler):
 
     def __init__(self, sampler: BaseSampler, study: optuna.Study):
         self.sampler = sampler
-        self.random_start = random_start(sampler)
+        # Of those that are shown rejected trials, which must not use it up.
+        knows = isinstance(sampler, TPESampler | GPSampler)
+        self.random_start = random_start(sampler) if knows else None
         self.study = study
         if isinstance(sampler, GPSampler | NSGAIISampler | NSGAIIISampler):
             self.study = _WithRejected(study.study_name, study._storage)
@@ -167,7 +169,7 @@ class StudySampler(BaseSampler):
     def infer_relative_search_space(self, study: Any, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         if isinstance(self.study, _Excerpt):
             self.study.read()
-        if self.random_start is not None:  # which rejected trials do not use up
+        if self.random_start is not None:
             set_random_start(self.sampler, self._start(self.random_start, study))
         return self.sampler.infer_relative_search_space(self.study, trial)
 
@@ -235,7 +237,8 @@ class _WithRejected(optuna.Study):
 
 
 class _Excerpt(optuna.Study):
-    """The study as TPE needs it, however large: its best trials, and a regular sample of all others.
+    """The study as TPE needs it, however large: its best trials, those that run, and a regular sample of
+    all others.
 
     TPE models the density of the best 25 against that of the others, at a cost that grows with both. From
     these it finds as much as from all (LOG.md, 2026-11-26).
@@ -253,8 +256,10 @@ class _Excerpt(optuna.Study):
         trials = super()._get_trials(deepcopy=False)
         if len(trials) > EXCERPT:
             best = self._best_numbers(trials)
+            # Those that run, too: their place is taken, as the constant liar says.
+            best |= {t.number for t in trials[self._settled :] if t.state == TrialState.RUNNING}
             others = [number for number in range(len(trials)) if number not in best]
-            room = EXCERPT - len(best)
+            room = max(0, EXCERPT - len(best))
             sample = (others[len(others) * place // room] for place in range(room))
             trials = [trials[number] for number in sorted([*sample, *best])]
         self.shown = trials
