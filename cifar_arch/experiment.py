@@ -3,7 +3,6 @@
 torch is imported once an architecture has passed its limits, and not before.
 """
 
-import errno
 import logging
 import math
 import time
@@ -298,17 +297,6 @@ def failure(error: BaseException) -> dict[str, Any]:
             status = Status.PRUNED
         case _:
             status = Status.FAILED
-    name, cause = type(error).__name__, _cause(error)
+    name, cause = type(error).__name__, Cause.of(error)
     reason = cause.value if cause is Cause.INTERRUPTED else str(error) or name
     return {"status": status, "reason": reason, "error": name, "cause": cause}
-
-
-def _cause(error: BaseException) -> Cause | None:
-    match error:
-        case KeyboardInterrupt():
-            return Cause.INTERRUPTED
-        case OSError(errno=errno.ENOSPC):
-            return Cause.DISK_FULL
-        case RuntimeError() if str(error).startswith("CUDA error"):  # being out of its memory is none
-            return Cause.GPU_BROKEN
-    return None

@@ -170,7 +170,7 @@ def _repair(
 
 
 def _faster(architecture: Architecture, limits: Limits) -> str:
-    """The widest of the same that is fast enough, by a measurement for each halving."""
+    """What to type for the widest of the same that is fast enough, by a measurement for each halving."""
     from cifar_arch.latency import latency_ms
 
     if not isinstance(architecture.width, int):

@@ -1,5 +1,6 @@
 """What a run leaves on record, as structs; and which keys of a config decide a result."""
 
+import errno
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
@@ -22,6 +23,18 @@ class Cause(StrEnum):
     INTERRUPTED = "interrupted"
     DISK_FULL = "disk full"
     GPU_BROKEN = "GPU broken"  # CUDA refuses all further work in that process
+
+    @classmethod
+    def of(cls, error: BaseException) -> "Cause | None":
+        """The one that an error tells; None for what a run did itself, running out of memory too."""
+        match error:
+            case KeyboardInterrupt():
+                return cls.INTERRUPTED
+            case OSError(errno=errno.ENOSPC):
+                return cls.DISK_FULL
+            case RuntimeError() if str(error).startswith("CUDA error"):
+                return cls.GPU_BROKEN
+        return None
 
 
 class Epoch(msgspec.Struct, frozen=True):
