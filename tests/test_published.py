@@ -29,6 +29,10 @@ MACHINE = r"[\s\"'=]/(home|root|tmp|work)/"  # where a path of some machine star
 published = pytest.mark.parametrize("folder", NETWORKS, ids=lambda folder: folder.name)
 
 
+def test_every_published_network_is_held_to_its_limits() -> None:
+    assert {folder.name for folder in NETWORKS} == PARAMS_BELOW.keys() == TARGET.keys()
+
+
 @published
 def test_a_winner_is_inside_its_limits_and_at_its_target(folder: Path, cli: Cli) -> None:
     done = cli("check", "--config-dir", str(folder), "+experiment=winner", "--json")
@@ -86,11 +90,8 @@ def test_readme_quotes_what_is_on_record(folder: Path) -> None:
     assert summary is not None
     mean, std = 100 * statistics.mean(accuracies), 100 * statistics.stdev(accuracies)
     readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
-    command, *shown = re.search(
-        rf"^\| `(.*results/{folder.name} .*)` \| (.*) \| (.*) \| (.*) \| ([\d,]+ to [\d,]+)\b", readme, re.M
-    ).groups()  # type: ignore[union-attr]
-    assert "+experiment=winner" in command
-    assert shown == [
+    (shown,) = re.findall(rf"^\| \[{folder.name}\]\(results/{folder.name}\)[^|]* \| (.*) \|$", readme, re.M)
+    assert shown.split(" | ") == [
         f"{summary.params:,}",
         rows[0]["epochs_done"],
         f"**{mean:.2f} % ({std:.2f})**",

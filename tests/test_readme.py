@@ -22,7 +22,9 @@ from cifar_arch.search.speed import Speed
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCUMENTS = sorted(str(path.relative_to(ROOT)) for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+DOCUMENTS = sorted(
+    str(path.relative_to(ROOT)) for place in ("*.md", "docs/*.md", "results/*/*.md") for path in ROOT.glob(place)
+)
 CHECK, RUN = "python -m cifar_arch.check ", "python -m cifar_arch.run"
 # What makes a run short: few synthetic images, once.
 SHORT = ("data=shapes", "data.validation=5700", "training.epochs=1")
@@ -55,7 +57,13 @@ COMMANDS = [
 ]
 CHECKS = [line for section, line in COMMANDS if line.startswith(CHECK) and section != "Add a block"]
 RUNS = [line for section, line in COMMANDS if line.startswith(RUN) and section != "Add a block"]
-SWEEPS = [line for line in RUNS if line.startswith(f"{RUN} -m ")]
+TABLED = re.findall(rf"`({RUN} [^`]+)`", README)  # in tables and sentences
+OF_DOCS = [
+    command
+    for path in sorted(ROOT.glob("docs/*.md"))
+    for command in re.findall(rf"(?:^|`)({RUN} -m [^`\n]+)", path.read_text(encoding="utf-8"), re.M)
+]
+SWEEPS = list(dict.fromkeys(line for line in [*RUNS, *TABLED, *OF_DOCS] if line.startswith(f"{RUN} -m ")))
 TRAININGS = [line for line in RUNS if line not in SWEEPS and "--help" not in line and "RUN" not in line]
 
 
@@ -133,7 +141,7 @@ def test_checks_print_what_is_shown(command: str, cli: Cli, monkeypatch: pytest.
     pytest.fail(f"README shows no output of {command}")
 
 
-@pytest.mark.parametrize("command", TRAININGS)
+@pytest.mark.parametrize("command", [*TRAININGS, *(c for c in TABLED if c not in SWEEPS and "--config-dir" not in c)])
 def test_runs_compose_within_their_limits(command: str) -> None:
     experiment = Experiment.from_dict(compose(overrides(command)))
     assert judge(experiment.model, experiment.limits, experiment.augment.active()).ok
@@ -142,6 +150,8 @@ def test_runs_compose_within_their_limits(command: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("command", SWEEPS)
 def test_sweeps_have_something_to_train(command: str) -> None:
+    for launcher in re.findall(r"cluster=(ray)|launcher=(joblib)", command):
+        pytest.importorskip(f"hydra_plugins.hydra_{''.join(launcher)}_launcher", reason="needs an extra")
     assert " trials of " in preview(overrides(command)[1:])
 
 
