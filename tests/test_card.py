@@ -56,7 +56,9 @@ def test_a_card_says_what_was_measured_and_gives_it_again(cwd: Path, cli: Cli) -
     evaluated = cli("evaluate", "results/mine")
     assert (evaluated.status, evaluated.err) == (0, "")
     assert f"test accuracy {accuracies[0]} (on record: {accuracies[0]})" in evaluated.out
-    for picture in re.findall(r"!\[.*?\]\((.*?)\)", page(cwd)):
+    pictures = re.findall(r"!\[.*?\]\((.*?)\)", page(cwd))
+    assert pictures
+    for picture in pictures:
         assert (cwd / "results/mine" / picture).stat().st_size > 1000
 
 

@@ -26,29 +26,43 @@ STATUS = [
 
 
 @pytest.mark.parametrize(("arguments", "status", "output"), STATUS)
-def test_status(arguments: str, status: int, output: str, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_exit_status_is_0_within_the_limits_and_1_outside(
+    arguments: str, status: int, output: str, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("cifar_arch.search.preview.training_speed", lambda *_: Speed(1329.0, busy=False))
     done = cli("check", *arguments.split())
     assert (done.status, done.err) == (status, "")
     assert output in done.out
 
 
-MISTAKES = ["width=0", "widht=3", "c1=plan", "--json width=", "model.head=none"]
-MISTAKES += ["data.validation=49991", "training.batch_size=45001"]  # as `run` refuses them
-MISTAKES += ["-m width=8,16 data.validation=0"]
-MISTAKES += ["-m width=8,16 --json", "-m width=8,16 --plot net"]
+ONE_NETWORK = "--json and --plot are of one network, got -m as well; leave one of them out\n"
+# What is typed: how its sentence begins.
+MISTAKES = {
+    "width=0": "model.width: expected an integer at least 1 and at most 4096 or auto or null, got 0\n",
+    "widht=3": "widht: unknown key, did you mean 'width'? choose from augment, c1, ",
+    "c1=plan": "c1: unknown option 'plan'; choose from blueprint, ",
+    "--json width=": "model.width: expected an integer at least 1 and at most 4096 or auto or null, got ''\n",
+    "model.head=none": "model.head: none needs a C4 that ends in 10 channels, got 96; use linear or conv\n",
+    # as `run` refuses them
+    "data.validation=49991": "data.validation: must leave one training image per class, at most 49990 of ",
+    "training.batch_size=45001": "training.batch_size: at most the 45000 training images, got 45001\n",
+    "-m width=8,16 data.validation=0": "data.validation: a search chooses by validation images, got 0; type ",
+    "-m width=8,16 --json": ONE_NETWORK,
+    "-m width=8,16 --plot net": ONE_NETWORK,
+}
 
 
-@pytest.mark.parametrize("arguments", MISTAKES)
-def test_bad_config_is_one_line_on_stderr(arguments: str, cli: Cli) -> None:
+@pytest.mark.parametrize(("arguments", "start"), MISTAKES.items())
+def test_bad_config_is_one_line_on_stderr(arguments: str, start: str, cli: Cli) -> None:
     done = cli("check", *arguments.split())
     assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+    assert done.err.startswith(start)
 
 
 LAYER = "name kind in_shape out_shape kernel stride dilation padding groups params macs receptive_field jump"
 
 
-def test_json(cli: Cli) -> None:
+def test_the_json_holds_each_layer_and_each_violation(cli: Cli) -> None:
     done = cli("check", "--json", "width=40", "limits=eva6_hard")
     assert done.status == 1
     found = json.loads(done.out)
@@ -94,7 +108,7 @@ layers: 1 depthwise-separable, 1 dilated, 3 downsampling; width 4
 """
 
 
-def test_text() -> None:
+def test_the_text_is_a_table_of_layers_the_totals_and_the_verdict() -> None:
     overrides = ["t1=dilated", "c2=separable", "c3=plain", "c4=plain", "model.head=conv", "width=4"]
     experiment = Experiment.from_dict(compose(overrides))
     text = check.text(judge(experiment.model, experiment.limits))

@@ -88,4 +88,5 @@ def test_a_plot_of_the_front_holds_trained_trials_alone(worked: Worker) -> None:
     study = optuna.load_study(study_name="test", storage=worked.shared.storage)
     drawn = optuna.visualization.matplotlib.plot_pareto_front(study)
     points: Any = [point for part in drawn.collections for point in np.asarray(part.get_offsets())]
+    assert points
     assert all(accuracy >= 0.6 and params == 1000 for accuracy, params in points)
