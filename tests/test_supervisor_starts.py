@@ -20,8 +20,16 @@ from cifar_arch.search.supervisor import Supervisor
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     quiet_optuna()
-    for name in ("SETTLE", "LOST", "AWAY", "ENDING"):
-        monkeypatch.setattr(supervisor, name, 2)
+    monkeypatch.setattr(supervisor, "LOOK", 0.1)
+    monkeypatch.setattr(supervisor, "ENDING", 2)
+    for name in ("SETTLE", "LOST", "AWAY"):
+        monkeypatch.setattr(supervisor, name, 0.5)
+
+
+def wait_as_long_as_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on a slow machine is no lost worker."""
+    for name in ("LOST", "AWAY"):
+        monkeypatch.setattr(supervisor, name, 60)
 
 
 def supervised(tmp_path: Path, start: Callable[[WorkerCommand, int], object]) -> Supervisor:
@@ -52,7 +60,9 @@ def give_back_a_trial(tmp_path: Path, command: WorkerCommand) -> None:
         print_line(command)
 
 
-def test_a_launcher_that_waits_for_a_lost_job_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_launcher_that_waits_for_a_lost_job_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As submitit waits for a cancelled job where SLURM keeps no accounts."""
     never, started = threading.Event(), []
 
@@ -64,6 +74,7 @@ def test_a_launcher_that_waits_for_a_lost_job_is_not_waited_for(tmp_path: Path) 
                 print_line(command)
                 never.wait()
         else:
+            wait_as_long_as_it_takes(monkeypatch)
             work_to_the_end(tmp_path, command)
 
     work = supervised(tmp_path, lose)
@@ -115,7 +126,7 @@ def test_jobs_that_wait_in_the_queue_again_are_waited_for(
         if len(started) > 1:
             return
         give_back_a_trial(tmp_path, command)
-        time.sleep(6)  # longer than LOST, several times
+        time.sleep(2)  # longer than LOST, several times
         work_to_the_end(tmp_path, command)
 
     work = supervised(tmp_path, come_back)
@@ -139,9 +150,8 @@ def test_a_queue_that_outlasts_all_patience_ends_nothing(
             return
         give_back_a_trial(tmp_path, command)
         assert again.wait(30)
-        time.sleep(6)  # in which two more starts would count as fruitless
-        for name in ("LOST", "AWAY"):  # the machine may be slow
-            monkeypatch.setattr(supervisor, name, 60)
+        time.sleep(3)  # in which two more starts would count as fruitless
+        wait_as_long_as_it_takes(monkeypatch)
         work_to_the_end(tmp_path, command)
 
     work = supervised(tmp_path, wait_long)

@@ -22,6 +22,7 @@ from cifar_arch.terminal import one_line
 
 log = logging.getLogger(__name__)
 
+LOOK = 1.0  # seconds between two looks at what the workers do; tests look more often
 RECOVER = 30  # seconds between two looks for trials of dead workers
 LOST = 120  # seconds without a running trial after which workers that had all started count as lost
 AWAY = 600  # the same for workers that had trials: SLURM may have queued their jobs again
@@ -116,7 +117,7 @@ class Supervisor:
         """
         recovered = busy = time.monotonic()
         while not self.session.ended():
-            over = ended.wait(1.0)
+            over = ended.wait(LOOK)
             console.follow()
             now = time.monotonic()
             if over or now - recovered > RECOVER:
@@ -127,7 +128,7 @@ class Supervisor:
             elif now - busy > (SETTLE if over else self._patience(worked=self._asked() > asked)):
                 return
             if over:
-                time.sleep(1.0)
+                time.sleep(LOOK)
 
     def _all_started(self, before: list[int]) -> bool:
         """Whether each log has grown from its size `before`.
