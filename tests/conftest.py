@@ -21,6 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from postgres import Server
 
 from cifar_arch import artifacts, experiment
@@ -30,6 +31,22 @@ from cifar_arch.runfolder import RunFolder
 # Where tests run in the background of a script, SIGINT is ignored, and so it would be in the commands
 # that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Tests of properties try the same cases each time, so that one which fails does so by the change at hand.
+# CIFAR_ARCH_CASES=10000 tries others, and twenty times as many.
+CASES = int(os.environ.get("CIFAR_ARCH_CASES", "500"))
+settings.register_profile(
+    "cifar_arch",
+    derandomize="CIFAR_ARCH_CASES" not in os.environ,
+    deadline=None,
+    database=None,
+    suppress_health_check=[
+        HealthCheck.function_scoped_fixture,
+        HealthCheck.too_slow,
+        HealthCheck.filter_too_much,
+    ],
+)
+settings.load_profile("cifar_arch")
 
 CHECKOUT = Path(__file__).parent.parent
 CIFAR10 = Path(os.environ.get("CIFAR_ARCH_DATA", CHECKOUT.parent / "shared" / "data")).resolve()
@@ -53,6 +70,11 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.enable()
+
+
+def cases(count: int) -> settings:
+    """Settings of a property that is tried on so many cases, or on more with CIFAR_ARCH_CASES."""
+    return settings(max_examples=round(count * CASES / 500))
 
 
 def tiny_architecture(**changes: Any) -> dict[str, Any]:

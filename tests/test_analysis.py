@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 from architectures import Drawn, architecture, convs, drawn
-from hypothesis import HealthCheck, given, settings
+from conftest import cases
+from hypothesis import given
 
 from cifar_arch.analysis import Analysis, analyse, table_rows
 from cifar_arch.blocks import Dilated, Separable
@@ -62,7 +63,7 @@ def test_totals_are_sums_over_rows() -> None:
     assert a.macs == sum(row.macs for row in a.layers)
 
 
-@settings(max_examples=100, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@cases(100)
 @given(drawn())
 def test_the_rows_of_a_table_sum_to_the_totals(draw: Drawn) -> None:
     found = analyse(draw.plan)

@@ -5,7 +5,6 @@
 
 import copy
 import json
-import os
 import shutil
 import signal
 import sys
@@ -14,20 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Cli, Done, tiny_config
-from hypothesis import HealthCheck, given, settings
+from conftest import Cli, Done, cases, tiny_config
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cifar_arch import artifacts
 from cifar_arch.runfolder import RunFolder
 
-many = settings(
-    max_examples=int(os.environ.get("CIFAR_ARCH_CASES", "500")),
-    derandomize="CIFAR_ARCH_CASES" not in os.environ,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+many = cases(500)
 Content = bytes | None  # of a file; None: it is removed
 
 READ = ("architecture.json", "summary.json", "checkpoints/weights.safetensors")

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from architectures import architecture, convs
-from hypothesis import given, settings
+from conftest import cases
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -120,7 +121,7 @@ def commands(draw: st.DrawFn) -> dict[str, str]:
 
 
 @pytest.mark.slow
-@settings(max_examples=80, derandomize=True, deadline=None, database=None)
+@cases(80)
 @given(commands())
 def test_repairs_of_random_draws(command: dict[str, str]) -> None:
     check_repairs(command)
@@ -159,7 +160,7 @@ def test_messages_stay_bare_without_repairs() -> None:
     assert violation.message == "at least 1 dilated layer is required, got 0"
 
 
-@settings(max_examples=200, derandomize=True, deadline=None, database=None)
+@cases(80)
 @given(
     block=st.sampled_from(sorted(FORMS)),
     depth=st.integers(1, 3),

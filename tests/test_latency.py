@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 from architectures import Drawn, architecture, drawn
-from conftest import TINY, Cli, type_command
-from hypothesis import HealthCheck, given, settings
+from conftest import TINY, Cli, cases, type_command
+from hypothesis import given
 from torch import nn
 
 from cifar_arch import latency
@@ -53,15 +53,9 @@ def test_it_computes_what_the_torch_network_does(activation: Any) -> None:
     assert_same(architecture(activation=activation, head="conv", **blocks).plan())
 
 
-@settings(
-    max_examples=25,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
-)
+@cases(25)
 @given(drawn())
-def test_random_draws(draw: Drawn) -> None:
+def test_onnx_computes_what_torch_does_for_random_draws(draw: Drawn) -> None:
     assert_same(draw.plan)
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import torch
 from architectures import Drawn, architecture, convs, drawn
-from hypothesis import HealthCheck, given, settings
+from conftest import cases
+from hypothesis import given
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -42,13 +43,6 @@ PLANS = [
         for name in MODELS
     ),
 ]
-DRAWS = settings(
-    max_examples=200,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
-)
 
 
 @pytest.fixture(autouse=True)
@@ -122,17 +116,17 @@ def test_receptive_field(plan: Plan) -> None:
     field_agrees(plan, square=True)
 
 
-@settings(DRAWS, max_examples=30)
+@cases(10)
 @given(drawn())
-def test_random_draws(draw: Drawn) -> None:
+def test_the_numbers_of_random_draws_agree(draw: Drawn) -> None:
     counts_agree(draw.plan)
     field_agrees(draw.plan, square=False)
 
 
 @pytest.mark.slow
-@DRAWS
+@cases(200)
 @given(drawn())
-def test_many_random_draws(draw: Drawn) -> None:
+def test_the_numbers_of_many_random_draws_agree(draw: Drawn) -> None:
     counts_agree(draw.plan)
     field_agrees(draw.plan, square=False)
 

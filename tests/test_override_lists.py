@@ -4,7 +4,6 @@
 """
 
 import contextlib
-import os
 import re
 import tempfile
 from collections.abc import Iterator
@@ -12,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Cli
+from conftest import Cli, cases
 from hydra import compose as hydra_compose
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
@@ -31,8 +30,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:extend_list:UserWarning"),  # deprecated by Hydra, and still there
 ]
-
-CASES = int(os.environ.get("CIFAR_ARCH_CASES", "500"))
 
 
 def _keys() -> list[str]:
@@ -99,16 +96,6 @@ def _typed(texts: list[str]) -> list[str]:
     return [text for text in texts if not text.startswith("-")]
 
 
-def tried(share: float) -> settings:
-    return settings(
-        max_examples=round(CASES * share),
-        derandomize="CIFAR_ARCH_CASES" not in os.environ,
-        deadline=None,
-        database=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-    )
-
-
 @contextlib.contextmanager
 def folder() -> Iterator[None]:
     """A new folder to type in; a run may also write above it."""
@@ -157,27 +144,27 @@ def assert_told(cli: Cli, *typed: str) -> None:
         assert alike or not others, done
 
 
-@tried(0.4)
+@cases(200)
 @given(LISTS)
-def test_check(cli: Cli, texts: list[str]) -> None:
+def test_check_tells(cli: Cli, texts: list[str]) -> None:
     assert_told(cli, "check", *_typed(texts))
 
 
-@tried(0.2)
+@cases(100)
 @given(LISTS)
-def test_check_of_a_space(cli: Cli, texts: list[str]) -> None:
+def test_check_of_a_space_tells(cli: Cli, texts: list[str]) -> None:
     assert_told(cli, "check", "-m", *_typed(texts))
 
 
 @pytest.mark.usefixtures("nothing_is_trained")
-@tried(0.2)
+@cases(100)
 @given(LISTS)
-def test_run(cli: Cli, texts: list[str]) -> None:
+def test_run_tells(cli: Cli, texts: list[str]) -> None:
     assert_told(cli, "run", *_typed(texts))
 
 
 @pytest.mark.usefixtures("nothing_is_trained")
-@tried(0.2)
+@cases(100)
 @given(LISTS)
-def test_sweep(cli: Cli, texts: list[str]) -> None:
+def test_a_sweep_tells(cli: Cli, texts: list[str]) -> None:
     assert_told(cli, "run", "-m", *_typed(texts), "n_trials=2", "hydra.sweeper.max_rejections=3")

@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 from architectures import Drawn, architecture, convs, drawn
-from conftest import tiny_architecture
-from hypothesis import HealthCheck, given, settings
+from conftest import cases, tiny_architecture
+from hypothesis import given
 from msgspec import json
 
 from cifar_arch.blocks import Custom, CustomConv, Plain, Unit
@@ -109,13 +109,7 @@ def test_a_custom_block_ignores_width_and_depth() -> None:
     assert a.plan() == architecture(c2=convs({"out": 5}), depth=(3, 1, 3, 3)).plan()
 
 
-@settings(
-    max_examples=200,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
-)
+@cases(200)
 @given(drawn())
 def test_round_trips_through_plain_data(draw: Drawn) -> None:
     data = draw.architecture.to_dict()
