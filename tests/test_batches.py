@@ -1,18 +1,15 @@
 """What each transform does, image by image with albumentations and in whole batches with torch."""
 
-import colorsys
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 import torch
 from scipy.stats import ks_2samp
 
-from cifar_arch import batches
 from cifar_arch.augment import Augment, Colour
 from cifar_arch.batches import BatchAugment
 from cifar_arch.pipeline import Pipeline
@@ -204,7 +201,7 @@ def test_brightness_is_a_factor_within_its_range(augmented: Augmented) -> None:
     assert 125 < results.max() <= 130
 
 
-def test_p_0_is_off(augmented: Augmented) -> None:
+def test_a_p_of_0_is_off(augmented: Augmented) -> None:
     assert (augmented(noise(), 20, **{name: {"p": 0} for name in TRANSFORMS}) == noise()).all()
 
 
@@ -244,13 +241,12 @@ def picture() -> np.ndarray:
 
 
 # Above, the others change the share of images that p says, and a flip is a mirror image.
-COMPARED = [(name, 1.0) for name in STRENGTHS if name != "horizontal_flip"]
-COMPARED += [("pad_crop", 0.3), ("colour_jitter", 0.3)]
+COMPARED = [(name, 1.0, 3000) for name in STRENGTHS if name != "horizontal_flip"]
+COMPARED += [("pad_crop", 0.3, 3000), ("colour_jitter", 0.3, 1000)]
 
 
-@pytest.mark.parametrize(("name", "p"), COMPARED)
-def test_both_give_images_of_one_distribution(name: str, p: float) -> None:
-    count = 3000
+@pytest.mark.parametrize(("name", "p", "count"), COMPARED)
+def test_both_give_images_of_one_distribution(name: str, p: float, count: int) -> None:
     transform: dict[str, Any] = {name: {"p": p, **STRENGTHS[name]}}
     first, second = (augmented_by(each, picture(), count, **transform).astype("f4") for each in BACKENDS)
     # Each pixel's mean, in standard errors of it; a grey level is what rounding may add.
@@ -263,30 +259,6 @@ def test_both_give_images_of_one_distribution(name: str, p: float) -> None:
         for statistic in (np.mean, np.std):
             found = (statistic(part, axis=(1, 2, 3)).round(1) for part in (a, b))
             assert ks_2samp(*found).pvalue > 1e-4
-
-
-@pytest.mark.parametrize("degrees", [0.0, -20.0, 37.0])
-@pytest.mark.parametrize("scale", [1.0, 0.8, 1.3])
-@pytest.mark.parametrize("shift", [(0, 0), (3, -2)])
-def test_an_affine_map_is_the_one_of_opencv(shift: tuple[int, int], scale: float, degrees: float) -> None:
-    cos, sin = (scale * f(np.radians(degrees)) for f in (np.cos, np.sin))
-    inner = np.array([[cos, sin], [-sin, cos]])
-    matrix = np.column_stack([inner, [15.5, 15.5] - inner @ [15.5, 15.5] + shift])
-    expected = cv2.warpAffine(picture(), matrix, (32, 32), borderMode=cv2.BORDER_REFLECT_101)
-    images = torch.from_numpy(picture()).permute(2, 0, 1)[None].float()
-    found = batches._affine(images, torch.tensor([[*shift, scale, degrees]]))[0].permute(1, 2, 0)
-    assert abs(found.numpy() - expected).max() < 6  # OpenCV rounds places to 1/32 pixel
-    assert abs(found.numpy() - expected).mean() < 0.6
-
-
-@pytest.mark.parametrize("turn", [-0.5, -0.2, 0.1, 0.33, 0.5])
-def test_a_hue_is_the_one_of_the_standard_library(turn: float) -> None:
-    colours = np.random.default_rng(0).integers(0, 256, (50, 3)).astype(float)
-    images = torch.tensor(colours.T, dtype=torch.float32)[None, :, :, None]
-    found = batches._hue(images, torch.tensor(turn).view(1, 1, 1, 1))[0, :, :, 0].T
-    for colour, result in zip(colours, found, strict=True):
-        hue, *others = colorsys.rgb_to_hsv(*colour)
-        assert result.tolist() == pytest.approx(colorsys.hsv_to_rgb((hue + turn) % 1, *others), abs=0.05)
 
 
 @pytest.mark.parametrize("p", [0.2, 0.5, 1.0])
