@@ -10,13 +10,19 @@ from generated_runs import edit_summary, write_run, write_sweep
 
 from cifar_arch.report import load_runs, tables
 from cifar_arch.report.curves import load_curves
-from cifar_arch.report.effects import over_seeds
+from cifar_arch.report.effects import importances, over_seeds, paired_effects
 from cifar_arch.report.figures import (
+    BLUE,
+    GREY,
     accuracy_against,
+    effect_bars,
+    importance_bars,
     learning_curves,
     parallel_coordinates,
     pareto,
+    rejected_bars,
 )
+from cifar_arch.report.report import read_rejections
 
 
 def test_the_front_is_that_of_the_means_over_seeds(tmp_path: Path) -> None:
@@ -82,3 +88,58 @@ def test_with_width_auto_another_limit_is_another_point(tmp_path: Path) -> None:
 def test_the_front_holds_what_nothing_beats() -> None:
     runs = pd.DataFrame({"params": [1, 2, 2, 3, 4], "accuracy": [0.5, 0.4, 0.6, 0.6, 0.7]})
     assert pareto(runs, "params").to_numpy().tolist() == [[1, 0.5], [2, 0.6], [4, 0.7]]
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """The width gives most, a dilated t1 costs 3 points, and what t2 does is lost in noise."""
+    outputs = tmp_path_factory.mktemp("swept") / "outputs"
+    kinds: list[Any] = ["strided", "dilated"]
+    space: dict[str, list[Any]] = {"t1": kinds, "t2": kinds, "width": [8, 12]}
+
+    def truth(point: dict[str, Any]) -> float:
+        odd = (point["t1"] == "dilated") ^ (point["width"] == 12)  # t2 helps as often as it harms
+        return (
+            0.01 * point["width"]
+            - 0.03 * (point["t1"] == "dilated")
+            + (0.01 if odd else -0.01) * (point["t2"] == "dilated")
+        )
+
+    write_sweep(outputs, "s", space, truth)
+    return load_runs(outputs)
+
+
+def test_an_importance_is_a_bar_as_long_as_its_share_the_largest_on_top(swept: pd.DataFrame) -> None:
+    table = importances(swept)
+    [axes] = importance_bars(table).axes
+    names = [text.get_text() for text in axes.get_yticklabels()]
+    assert names == ["t2", "t1", "width"]  # from the bottom upwards
+    assert [bar.get_width() for bar in axes.patches] == pytest.approx(100 * table["share"][::-1])  # type: ignore[attr-defined]
+    assert axes.get_xlim() == (0, 100)
+
+
+def test_an_effect_lies_on_its_side_of_nothing_and_is_grey_where_it_may_be_none(swept: pd.DataFrame) -> None:
+    axes: Any
+    [axes] = effect_bars(paired_effects(swept)).axes
+    names = [text.get_text() for text in axes.get_yticklabels()]
+    assert sorted(names) == ["t1: strided to dilated", "t2: strided to dilated", "width: 8 to 12"]
+    assert list(axes.lines[-1].get_xdata()) == [0, 0]  # the line of no effect
+    found, colours = {}, {}
+    for points, _, (intervals,) in axes.containers:
+        for x, place, ends in zip(*points.get_data(), intervals.get_segments(), strict=True):
+            name = names[round(place)].partition(":")[0]
+            found[name], colours[name] = x, points.get_color()
+            assert ends[:, 0].mean() == pytest.approx(x)
+            assert (min(ends[:, 0]) < 0 < max(ends[:, 0])) == (name == "t2")
+    assert found == pytest.approx({"t1": -3, "t2": 0, "width": 4})
+    assert colours == {"t1": BLUE, "t2": GREY, "width": BLUE}
+
+
+def test_each_rule_has_a_bar_of_the_candidates_that_it_rejected(tmp_path: Path) -> None:
+    file = tmp_path / "sweeps" / "s" / "rejected.csv"
+    file.parent.mkdir(parents=True)
+    rows = ["0,head", "1,params", "2,params", "2,head", "3,params"]
+    file.write_text("\n".join(["trial,rule", *rows, ""]), encoding="utf-8")
+    [axes] = rejected_bars(read_rejections(tmp_path, {"s"})[0]).axes
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["head", "params"]
+    assert [bar.get_width() for bar in axes.patches] == [2, 3]  # type: ignore[attr-defined]
