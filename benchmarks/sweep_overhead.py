@@ -46,11 +46,11 @@ def slept(config: dict[str, Any], path: Path, on_epoch: Any, **_: Any) -> Summar
 
 
 @hydra.main(config_path=str(CONF), config_name="config", execution_whitelist=("cifar_arch.*", "logging.*"))
-def job(config: DictConfig) -> float | None:
+def job(config: DictConfig) -> None:
     experiment.run_config = slept  # type: ignore[assignment]
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
-    return app.run_trial(plain(config), folder, hydra_config.sweeper.get("pruner"))
+    app.run_trial(plain(config), folder, hydra_config.sweeper.pruner)
 
 
 def sweep(folder: Path, workers: int, trials: int, arguments: argparse.Namespace) -> list[FrozenTrial]:

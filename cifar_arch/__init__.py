@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from cifar_arch.feasibility import judge
     from cifar_arch.limits import Limits, violations
     from cifar_arch.recipe import Recipe
+    from cifar_arch.schema import ConfigError
     from cifar_arch.spec import Architecture
 
 _MODULES = {
     "Architecture": "spec",
     "Augment": "augment",
+    "ConfigError": "schema",
     "DataConfig": "data",
     "Experiment": "experiment",
     "Limits": "limits",
@@ -34,6 +36,7 @@ _MODULES = {
 __all__ = [
     "Architecture",
     "Augment",
+    "ConfigError",
     "DataConfig",
     "Experiment",
     "Limits",

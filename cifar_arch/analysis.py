@@ -2,12 +2,12 @@
 
 Receptive fields follow Araujo, Norris and Sim (2019, "Computing receptive fields of convolutional
 neural networks"): r_out = r_in + (k - 1) * d * j_in and j_out = j_in * s, over both ways of a sum.
-The means that a squeeze-and-excitation takes of whole maps widen no field, as those of the global
-pooling do not: with them any network would meet a rule that asks for a field.
+Like global pooling, squeeze-and-excitation is not counted: otherwise any network with one would satisfy
+a minimum receptive field.
 
 A depthwise-separable layer is a depthwise convolution and, as the next one, a 1x1 over all channels
-(Chollet 2017): the pair of the rules. Turned round (1x1, then depthwise) a pair is none by itself; two
-of them in a row hold one, and so does one before a 1x1.
+(Chollet 2017): the pair of the rules. In reverse order (1x1, then depthwise) a single pair does not count;
+two in a row contain one, as does a pair followed by a 1x1.
 """
 
 import functools

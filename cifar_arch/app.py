@@ -38,8 +38,8 @@ log = logging.getLogger(__name__)
 
 
 @hydra.main(config_path=str(CONF), config_name="config", execution_whitelist=("cifar_arch.*", "logging.*"))
-def hydra_main(config: DictConfig) -> float | None:
-    """One job: returns its validation accuracy, for sweepers."""
+def hydra_main(config: DictConfig) -> None:
+    """One job: a run, or a trial of a sweep, whose result is what its folder says."""
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
     try:
@@ -49,10 +49,10 @@ def hydra_main(config: DictConfig) -> float | None:
             run.write_summary(Summary(**experiment.failure(error), seconds=0.0))
         raise
     if hydra_config.mode == RunMode.MULTIRUN:
-        return run_trial(ours, folder, hydra_config.sweeper.get("pruner"))
+        run_trial(ours, folder, hydra_config.sweeper.pruner)
+        return
     files = files_as_typed(ours.get("plugins", []), hydra_config.runtime)
     _run(ours, folder, Path(hydra_config.runtime.cwd), files)
-    return None
 
 
 def job_config(config: DictConfig) -> dict[str, Any]:
@@ -62,14 +62,14 @@ def job_config(config: DictConfig) -> dict[str, Any]:
     return plain(config) if typed_in == Path.cwd() else anchored(plain(config), typed_in)
 
 
-def run_trial(config: dict[str, Any], folder: Path, pruner: DictConfig | None) -> float | None:
+def run_trial(config: dict[str, Any], folder: Path, pruner: DictConfig) -> None:
     """One trial of a sweep: quiet on the terminal, reporting to its study."""
     for handler in logging.getLogger().handlers:
         if not isinstance(handler, logging.FileHandler):
             handler.setLevel(logging.CRITICAL)  # the sweep prints a line for each trial itself
-    on_epoch = None if config["trial"]["id"] is None or pruner is None else _pruning_callback(config, pruner)
     again = command(RunFolder(folder), Path(HydraConfig.get().runtime.cwd))
-    return experiment.run_config(config, folder, on_epoch, progress=False, command=again).val_accuracy
+    on_epoch = _pruning_callback(config, pruner)
+    experiment.run_config(config, folder, on_epoch, progress=False, command=again)
 
 
 def _pruning_callback(config: dict[str, Any], pruner: DictConfig) -> experiment.OnEpoch:
@@ -148,8 +148,7 @@ class Guard(Callback):
     """Takes the folder of a single run before Hydra writes there."""
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
-        """Ends the process where the config cannot be read, or the folder holds a run that is none of it
-        or complete."""
+        """Exits if the config is invalid, the folder holds a different run, or this run is complete."""
         try:
             HydraConfig.instance().set_config(config)  # the folder's name may ask for values of Hydra
             load_plugins_of(config)

@@ -116,7 +116,7 @@ def refuse_search(overrides: Iterable[str]) -> None:
     """Raises ConfigError for a named space, or a number of trials, where one network is expected."""
     if counts := [text for text in overrides if re.match(r"\+{0,2}(n_trials|workers|gpus)=", text)]:
         key = bare(counts[0].partition("=")[0])
-        raise ConfigError(f"{key}: is of a sweep, got {counts[0]} without one; add -m, or leave it out")
+        raise ConfigError(f"{key}: only applies to sweeps, got {counts[0]}; add -m, or leave it out")
     if spaces := [text for text in overrides if re.match(r"\+{0,2}search=(?!null$)", text)]:
         typed = spaces[0] if spaces[0].startswith("+") else f"+{spaces[0]}"
         raise ConfigError(f"search: a space to sweep over, got {spaces[0]}; type -m {quote(typed)}")

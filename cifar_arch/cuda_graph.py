@@ -18,9 +18,9 @@ WARM_UP = 3  # calls that run as they are, for libraries choose and allocate in 
 class CapturedGraph:
     """A function of tensors, called as it is a few times, then captured, and replayed from then on.
 
-    What it reads and writes beside its inputs must stay where it is in memory. It must not wait for a number
-    from the GPU; what it does in Python alone happens no more after the capture. Its inputs keep their
-    shapes and dtypes; what it returns is overwritten by the next call.
+    Its inputs keep their shapes and dtypes; what it returns is overwritten by the next call. Everything else
+    that it reads and writes must keep its address. It must not synchronise with the GPU, and its side effects
+    in Python happen only until the capture.
     """
 
     def __init__(self, work: Callable[..., Any]):

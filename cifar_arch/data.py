@@ -11,14 +11,15 @@ from msgspec import Meta, Struct
 
 from cifar_arch import cifar10, shapes
 from cifar_arch.augment import Augment, Colour
-from cifar_arch.layers import CLASSES
+from cifar_arch.layers import NUM_CLASSES
 from cifar_arch.schema import ConfigError, Strict
 
 if TYPE_CHECKING:
     import torch
 
 SHAPES_SIZES = {"train": 6000, "test": 1000}
-SYNTHETIC = "shapes"  # generated: accuracies on it never count towards a target
+SYNTHETIC = "shapes"  # generated
+SYNTHETIC_NOTE = "the synthetic data set never counts towards the target"
 TRAINING_IMAGES = {"cifar10": 50_000, SYNTHETIC: SHAPES_SIZES["train"]}  # with those of the validation
 
 
@@ -33,10 +34,10 @@ class DataConfig(Strict, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         whole = TRAINING_IMAGES[self.name]
-        if self.validation > whole - CLASSES:
+        if self.validation > whole - NUM_CLASSES:
             raise ConfigError(
                 f"data.validation: must leave one training image per class, "
-                f"at most {whole - CLASSES} of {whole}, got {self.validation}"
+                f"at most {whole - NUM_CLASSES} of {whole}, got {self.validation}"
             )
 
     @property
@@ -95,10 +96,7 @@ def load(config: DataConfig) -> Pictures:
 
 
 def load_once(config: DataConfig) -> Pictures:
-    """`load`, which this process remembers until another data set is asked for, or the files change.
-
-    Whoever gets it must not change it.
-    """
+    """Cached `load`: one data set, read again when its files change. Treat the result as read-only."""
     folder = Path(config.root) / cifar10.FOLDER
     files = sorted(folder.glob("*")) if config.name == "cifar10" else []
     return _load_once(config, tuple((str(f), f.stat().st_mtime_ns, f.stat().st_size) for f in files))

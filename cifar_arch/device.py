@@ -85,10 +85,11 @@ def computes_bf16(device: str) -> bool:
 
 
 def limit_spinning() -> None:
-    """Has OpenMP's threads sleep after a short wait, unless the user chose; before torch is imported.
+    """Makes OpenMP threads sleep after a short spin, unless the user set a policy.
 
-    By default they spin for milliseconds, and take whole time slices from whoever shares the cores. Without
-    spinning at all a second core adds nothing to a small network (LOG.md, 2026-11-25).
+    Called before torch is imported. By default they spin for milliseconds, and take whole time slices from
+    whoever shares the cores. Without spinning at all a second core adds nothing to a small network (LOG.md,
+    2026-11-25).
     """
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
         os.environ.update(OMP_WAIT_POLICY="PASSIVE", GOMP_SPINCOUNT="10000")
@@ -96,7 +97,7 @@ def limit_spinning() -> None:
 
 @functools.cache
 def keep_memory() -> None:
-    """Has the C library keep the memory that tensors leave, rather than hand it back and ask for it again.
+    """Keeps freed tensor memory in the process instead of returning it to the operating system.
 
     A step makes and leaves hundreds of megabytes, and each page that comes anew is first cleared: a tenth of
     the time of training on a CPU, half of that of evaluation (LOG.md, 2026-11-29).

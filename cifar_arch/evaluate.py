@@ -15,8 +15,7 @@ import numpy as np
 from msgspec import Struct
 
 from cifar_arch import cifar10, shapes
-from cifar_arch.data import Pictures
-from cifar_arch.experiment import SYNTHETIC_NOTE
+from cifar_arch.data import SYNTHETIC_NOTE, Pictures
 from cifar_arch.layers import IMAGE_SIZE
 from cifar_arch.plugins import add_plugin_option, load_plugins
 from cifar_arch.saved import SavedRun

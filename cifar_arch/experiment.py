@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from cifar_arch import artifacts, identity
 from cifar_arch.augment import Augment
-from cifar_arch.data import DataConfig, Pictures, load_once
+from cifar_arch.data import SYNTHETIC_NOTE, DataConfig, Pictures, load_once
 from cifar_arch.feasibility import Verdict, judge
 from cifar_arch.latency import NOT_INSTALLED, latency_ms, measurable
 from cifar_arch.limits import Accuracy, Limits
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SYNTHETIC_NOTE = "the synthetic data set never counts towards the target"
 
 OnEpoch = Callable[[list[Epoch]], None]
 

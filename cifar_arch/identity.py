@@ -41,7 +41,7 @@ def finished(
 
 
 def _trains(key: str) -> bool:
-    """Whether a run that is not complete must have a key as it was: all but the target, typed later maybe."""
+    """Whether a key must match before an unfinished run continues: all but the target may change."""
     return decides_search(key) and key != "limits.target_accuracy"
 
 

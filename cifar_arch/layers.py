@@ -11,7 +11,7 @@ from msgspec import Struct
 # The pictures that every network here reads, and what it tells apart.
 IMAGE_CHANNELS = 3
 IMAGE_SIZE = 32  # pixels
-CLASSES = 10
+NUM_CLASSES = 10
 
 ActivationName = Literal["relu", "leaky_relu", "silu", "gelu", "hardswish"]
 

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from cifar_arch.augment import Augment
-from cifar_arch.layers import CLASSES
+from cifar_arch.layers import NUM_CLASSES
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
@@ -41,7 +41,7 @@ class Mixing:
             partner = images.roll(1, 0)
             images[:, :, top:bottom, left:right] = partner[:, :, top:bottom, left:right]
             kept = 1 - (bottom - top) * (right - left) / size**2
-        shares = functional.one_hot(labels, CLASSES).to(images.dtype)
+        shares = functional.one_hot(labels, NUM_CLASSES).to(images.dtype)
         return images, torch.lerp(shares.roll(1, 0), shares, kept)
 
 

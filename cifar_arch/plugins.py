@@ -49,7 +49,7 @@ def plugin_options(files: Sequence[str]) -> list[str]:
 
 
 def load_plugins_of(config: Any, hydra: Any = None) -> None:
-    """Imports the files that a config names which Hydra composed of what was typed.
+    """Imports the plugin files named in a composed config.
 
     They are looked for where the command was typed and beside the configs. `hydra`: its node of that name,
     where it is not part of it. Raises as `load_plugins`.

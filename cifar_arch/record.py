@@ -18,7 +18,7 @@ class Status(StrEnum):
 
 
 class Cause(StrEnum):
-    """What ended a run from outside, which is not held against it."""
+    """What ended a run from outside, so that the run itself did not fail."""
 
     INTERRUPTED = "interrupted"
     DISK_FULL = "disk full"
@@ -26,7 +26,7 @@ class Cause(StrEnum):
 
     @classmethod
     def of(cls, error: BaseException) -> "Cause | None":
-        """The one that an error tells; None for what a run did itself, running out of memory too."""
+        """The external cause of an exception; None if the run itself failed, out of memory included."""
         match error:
             case KeyboardInterrupt():
                 return cls.INTERRUPTED
@@ -89,8 +89,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     note: str | None = None
 
 
-# The one place that says which keys of a config matter for what. A key that stands in neither set decides
-# what a run computes: two runs that differ in it are different runs.
+# The only place that classifies config keys. A key in neither set changes what a run computes: two runs that
+# differ in it are different runs.
 
 # How and where something runs. Changing one of these changes neither a run nor what a search finds, but for
 # the last bits that another number of threads rounds differently: those on record are `Summary.threads`.
@@ -122,8 +122,7 @@ EXECUTION = frozenset(
 # limits reject, objectives rank, and `downsample` is only what t1 to t3 start from.
 SELECTION = frozenset({"downsample", "limits", "objectives"})
 
-# Keys that earlier versions had not, with the value that their runs had: a run or a study that does not
-# know a key had this value of it.
+# Keys added later, with the value that older records and studies imply.
 ADDED: Mapping[str, Any] = {
     "augment.backend": "albumentations",
     "augment.cutmix.alpha": 1.0,

@@ -52,9 +52,9 @@ class RunFolder:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Within it nobody else trains here; this thread may enter again. Raises ConfigError for another.
+        """Locks the folder for training; re-entrant in a thread. Raises ConfigError where it is held.
 
-        Nobody is kept out where the system, or the file system, has no lock for a folder.
+        No lock is taken where the system, or the file system, cannot lock a folder.
         """
         place, here = self.path.resolve(), (os.getpid(), threading.get_ident())
         if _held.get(place) == here:

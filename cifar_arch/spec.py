@@ -10,9 +10,9 @@ from msgspec import Meta
 from cifar_arch.blocks import BLOCKS, Block, Custom, norm_act
 from cifar_arch.downsample import DOWNSAMPLERS, Downsampler
 from cifar_arch.layers import (
-    CLASSES,
     IMAGE_CHANNELS,
     IMAGE_SIZE,
+    NUM_CLASSES,
     ActivationName,
     Conv,
     GlobalPool,
@@ -171,12 +171,13 @@ class _Planner:
 def _output(head: str, channels: int) -> Section:
     layers: tuple[Layer, ...] = (GlobalPool(),)
     if head == "linear":
-        layers += (Linear(in_features=channels, out_features=CLASSES),)
+        layers += (Linear(in_features=channels, out_features=NUM_CLASSES),)
     elif head == "conv":
-        layers = (Conv(in_channels=channels, out_channels=CLASSES, kernel=1, bias=True), *layers)
-    elif channels != CLASSES:
+        layers = (Conv(in_channels=channels, out_channels=NUM_CLASSES, kernel=1, bias=True), *layers)
+    elif channels != NUM_CLASSES:
         raise ConfigError(
-            f"model.head: none needs a C4 that ends in {CLASSES} channels, got {channels}; use linear or conv"
+            f"model.head: none needs a C4 that ends in {NUM_CLASSES} channels, got {channels}; "
+            "use linear or conv"
         )
     return Section(name="o", layers=layers)
 

@@ -88,7 +88,7 @@ ENDING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
 def end_on_signals() -> None:
-    """Has those signals end everything as Ctrl-C does, also where a script started us with SIGINT ignored."""
+    """Treats these signals as Ctrl-C, even if the parent shell ignores SIGINT."""
     for number in ENDING:
         signal.signal(number, _interrupt)
     sys.unraisablehook = functools.partial(_lost, sys.unraisablehook)

@@ -19,7 +19,7 @@ from cifar_arch.blocks import (
 )
 from cifar_arch.downsample import Dilated as DilatedDownsampler
 from cifar_arch.downsample import Strided
-from cifar_arch.layers import CLASSES, Plan
+from cifar_arch.layers import NUM_CLASSES, Plan
 from cifar_arch.schema import ConfigError
 from cifar_arch.spec import Architecture
 
@@ -85,7 +85,7 @@ def drawn(draw: st.DrawFn) -> Drawn:
     parts |= {name: draw(DOWNSAMPLER_DRAWS) for name in ("t1", "t2", "t3")}
     head: Head = draw(st.sampled_from(get_args(Head)))
     if head == "none":
-        parts["c4"] = Custom(convs=(draw(custom_convs(st.just(1))), CustomConv(out=CLASSES)))
+        parts["c4"] = Custom(convs=(draw(custom_convs(st.just(1))), CustomConv(out=NUM_CLASSES)))
     written_out = all(isinstance(part, Custom) for part in parts.values())
     multiplier = st.sampled_from([0.5, 1.0, 1.5, 2.0])
     architecture = Architecture(

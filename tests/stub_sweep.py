@@ -95,11 +95,11 @@ def _live(config: dict[str, Any], path: Path, epoch: int, value: float) -> float
 
 
 @hydra.main(config_path=str(CONF), config_name="config", execution_whitelist=("cifar_arch.*", "logging.*"))
-def stub_main(config: DictConfig) -> float | None:
+def stub_main(config: DictConfig) -> None:
     experiment.run_config = run  # type: ignore[assignment]
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
-    return app.run_trial(app.job_config(config), folder, hydra_config.sweeper.get("pruner"))
+    app.run_trial(app.job_config(config), folder, hydra_config.sweeper.pruner)
 
 
 if __name__ == "__main__":

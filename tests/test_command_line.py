@@ -105,7 +105,7 @@ def test_numbers_of_a_sweep_need_m(command: str, typed: str, cli: Cli) -> None:
     done = cli(command, typed)
     assert (done.status, done.out) == (2, "")
     key = typed.strip("+").partition("=")[0]
-    assert done.err == f"{key}: is of a sweep, got {typed} without one; add -m, or leave it out\n"
+    assert done.err == f"{key}: only applies to sweeps, got {typed}; add -m, or leave it out\n"
 
 
 @pytest.mark.slow

@@ -23,7 +23,9 @@ from cifar_arch.search.speed import Speed
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = sorted(
-    str(path.relative_to(ROOT)) for place in ("*.md", "docs/*.md", "results/*/*.md") for path in ROOT.glob(place)
+    str(path.relative_to(ROOT))
+    for place in ("*.md", "docs/*.md", "results/*/*.md")
+    for path in ROOT.glob(place)
 )
 CHECK, RUN = "python -m cifar_arch.check ", "python -m cifar_arch.run"
 # What makes a run short: few synthetic images, once.
@@ -141,7 +143,9 @@ def test_checks_print_what_is_shown(command: str, cli: Cli, monkeypatch: pytest.
     pytest.fail(f"README shows no output of {command}")
 
 
-@pytest.mark.parametrize("command", [*TRAININGS, *(c for c in TABLED if c not in SWEEPS and "--config-dir" not in c)])
+@pytest.mark.parametrize(
+    "command", [*TRAININGS, *(c for c in TABLED if c not in SWEEPS and "--config-dir" not in c)]
+)
 def test_runs_compose_within_their_limits(command: str) -> None:
     experiment = Experiment.from_dict(compose(overrides(command)))
     assert judge(experiment.model, experiment.limits, experiment.augment.active()).ok

@@ -22,8 +22,10 @@ def test_a_trial_that_another_took_over_has_not_failed(tmp_path: Path) -> None:
         folders.append(folder)
     folders[0].summary.unlink()  # killed
     edit_summary(folders[1], status="failed", reason="out of memory")
-    edit_summary(folders[2], status="failed", reason="interrupted")
-    edit_summary(folders[3], status="failed", reason="interrupted")  # the last of its kind
+    edit_summary(folders[2], status="failed", reason="interrupted", cause="interrupted")
+    edit_summary(
+        folders[3], status="failed", reason="interrupted", cause="interrupted"
+    )  # the last of its kind
     rows = load_runs(tmp_path / "outputs").set_index("trial")
     assert rows["status"].tolist() == ["continued", "failed", "continued", "failed", "completed"]
     assert rows["reason"][[0, 2]].tolist() == ["trial 2 went on from it", "trial 4 went on from it"]

@@ -14,7 +14,7 @@ from cifar_arch.experiment import Experiment
 from cifar_arch.identity import recorded_config
 from cifar_arch.outputs import CONFIRMATIONS, RUNS, SWEEPS
 from cifar_arch.provenance import flatten
-from cifar_arch.record import Cause, Status, decides_result
+from cifar_arch.record import Status, decides_result
 from cifar_arch.report import cache
 from cifar_arch.report.folders import find, natural, require_folder, stamp
 from cifar_arch.report.reading import CONTINUED, RUNNING, UNREADABLE, Row, read_run
@@ -32,6 +32,7 @@ COLUMNS: dict[str, str] = {
     "trial": WHOLE,
     "status": TEXT,  # completed, pruned, rejected, failed, continued, running, unreadable
     "reason": TEXT,
+    "cause": TEXT,  # what ended it from outside, such as interrupted
     "accuracy": NUMBER,  # 0 to 1: of the validation images, or else of the test images
     "accuracy_of": TEXT,  # validation or test
     "val_accuracy": NUMBER,
@@ -121,7 +122,7 @@ def _continued(frame: pd.DataFrame) -> pd.DataFrame:
     A study trains no two equal trials: an equal one with a higher number goes on from the earlier one.
     """
     began = functools.cache(lambda folder: _decisive(RunFolder(folder)))
-    interrupted = (frame["status"] == Status.FAILED) & (frame["reason"] == Cause.INTERRUPTED)
+    interrupted = (frame["status"] == Status.FAILED) & frame["cause"].notna()
     # Of trials, in a sweep and in `confirm`.
     numbers = frame["folder"].map(lambda folder: _number(folder.rpartition("/")[2]))
     searched = frame["source"].isin((SWEEPS, CONFIRMATIONS)) & numbers.notna()

@@ -6,8 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from cifar_arch.data import SYNTHETIC
-from cifar_arch.experiment import SYNTHETIC_NOTE
+from cifar_arch.data import SYNTHETIC, SYNTHETIC_NOTE
 from cifar_arch.record import Status
 from cifar_arch.report.effects import comparable, main_part
 from cifar_arch.report.settings import nulls, swept
