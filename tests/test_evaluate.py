@@ -1,3 +1,4 @@
+import io
 import json
 import re
 import shutil
@@ -6,7 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Cli, summary_of
+from conftest import Cli, cases, summary_of
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from cifar_arch import evaluate
@@ -202,6 +205,40 @@ def test_what_is_not_read_is_named_with_its_reason(run: RunFolder, tmp_path: Pat
         "folder": "cannot be read as a picture: it is no file",
         "?[31mred.png": "cannot be read as a picture",
     }
+
+
+def written(kind: str, mode: str) -> bytes:
+    """A small picture as a file of that kind holds it."""
+    file = io.BytesIO()
+    IN_COLOUR.resize((5, 7)).convert(mode).save(file, kind)
+    return file.getvalue()
+
+
+WHOLE = [written(kind, mode) for kind, mode in (("PNG", "P"), ("JPEG", "RGB"), ("TIFF", "L"), ("GIF", "P"))]
+WHOLE += [written("PNG", mode) for mode in ("RGBA", "I;16", "1")]
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> bytes:
+    """A picture cut off, or with a few of its bytes changed."""
+    content = bytearray(draw(st.sampled_from(WHOLE)))
+    for _ in range(draw(st.integers(0, 4))):
+        content[draw(st.integers(0, len(content) - 1))] = draw(st.integers(0, 255))
+    return bytes(content[: draw(st.integers(1, len(content)) | st.just(len(content)))])
+
+
+@cases(300)
+@given(st.binary(max_size=100) | damaged())
+def test_any_file_is_a_picture_or_says_why_it_is_none(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "picture").write_bytes(content)
+    said = ""
+    try:
+        found = evaluate.read_picture(tmp_path / "picture")
+        assert found.shape == (32, 32, 3)
+        assert found.dtype == np.dtype(np.uint8)
+    except evaluate.Unread as reason:
+        said = str(reason)
+    assert "\n" not in said
 
 
 def test_transparent_pictures_are_laid_on_white(tmp_path: Path) -> None:

@@ -1,12 +1,15 @@
 import subprocess
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
 import torch
-from conftest import CHECKOUT, tiny_config
+from conftest import CHECKOUT, cases, tiny_config
+from hypothesis import given
+from hypothesis import strategies as st
 
-from cifar_arch.provenance import flatten, git_commit, provenance
+from cifar_arch.provenance import flatten, git_commit, masked, provenance
 
 
 def test_flatten_gives_full_keys() -> None:
@@ -57,6 +60,21 @@ def test_secrets_are_masked(name: str, value: Any, shown: Any) -> None:
 )
 def test_secrets_are_masked_inside_lists_and_below_a_secret_name(config: dict[str, Any]) -> None:
     assert "hunter2" not in str(dict(flatten(config)))
+
+
+USERS = st.text("abcé0-_.%", max_size=8)
+HOSTS = st.from_regex(r"[a-z0-9.-]{1,12}(:[0-9]{2,4})?", fullmatch=True)
+VISIBLE = st.characters(categories=["L", "M", "N", "P", "S"])  # nothing that a shell would have split
+
+
+@cases(200)
+@given(user=USERS, password=st.text(VISIBLE, min_size=1), host=HOSTS)
+def test_no_password_of_an_address_is_shown(user: str, password: str, host: str) -> None:
+    """Neither as it is typed, though some of its characters should have been escaped, nor as they are."""
+    for spelled in (password, quote(password, safe="")):
+        assert masked(f"postgresql://{user}:{spelled}@{host}/db") == f"postgresql://{user}:***@{host}/db"
+    query = f"postgresql://{host}/db?user={user}&password={quote(password, safe='')}&x=1"
+    assert masked(query) == f"postgresql://{host}/db?user={user}&password=***&x=1"
 
 
 def test_provenance_names_seed_versions_commit_and_config() -> None:

@@ -1,7 +1,11 @@
 import math
+import re
 
 import pandas as pd
 import pytest
+from conftest import cases
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cifar_arch.report.filter import closest, filter_runs, require_column
 from cifar_arch.schema import ConfigError
@@ -129,3 +133,30 @@ def test_the_headings_of_the_tables_are_known() -> None:
     names = ["folder", "data.validation", "val_accuracy", "receptive_field"]
     assert closest("validation", names) == "did you mean 'data.validation' or 'val_accuracy'?"
     assert closest("field", names) == "did you mean 'receptive_field'?"
+
+
+WORDS = (
+    "< <= == != > >= in not and or is ( ) [ ] , 1 0.5 -1 1e400 1j 'strided' null False None lr . + if else"
+)
+WORDS += " lambda: b'x' f'{t1}' ... := ; #"
+OPERANDS = [*RUNS.columns, "1", "-0.5", "'strided'", "[1, 'x']", "null"]
+ANY_OPERAND, OPERATORS = st.sampled_from(OPERANDS), st.sampled_from(["<", "==", "!=", ">=", "in", "not in"])
+COMPARISONS = st.tuples(ANY_OPERAND, OPERATORS, ANY_OPERAND).map(" ".join)
+ANY_WORD = st.sampled_from([*WORDS.split(), *OPERANDS, "\n"]) | st.text(max_size=4)
+CONDITIONS = (
+    st.text(max_size=30)
+    | st.lists(ANY_WORD, max_size=12).map(" ".join)
+    | st.lists(COMPARISONS, min_size=1, max_size=4).map(" or not ".join)
+)
+
+
+@cases(300)
+@given(CONDITIONS)
+def test_whatever_is_typed_some_of_the_runs_stay_or_a_sentence_says_why_not(condition: str) -> None:
+    kept, said = [], "--where: none"
+    try:
+        kept = filter_runs(RUNS, condition)["folder"].tolist()
+    except ConfigError as error:
+        said = str(error)
+    assert kept == sorted(set(kept) & {"a", "b", "c"})
+    assert re.fullmatch(r"--where: .*\w.*", said)

@@ -1,6 +1,10 @@
+import re
 from typing import Annotated, Any, Literal
 
 import pytest
+from conftest import cases
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec import Meta
 
 from cifar_arch.schema import ConfigError, Strict, checked
@@ -68,7 +72,7 @@ CASES: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("data", "message"), CASES, ids=[message for _, message in CASES])
-def test_wrong_input(data: dict[str, Any], message: str) -> None:
+def test_a_wrong_value_is_named_with_what_is_allowed(data: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as error:
         checked(Drawing, data, "d")
     assert str(error.value) == message
@@ -81,6 +85,28 @@ def test_a_whole_config_has_no_key() -> None:
         checked(Drawing, {"shape": ROUND, "x": 0}, "")
 
 
-def test_right_input() -> None:
+def test_plain_data_become_what_the_fields_declare() -> None:
     found = checked(Drawing, {"shape": {"kind": "square", "side": 2}, "pair": [1, 2]}, "d")
     assert found == Drawing(shape=Square(side=2), pair=(1.0, 2.0))
+
+
+KEYS = st.sampled_from([*Drawing.__struct_fields__, "kind", "radius", "side"]) | st.text(max_size=5)
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+LEAVES |= st.sampled_from(["round", "square", "red", "auto", "forbidden", 1, 2.0])
+SHAPES = st.sampled_from([ROUND, {"kind": "square", "side": 3}])
+JSON = st.recursive(
+    LEAVES | SHAPES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@cases(300)
+@given(JSON | st.dictionaries(KEYS, JSON, max_size=4).map(lambda data: {"shape": ROUND, **data}))
+def test_any_data_become_a_struct_or_a_sentence_that_begins_with_a_key(data: Any) -> None:
+    said = ""
+    try:
+        assert isinstance(checked(Drawing, data, "d"), Drawing)
+    except ConfigError as error:
+        said = str(error)
+    assert not said or re.match(r"(?s)d(rawing)?[.\[:].*(expected|unknown|missing|a whole sentence)", said)

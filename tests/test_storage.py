@@ -5,7 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from conftest import cases
 from filelock import FileLock, Timeout
+from hypothesis import example, given
+from hypothesis import strategies as st
 from optuna.storages import RDBStorage
 from sweeping import WIDTHS, close, search_config
 
@@ -40,9 +43,13 @@ def test_postgresql_has_no_file() -> None:
     assert sqlite_file("postgresql+psycopg://me@host/studies") is None
 
 
-@pytest.mark.parametrize("name", ["plain.db", "a b.db", "100%.db", "größe,(1)#2.db"])
+@cases(200)
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1))
+@example("100%25.db")
+@example("größe,(1)#2.db?timeout=5")
 def test_the_address_of_a_file_leads_back_to_it(name: str) -> None:
-    assert sqlite_file(sqlite_url(Path("some where") / name)) == Path("some where") / name
+    for file in (Path("some where") / name, Path("/") / name):
+        assert sqlite_file(sqlite_url(file)) == file
 
 
 REFUSED = [

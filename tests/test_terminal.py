@@ -2,11 +2,14 @@
 
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import TINY, Done, command, environment
+from conftest import TINY, Done, cases, command, environment
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cifar_arch.schema import ConfigError
 from cifar_arch.terminal import duration, printable, sentences, table
@@ -37,13 +40,28 @@ ENDS = [
 
 
 @pytest.mark.parametrize(("work", "status", "sentence"), ENDS)
-def test_ends(
+def test_what_goes_wrong_is_one_sentence_and_a_status(
     work: Callable[[], None], status: int, sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as end, sentences():
         work()
     assert end.value.code == status
     assert capsys.readouterr().err == f"{sentence}\n"
+
+
+TURNING = ["\u200e", "\u200f", *map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))]
+
+
+@cases(500)
+@given(st.text(st.characters(categories=["Cc"]) | st.sampled_from(TURNING) | st.characters()))
+def test_whatever_a_text_holds_nothing_of_it_steers_the_terminal(text: str) -> None:
+    def steers(letter: str) -> bool:
+        return letter in TURNING or (unicodedata.category(letter) == "Cc" and letter not in "\t\n")
+
+    shown = printable(text)
+    assert not any(map(steers, shown))
+    expected = (ascii(letter)[1:-1] if steers(letter) else letter for letter in text)
+    assert shown == "".join(expected)
 
 
 def test_other_errors_are_not_hidden() -> None:
