@@ -27,11 +27,12 @@ from cifar_arch.device import limit_spinning
 from cifar_arch.experiment import Experiment, Rejected
 from cifar_arch.identity import changes, finished, holds_run
 from cifar_arch.overrides import CONF, read_override
-from cifar_arch.plugins import files_as_typed, load_plugins, load_plugins_of, plugin_options, plugin_override
+from cifar_arch.plugins import files_as_typed, load_plugins, load_plugins_of
 from cifar_arch.record import Summary
 from cifar_arch.runfolder import RunFolder
-from cifar_arch.saved_config import as_typed, began_with, command, saved_config
+from cifar_arch.saved_config import began_with, command, saved_config
 from cifar_arch.schema import ConfigError
+from cifar_arch.shown_commands import plugin_options, plugin_override, relative_to
 from cifar_arch.terminal import end_on_signals, explained, one_line, percent, sentences
 
 log = logging.getLogger(__name__)
@@ -167,7 +168,7 @@ class Guard(Callback):
 
 
 def _print_finished(summary: Summary, folder: Path, files: Sequence[str]) -> None:
-    shown = as_typed(folder, Path.cwd())
+    shown = relative_to(folder, Path.cwd())
     print(f"{shown} is complete, nothing is left to train; on record:")
     _print_results(summary, shown, files)
 
@@ -183,10 +184,10 @@ def _run(config: dict[str, Any], folder: Path, typed_in: Path, files: Sequence[s
         log.debug("the run ended here", exc_info=True)
         status = _explain(error)
         if RunFolder(folder).checkpoint.is_file() and not isinstance(error, ConfigError):
-            words = [f"training.resume={as_typed(folder, typed_in)}", *plugin_override(files)]
+            words = [f"training.resume={relative_to(folder, typed_in)}", *plugin_override(files)]
             print(f"type python -m cifar_arch.run {' '.join(map(quote, words))} to go on", file=sys.stderr)
         sys.exit(status)
-    _print_results(summary, as_typed(folder, typed_in), files)
+    _print_results(summary, relative_to(folder, typed_in), files)
 
 
 def _explain(error: BaseException) -> int:

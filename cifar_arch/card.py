@@ -23,11 +23,12 @@ from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import Verdict, judge
 from cifar_arch.identity import changes
 from cifar_arch.outputs import experiment_file
-from cifar_arch.plugins import add_plugin_option, load_plugins, plugin_options
-from cifar_arch.record import EXECUTION, exact_command
+from cifar_arch.plugins import add_plugin_option, load_plugins
+from cifar_arch.record import EXECUTION
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.saved import SavedRun
 from cifar_arch.schema import ConfigError
+from cifar_arch.shown_commands import exact_command, plugin_options, run_command
 from cifar_arch.terminal import counted, percent, sentences
 
 PICTURES = ("curves", "confusion_matrix")
@@ -170,8 +171,6 @@ def _write(
 
 def again(folder: Path, tested: Tested, files: Sequence[Path]) -> str:
     """The command that trains the network once more, as that seed was."""
-    from cifar_arch.saved_config import run_command
-
     command = run_command(folder, "winner", [f"seed={tested.seed}"], [file.name for file in files])
     return exact_command(replace(tested.run.summary, command=command)) or command
 

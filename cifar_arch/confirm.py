@@ -15,9 +15,10 @@ from cifar_arch.data import SYNTHETIC, SYNTHETIC_NOTE
 from cifar_arch.device import limit_spinning
 from cifar_arch.experiment import Experiment
 from cifar_arch.outputs import Outputs
-from cifar_arch.plugins import add_plugin_option, load_plugins, plugin_options
+from cifar_arch.plugins import add_plugin_option, load_plugins
 from cifar_arch.schema import ConfigError
 from cifar_arch.search.objectives import Prefer
+from cifar_arch.shown_commands import data_override, plugin_options, run_command
 from cifar_arch.terminal import counted, duration, end_on_signals, percent, sentences, table
 
 if TYPE_CHECKING:
@@ -109,7 +110,6 @@ def _accuracy(text: str) -> float:
 
 
 def _confirm(arguments: argparse.Namespace) -> None:
-    from cifar_arch.saved_config import data_override, run_command
     from cifar_arch.search.confirmation import Confirmation, Wanted, chosen, write_winner
     from cifar_arch.search.storage import sqlite_url
 

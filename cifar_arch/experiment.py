@@ -22,9 +22,10 @@ from cifar_arch.latency import NOT_INSTALLED, latency_ms, measurable
 from cifar_arch.limits import Accuracy, Limits
 from cifar_arch.provenance import provenance
 from cifar_arch.recipe import Recipe
-from cifar_arch.record import EXECUTION, SELECTION, Cause, Epoch, Status, Summary, exact_command
+from cifar_arch.record import EXECUTION, SELECTION, Cause, Epoch, Status, Summary
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError, Strict, checked
+from cifar_arch.shown_commands import exact_command
 from cifar_arch.spec import Architecture
 
 if TYPE_CHECKING:

@@ -38,16 +38,6 @@ def files_as_typed(files: Sequence[str], runtime: Any) -> list[str]:
     ]
 
 
-def plugin_override(files: Sequence[str]) -> list[str]:
-    """The words that name the files to `run`; none for none."""
-    return [f"plugins=[{','.join(files)}]"] if files else []
-
-
-def plugin_options(files: Sequence[str]) -> list[str]:
-    """The words that name the files to the other commands; none for none."""
-    return [word for file in files for word in ("--plugin", file)]
-
-
 def load_plugins_of(config: Any, hydra: Any = None) -> None:
     """Imports the plugin files named in a composed config.
 

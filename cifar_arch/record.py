@@ -156,19 +156,6 @@ def without_added(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in added or added[key] != value}
 
 
-def exact_command(summary: Summary) -> str | None:
-    """The command of a run with what `auto` came to: both of these change its numbers."""
-    if summary.command is None:
-        return None
-    words = summary.command.split(" ")  # one that is quoted holds neither key
-    for key, value in {"training.threads": summary.threads, "training.precision": summary.precision}.items():
-        if value is not None:
-            words = [word for word in words if word.lstrip("+") != f"{key}=auto"]
-            typed = any(word.lstrip("+").startswith(f"{key}=") for word in words)
-            words += [] if typed else [f"{key}={value}"]
-    return " ".join(words)
-
-
 def decides_search(key: str) -> bool:
     """Whether a full key of a flattened config decides what a search finds."""
     return key not in EXECUTION

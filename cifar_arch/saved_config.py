@@ -4,7 +4,7 @@ import io
 import re
 import shlex
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,15 +13,15 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from cifar_arch.compose import COMPOSITION_ERRORS, plain, sentence
-from cifar_arch.data import DataConfig, usual_root
 from cifar_arch.experiment import Experiment
 from cifar_arch.identity import recorded_config
 from cifar_arch.overrides import CONF, config_groups, default_groups
-from cifar_arch.plugins import files_as_typed, plugin_override
+from cifar_arch.plugins import files_as_typed
 from cifar_arch.provenance import flatten, masked
 from cifar_arch.record import ADDED, decides_search
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError, first_line
+from cifar_arch.shown_commands import plugin_override, relative_to, run_command
 
 T = TypeVar("T")
 
@@ -170,11 +170,6 @@ def _without_execution(config: dict[str, Any], prefix: str = "") -> dict[str, An
     return kept
 
 
-def data_override(config: DataConfig) -> list[str]:
-    """The word that names the folder of the images to `run`; none where that is the one of conf/data here."""
-    return [] if config.synthetic or config.root == usual_root() else [f"data.root={config.root}"]
-
-
 def command(folder: RunFolder, typed_in: Path) -> str | None:
     """What to type in the folder `typed_in` to train the same once more, into another folder.
 
@@ -198,28 +193,14 @@ def command(folder: RunFolder, typed_in: Path) -> str | None:
             *(text for text in typed if text.startswith("data.root=")),
         ]
     typed = [masked(text) for text in typed if not text.startswith("hydra.run.dir=")]
-    words = [word for place in own for word in ("--config-dir", as_typed(place, typed_in))]
+    words = [word for place in own for word in ("--config-dir", relative_to(place, typed_in))]
     return shlex.join(["python", "-m", "cifar_arch.run", *words, *named, *typed])
-
-
-def run_command(
-    config_dir: Path | str, experiment: str, overrides: Sequence[str] = (), plugins: Sequence[str] = ()
-) -> str:
-    """What trains the config `experiment` of a folder; `plugins` are the Python files that it takes."""
-    own = ["--config-dir", str(config_dir), *plugin_override(plugins)]
-    return shlex.join(["python", "-m", "cifar_arch.run", *own, f"+experiment={experiment}", *overrides])
 
 
 def _read(file: Path, kind: type[T]) -> T:
     content = file.read_bytes()
     _require_small_depth(content)
     return msgspec.yaml.decode(content, type=kind)
-
-
-def as_typed(folder: Path, typed_in: Path) -> str:
-    """The folder as one would type it in the folder `typed_in`."""
-    folder = folder.resolve()
-    return str(folder.relative_to(typed_in) if folder.is_relative_to(typed_in) else folder)
 
 
 def _asking(config: DictConfig) -> dict[str, str]:

@@ -4,7 +4,6 @@ import copy
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 from optuna.distributions import CategoricalDistribution
 
 from cifar_arch.compose import compose
@@ -14,11 +13,8 @@ from cifar_arch.provenance import flatten
 from cifar_arch.record import (
     EXECUTION,
     SELECTION,
-    Status,
-    Summary,
     decides_result,
     decides_search,
-    exact_command,
 )
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.options import fingerprint
@@ -160,18 +156,3 @@ def test_every_key_is_classified(overrides: list[str], keys: str) -> None:
 def test_the_two_sets_are_apart() -> None:
     assert not SELECTION & {key.partition(".")[0] for key in EXECUTION}
     assert all(not decides_result(key) and not decides_search(key) for key in EXECUTION)
-
-
-COMMANDS = {  # as typed -> with what a run on three threads in bf16 records
-    "run seed=1": "run seed=1 training.threads=3 training.precision=bf16",
-    "run training.threads=auto seed=1": "run seed=1 training.threads=3 training.precision=bf16",
-    "run training.precision=float32": "run training.precision=float32 training.threads=3",
-    "run ++training.precision=auto 'study=a b'": "run 'study=a b' training.threads=3 training.precision=bf16",
-}
-
-
-@pytest.mark.parametrize(("typed", "recorded"), COMMANDS.items())
-def test_a_command_on_record_says_what_auto_came_to(typed: str, recorded: str) -> None:
-    summary = Summary(status=Status.COMPLETED, command=typed, threads=3, precision="bf16")
-    assert exact_command(summary) == recorded
-    assert exact_command(replace(summary, command=None)) is None

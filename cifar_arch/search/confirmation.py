@@ -18,7 +18,7 @@ from cifar_arch.outputs import Outputs, StudyFolder
 from cifar_arch.provenance import masked
 from cifar_arch.recipe import Recipe
 from cifar_arch.runfolder import RunFolder, atomic
-from cifar_arch.saved_config import best_config, composed, data_override, run_command, saved_config
+from cifar_arch.saved_config import best_config, composed, saved_config
 from cifar_arch.schema import ConfigError, SearchStopped, first_line
 from cifar_arch.search.ask import Job
 from cifar_arch.search.candidate import Candidate
@@ -33,6 +33,7 @@ from cifar_arch.search.study import SearchConfig, SharedStudy
 from cifar_arch.search.supervisor import Supervisor
 from cifar_arch.search.trial import TrialRecord, full_keys
 from cifar_arch.search.worker import Worker
+from cifar_arch.shown_commands import data_override, run_command
 
 OPTION = "--target "  # of `confirm`
 

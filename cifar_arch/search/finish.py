@@ -8,10 +8,10 @@ from omegaconf import DictConfig
 
 from cifar_arch.compose import plain
 from cifar_arch.experiment import Experiment
-from cifar_arch.plugins import files_as_typed, plugin_options
+from cifar_arch.plugins import files_as_typed
 from cifar_arch.provenance import masked
 from cifar_arch.runfolder import atomic
-from cifar_arch.saved_config import best_config, copy_own_options, data_override, run_command
+from cifar_arch.saved_config import best_config, copy_own_options
 from cifar_arch.schema import SearchStopped
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.composer import Composer
@@ -23,6 +23,7 @@ from cifar_arch.search.space import overrides
 from cifar_arch.search.storage import sqlite_file
 from cifar_arch.search.study import SearchConfig, SharedStudy
 from cifar_arch.search.trial import TrialRecord
+from cifar_arch.shown_commands import data_override, plugin_options, run_command
 
 
 def finish(shared: SharedStudy, composer: Composer, prefer: Prefer, target: float | None) -> None:

@@ -1,0 +1,50 @@
+"""What to type: the commands that messages, summaries and cards name. No Hydra."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from cifar_arch.data import DataConfig, usual_root
+from cifar_arch.record import Summary
+
+
+def run_command(
+    config_dir: Path | str, experiment: str, overrides: Sequence[str] = (), plugins: Sequence[str] = ()
+) -> str:
+    """What trains the config `experiment` of a folder; `plugins` are the Python files that it needs."""
+    own = ["--config-dir", str(config_dir), *plugin_override(plugins)]
+    return shlex.join(["python", "-m", "cifar_arch.run", *own, f"+experiment={experiment}", *overrides])
+
+
+def exact_command(summary: Summary) -> str | None:
+    """The command of a run with what `auto` came to: both of these change its numbers."""
+    if summary.command is None:
+        return None
+    words = shlex.split(summary.command)
+    for key, value in {"training.threads": summary.threads, "training.precision": summary.precision}.items():
+        if value is not None:
+            words = [word for word in words if word.lstrip("+") != f"{key}=auto"]
+            given = any(word.lstrip("+").startswith(f"{key}=") for word in words)
+            words += [] if given else [f"{key}={value}"]
+    return shlex.join(words)
+
+
+def data_override(config: DataConfig) -> list[str]:
+    """The word that names the folder of the images to `run`; none where that is the one of conf/data here."""
+    return [] if config.synthetic or config.root == usual_root() else [f"data.root={config.root}"]
+
+
+def plugin_override(files: Sequence[str]) -> list[str]:
+    """The word that names the files of own blocks to `run`; none for none."""
+    return [f"plugins=[{','.join(files)}]"] if files else []
+
+
+def plugin_options(files: Sequence[str]) -> list[str]:
+    """The words that name the files of own blocks to the other commands; none for none."""
+    return [word for file in files for word in ("--plugin", file)]
+
+
+def relative_to(folder: Path, cwd: Path) -> str:
+    """The folder as one types it in `cwd`: relative where it lies below it."""
+    folder = folder.resolve()
+    return str(folder.relative_to(cwd) if folder.is_relative_to(cwd) else folder)

@@ -1,0 +1,21 @@
+"""The commands that messages, summaries and cards name."""
+
+import pytest
+from msgspec.structs import replace
+
+from cifar_arch.record import Status, Summary
+from cifar_arch.shown_commands import exact_command
+
+COMMANDS = {  # as typed -> with what a run on three threads in bf16 records
+    "run seed=1": "run seed=1 training.threads=3 training.precision=bf16",
+    "run training.threads=auto seed=1": "run seed=1 training.threads=3 training.precision=bf16",
+    "run training.precision=float32": "run training.precision=float32 training.threads=3",
+    "run ++training.precision=auto 'study=a b'": "run 'study=a b' training.threads=3 training.precision=bf16",
+}
+
+
+@pytest.mark.parametrize(("typed", "recorded"), COMMANDS.items())
+def test_a_command_on_record_says_what_auto_came_to(typed: str, recorded: str) -> None:
+    summary = Summary(status=Status.COMPLETED, command=typed, threads=3, precision="bf16")
+    assert exact_command(summary) == recorded
+    assert exact_command(replace(summary, command=None)) is None
