@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-
 OnEpoch = Callable[[list[Epoch]], None]
 
 
@@ -202,11 +201,8 @@ def _begun(experiment: Experiment, config: dict[str, Any] | None, command: str |
 
 def _totals(verdict: Verdict) -> dict[str, Any]:
     names = ("params", "macs", "receptive_field", "receptive_field_with_pooling")
-    return {
-        "architecture": verdict.key,
-        **{name: getattr(verdict.analysis, name) for name in names},
-        "latency_ms": verdict.latency_ms,
-    }
+    totals = {name: getattr(verdict.analysis, name) for name in names}
+    return {"architecture": verdict.key, **totals, "latency_ms": verdict.latency_ms}
 
 
 def _reached(folder: RunFolder) -> dict[str, Any]:
@@ -233,8 +229,8 @@ def _require_extras(experiment: Experiment) -> None:
 def _execution(experiment: Experiment, pictures: Pictures) -> dict[str, Any]:
     from cifar_arch.device import execution
 
-    recipe = experiment.training
-    return execution(recipe, recipe.epochs * len(pictures.train.labels))._asdict()
+    images = experiment.training.epochs * len(pictures.train.labels)
+    return execution(experiment.training, images)._asdict()
 
 
 def _train(

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from cifar_arch.record import Epoch
+from cifar_arch.terminal import percent
 
 GRID, COLUMNS = 40, 8  # pictures on a sheet, and in a row of it
 
@@ -23,7 +24,7 @@ def curves(history: Sequence[Epoch], target: float | None = None) -> Figure:
     loss.set(xlabel="epoch", ylabel="cross entropy (nats)", title="Loss")
     accuracy.set(xlabel="epoch", ylabel="accuracy (%)", title="Accuracy")
     if target:
-        accuracy.axhline(100 * target, color="grey", linestyle="--", label=f"target {100 * target:g}%")
+        accuracy.axhline(100 * target, color="grey", linestyle="--", label=f"target {percent(target)}")
     for axes in (loss, accuracy):
         axes.grid(alpha=0.3)
         axes.legend()

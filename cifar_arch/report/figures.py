@@ -13,6 +13,7 @@ from cifar_arch.report.effects import main_part, over_seeds
 from cifar_arch.report.report import Report
 from cifar_arch.report.settings import levels_of, swept
 from cifar_arch.report.tables import label, ranking
+from cifar_arch.terminal import percent
 
 BLUE, ORANGE, GREY = "#2563a8", "#d9822b", "#8a8f98"
 SIZE = (5.8, 4.0)  # inches
@@ -139,9 +140,8 @@ def _limit_lines(axes: Any, done: pd.DataFrame, column: str) -> None:
         axes.axvline(limit / scale, color=GREY, linestyle="--", linewidth=1, label=text)
     held = done[done["data"] != SYNTHETIC]["target_accuracy"].dropna()
     for target in sorted(set(held)):
-        axes.axhline(
-            100 * target, color=ORANGE, linestyle=":", linewidth=1.4, label=f"target {100 * target:g}% (test)"
-        )
+        name = f"target {percent(target)} (test)"
+        axes.axhline(100 * target, color=ORANGE, linestyle=":", linewidth=1.4, label=name)
 
 
 def pareto(runs: pd.DataFrame, cost: str) -> pd.DataFrame:
