@@ -82,19 +82,19 @@ def test_an_equal_candidate_is_replayed_and_does_not_count(tmp_path: Path) -> No
     assert total(worker.shared.config, worker.asker.assess) == 2
 
 
-def test_a_pruned_equal_is_answered_as_pruned_and_a_running_one_is_dropped(tmp_path: Path) -> None:
+def test_a_pruned_equal_is_answered_with_its_last_epoch_and_a_running_one_is_dropped(tmp_path: Path) -> None:
     worker = open_worker(search_config(tmp_path, WIDTHS), assessed=equal_below(9))
     job = ask(worker)
     assert worker.asker.ask() is None  # the others equal the one that is running
     assert [t.role for t in worker.shared.trials()[1:]] == [Role.DISCARDED] * 2
-    worker.shared.report(worker.shared.trial(0), {1: 0.25})
-    pruned = finish_job(worker, job, status=Status.PRUNED, reason="pruned after epoch 1")
-    assert (pruned.state, pruned.values) == (TrialState.PRUNED, (0.25,))
+    worker.shared.report(worker.shared.trial(0), {1: 0.25, 2: 0.5})
+    pruned = finish_job(worker, job, status=Status.PRUNED, reason="pruned after epoch 2")
+    assert (pruned.state, pruned.values) == (TrialState.PRUNED, (0.5,))
     more = open_worker(search_config(tmp_path, WIDTHS), assessed=equal_below(9))
     more.shared.queue({"width": 6})
     assert more.asker.ask() is None
     again = more.shared.trial(3)
-    assert (again.state, again.values, again.replays) == (TrialState.PRUNED, (0.25,), 0)
+    assert (again.state, again.values, again.replays) == (TrialState.PRUNED, (0.5,), 0)
 
 
 def test_a_failed_point_is_not_tried_again(tmp_path: Path) -> None:
@@ -253,12 +253,3 @@ def test_a_smaller_total_leaves_an_interrupted_trial_alone(tmp_path: Path) -> No
     fewer = open_worker(replace(wanted, n_trials=2))
     assert fewer.asker.ask() is None
     assert ask(open_worker(wanted)).point == dict.fromkeys(DIGITS, 1)
-
-
-def test_a_pruned_trial_is_replayed_with_its_last_epoch(tmp_path: Path) -> None:
-    worker = open_worker(search_config(tmp_path, WIDTHS), assessed=equal_below(9))
-    job = ask(worker)
-    worker.shared.report(worker.shared.trial(0), {1: 0.25, 2: 0.5})
-    finish_job(worker, job, status=Status.PRUNED, reason="pruned after epoch 2")
-    assert worker.asker.ask() is None
-    assert worker.shared.trial(1).values == (0.5,)

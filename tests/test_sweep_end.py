@@ -93,8 +93,6 @@ REFUSED = {
     "prefer=smallest objectives=[params,macs]": "prefer: smallest needs accuracy among the objectives, got "
     "objectives=[params,macs]; add it, or type prefer=accuracy\n",
     "target=85": "target: expected a number above 0 and at most 1 or null, got 85\n",
-    "read_test=true": "read_test: a sweep chooses by validation images alone, got true; "
-    "type python -m cifar_arch.confirm STUDY after it\n",
 }
 
 

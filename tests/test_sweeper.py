@@ -19,9 +19,7 @@ pytestmark = pytest.mark.slow
 
 # What is typed after -m: how the sentence starts.
 WRONG = {
-    "width=16,abc": "model.width: expected an integer at least 1 and at most 4096 or auto or null, got 'abc'",
     "width=4,6 c3=plain,plane": "c3: unknown option 'plane'; choose from blueprint, ",
-    "width=4,6 widht=3": "widht: unknown key, did you mean 'width'?",
     "width=4,6 n_trials=0": "n_trials: expected an integer at least 1 or null, got 0",
     "width=4,6 n_trials=many": "n_trials: expected an integer at least 1 or null, got 'many'",
     "training.lr=interval(0.1,0.2)": "n_trials: a space with an interval has no end, got null; give a number",
@@ -47,7 +45,6 @@ WRONG = {
     "width=4,6 ++hydra.job_logging.version=-6": "hydra: no trial can be started with this config (Un",
     "width=4,6 sampler=nsgaii hydra.sweeper.sampler.population_size=1": "hydra.sweeper.sampler: ",
     "+search=nothing": "search: unknown option 'nothing'; choose from blocks, quickstart, recipe",
-    "width=64,96 c4=plain": "nothing inside the limits among 2 candidates; the rules that bind: params (2",
 }
 
 
@@ -70,12 +67,6 @@ def test_a_sampler_that_lacks_its_package_names_it(tmp_path: Path) -> None:
     assert done.stderr == f"{sentence}type uv pip install cmaes, or choose another sampler\n"
     assert done.returncode == 2
     assert not (tmp_path / "epochs.log").exists()  # before anything is trained
-
-
-def test_a_space_without_m_is_refused(tmp_path: Path) -> None:
-    done = type_command("run", "+search=blocks", cwd=tmp_path)
-    assert done.returncode == 2
-    assert done.stderr == "search: a space to sweep over, got +search=blocks; type -m +search=blocks\n"
 
 
 def test_a_real_sweep_trains_each_width_once_and_its_best_runs_again(tmp_path: Path) -> None:
@@ -203,9 +194,8 @@ def test_a_named_space_searches(tmp_path: Path) -> None:
     assert all(t.values == (curve(t.params, 2)[-1],) for t in found if t.state == TrialState.COMPLETE)
 
 
-@pytest.mark.parametrize("name", ["quickstart", "recipe", "blocks"])
-def test_previews(name: str, tmp_path: Path) -> None:
-    done = type_command("check", "-m", f"+search={name}", cwd=tmp_path)
+def test_a_preview_tells_points_feasible_share_and_time(tmp_path: Path) -> None:
+    done = type_command("check", "-m", "+search=quickstart", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search(r"^points  ", done.stdout, re.M)
     assert re.search(r"^feasible  +[\d.]+% of ", done.stdout, re.M)

@@ -229,11 +229,6 @@ def test_without_validation_images_there_is_no_validation_accuracy(pictures: Pic
     assert trained.history[0].val_loss is trained.history[0].val_accuracy is None
 
 
-def test_a_batch_larger_than_the_training_set_is_refused(pictures: Pictures) -> None:
-    with pytest.raises(ConfigError, match=r"training\.batch_size: at most the 160 .*, got 161"):
-        fit(pictures, recipe(batch_size=161))
-
-
 @pytest.mark.parametrize(
     ("device", "there"),
     [("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available())],
