@@ -21,7 +21,7 @@ from conftest import (
     type_command,
 )
 
-from cifar_arch import app
+from cifar_arch import experiment
 from cifar_arch.record import Status, Summary
 
 
@@ -118,13 +118,14 @@ def test_an_architecture_outside_its_limits_is_rejected_in_sentences_without_tor
     ],
 )
 def test_the_end_says_whether_the_target_was_reached(
-    reached: bool | None, told: str, capsys: pytest.CaptureFixture[str]
+    reached: bool | None, told: str, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     summary = Summary(
         status=Status.COMPLETED, test_accuracy=0.8525, target_accuracy=0.855, reaches_target=reached
     )
-    app._print_results(summary, "folder", [])
-    assert f", {told}\n" in capsys.readouterr().out
+    monkeypatch.setattr(experiment, "run_config", lambda *_, **__: summary)
+    assert f", {told}\n" in cli("run").out
 
 
 @pytest.mark.slow

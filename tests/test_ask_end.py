@@ -129,7 +129,7 @@ def test_a_confirmation_leaves_what_another_one_interrupted(tmp_path: Path) -> N
     for retries in (1, 2):  # a worker that dies is counted from one copy to the next
         went_on = ask(again)
         assert (went_on.point, went_on.continues) == ({"width": 8}, job.folder)
-        again.teller._requeue(again.shared.trial(went_on.number), blame=True)
+        again.teller.tell(went_on.number)
         assert again.shared.trial(went_on.number).retries == retries
     finish_job(again, ask(again))
     assert again.asker.ask() is None
@@ -145,10 +145,10 @@ def test_what_an_earlier_version_left_waiting_for_a_confirmation_is_found_by_its
 def test_a_confirmation_ends_with_a_training_that_kills_its_workers(tmp_path: Path) -> None:
     worker = open_worker(of_width(tmp_path, 4))
     for _ in range(4):
-        worker.teller._requeue(worker.shared.trial(ask(worker).number), blame=True)
-    last = worker.shared.trial(ask(worker).number)
+        worker.teller.tell(ask(worker).number)  # without a result, as of one that died
+    last = ask(worker).number
     with pytest.raises(SearchStopped, match=r"^a training failed \(its worker died 5 times before an epoch"):
-        worker.teller._requeue(last, blame=True)
+        worker.teller.tell(last)
     assert ask(worker).continues is None  # the same command tries it once more
 
 

@@ -4,17 +4,15 @@ import hashlib
 import shutil
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from conftest import easy_pictures, summary_of, tiny_config
 
 from cifar_arch import experiment, training
 from cifar_arch.experiment import Experiment, Pruned, Rejected
-from cifar_arch.record import Cause, Epoch, Status
+from cifar_arch.record import Cause, Epoch, Status, Summary
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError
 from cifar_arch.training import TrainingDiverged
@@ -151,18 +149,22 @@ def test_another_seed_starts_with_other_weights_and_ends_elsewhere(
     assert not any(begun[0][name].equal(begun[1][name]) for name in convolutions)
 
 
-@pytest.mark.parametrize(("target", "reached"), [(0.1, True), (0.5, True), (0.51, False), (None, None)])
+@pytest.mark.usefixtures("no_figures")
 def test_a_run_on_real_images_is_held_against_its_target(
-    target: float | None, reached: bool | None, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pictures = easy_pictures(others=10)
-    right = np.eye(10)[pictures.test.labels]
-    right[:5] = np.roll(right[:5], 1, axis=1)  # half of them are told wrongly
-    monkeypatch.setattr(training, "predict", lambda *_: 0.01 + 0.9 * right)
-    config = tiny_config(limits={"target_accuracy": target})
-    trained: Any = SimpleNamespace(network=None)
-    results, _ = experiment._evaluate(Experiment.from_dict(config), pictures, trained)
-    assert (results["test_accuracy"], results["reaches_target"]) == (0.5, reached)
+    monkeypatch.setattr(experiment, "load_once", lambda _: easy_pictures())
+
+    def run(target: float | None) -> Summary:
+        config = tiny_config(limits={"target_accuracy": target}, training={"epochs": 1})
+        return experiment.run_config(config, tmp_path / str(target))
+
+    accuracy = run(0.001).test_accuracy
+    assert accuracy is not None
+    assert 0.001 < accuracy < 1
+    for target, reached in ((0.001, True), (accuracy, True), (1.0, False), (None, None)):
+        summary = run(target)
+        assert (summary.test_accuracy, summary.reaches_target) == (accuracy, reached)
 
 
 @pytest.mark.extra

@@ -1,4 +1,4 @@
-import time
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -17,17 +17,20 @@ def test_a_trial_beats_and_its_progress_is_shown_while_it_is_trained(
     monkeypatch.setattr(heartbeat, "HEARTBEAT", 1)
     worker = open_worker(search_config(tmp_path, WIDTHS))
     job = ask(worker)
-    beats: list[int] = []
+    beats: set[tuple[int, str]] = set()
     shown: list[bool] = []
-    monkeypatch.setattr(worker.shared, "beat", beats.append)
+    assert worker.shared.file
+    database = sqlite3.connect(worker.shared.file)
+
+    def beaten_twice_and_shown() -> bool:
+        beats.update(database.execute("SELECT trial_id, heartbeat FROM trial_heartbeats"))
+        return len(beats) >= 3 and bool(shown)  # the first beat is that of asking
+
     beating = Heartbeat(worker.shared, job, None, lambda: shown.append(True))
     with beating:
-        end = time.monotonic() + 30
-        while (len(beats) < 2 or not shown) and time.monotonic() < end:
-            time.sleep(0.1)
-    assert set(beats) == {job.trial_id}
-    assert len(beats) >= 2
-    assert shown
+        wait_until(beaten_twice_and_shown, seconds=30)
+    database.close()
+    assert {trial for trial, _ in beats} == {job.trial_id}
     assert not beating.given_away
     assert not beating.thread.is_alive()
 

@@ -251,8 +251,7 @@ def test_a_trial_that_was_given_away_is_trained_no_further(tmp_path: Path) -> No
         if len(trained) > 1:
             finish_job(worker, job)  # type: ignore[arg-type]
             return
-        with worker.shared.lock():
-            worker.teller._settle(worker.shared.trial(0))  # queues it again
+        worker.teller.tell(0)  # queues it again
         time.sleep(30)
         pytest.fail("was not interrupted")
 
