@@ -201,11 +201,23 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("typed", "says"), REFUSED.items())
-def test_mistakes(typed: str, says: str, made: Callable[..., None], cli: Cli) -> None:
+def test_what_is_no_choice_is_refused(typed: str, says: str, made: Callable[..., None], cli: Cli) -> None:
     made(WIDTHS)
     done = cli("confirm", "s", *typed.split())
     assert done.status == 2
     assert says in done.err
+
+
+def test_a_trial_that_repeats_another_is_refused_by_its_name(made: Callable[..., None], cli: Cli) -> None:
+    made(WIDTHS)
+    study = optuna.load_study(study_name="s", storage=open_storage(STORAGE))
+    attrs = {"role": "replayed", "replays": 1}
+    study.add_trial(optuna.trial.create_trial(value=0.6, user_attrs=attrs))
+    done = cli("confirm", "s", "--trial", "4")
+    said = (
+        "--trial: expected a completed trial of the study, got 4 (it is replayed, equal to trial 1); choose "
+    )
+    assert (done.status, done.err) == (2, f"{said}from 0, 1, 2\n")
 
 
 def test_smallest_without_any_target_is_refused(made: Callable[..., None], cli: Cli) -> None:

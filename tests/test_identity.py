@@ -186,6 +186,16 @@ def test_a_config_that_cannot_be_read_any_more_is_another(run: RunFolder) -> Non
         experiment.run_config(tiny_config(), run.path)
 
 
+def test_a_key_that_is_a_value_and_a_part_is_no_config(run: RunFolder) -> None:
+    run.experiment.unlink()  # so that the summary's keys are what is on record
+    summary = run.read_summary()
+    assert summary is not None
+    run.write_summary(replace(summary, config={"seed": 0, "seed.split": 1}))
+    said = r"\(whose config cannot be read: seed\.split: expected a part of a config, got a value"
+    with pytest.raises(ConfigError, match=said):
+        experiment.run_config(tiny_config(), run.path)
+
+
 def test_a_run_that_did_not_read_the_test_set_is_not_complete_for_one_that_does(run: RunFolder) -> None:
     summary = run.read_summary()
     assert summary is not None

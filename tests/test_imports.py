@@ -5,10 +5,12 @@ import copy
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import cifar_arch
+from cifar_arch import report
 
 PACKAGE = Path(cifar_arch.__file__).parent
 MODULES = {
@@ -133,9 +135,8 @@ def test_hydra_stays_at_the_edge() -> None:
     assert "search.study" not in users
 
 
-def test_optuna_stays_in_the_search_and_the_report() -> None:
-    users = users_of("optuna")
-    assert {module for module in users if not module.startswith("search.")} <= {"report"}
+def test_optuna_stays_in_the_search() -> None:
+    assert {module for module in users_of("optuna") if not module.startswith("search.")} == set()
 
 
 def test_torch_stays_in_the_learning_half() -> None:
@@ -176,3 +177,9 @@ def test_every_module_imports_only_what_stands_before_it_in_the_list() -> None:
     for place, module in enumerate(order):
         ours = {name.removeprefix("cifar_arch.") for name in imported(untyped(MODULES[module]))}
         assert ours & set(order) <= set(order[:place]), module
+
+
+@pytest.mark.parametrize("module", [cifar_arch, report])
+def test_a_name_that_a_package_has_not_is_an_error_of_its_own(module: ModuleType) -> None:
+    with pytest.raises(AttributeError, match=rf"^module '{module.__name__}' has no attribute 'nothing'$"):
+        _ = module.nothing

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from architectures import Drawn, architecture, drawn
+from architectures import Drawn, architecture, convs, drawn
 from conftest import TINY, Cli, cases, type_command
 from hypothesis import given
 from torch import nn
 
-from cifar_arch import latency
+from cifar_arch import experiment, latency
 from cifar_arch.blocks import Grouped, Inverted
 from cifar_arch.feasibility import judge
 from cifar_arch.latency import graph, latency_ms
@@ -26,6 +26,7 @@ from cifar_arch.schema import ConfigError
 onnxruntime = pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.extra
 
+PARTS = ("c1", "c2", "c3", "c4", "t1", "t2", "t3")
 ACTIVATIONS = ["relu", "leaky_relu", "silu", "gelu", "hardswish"]
 
 
@@ -94,6 +95,12 @@ def test_the_widest_that_is_fast_enough_is_advised(
     assert judged.violations[0].message.endswith(f"; {advice}")
 
 
+def test_a_network_written_out_that_is_too_slow_has_no_width_to_advise() -> None:
+    written_out = architecture(**dict.fromkeys(PARTS, convs({"out": 10})), width=None)
+    (violation,) = judge(written_out, Limits(latency_ms_below=1e-6)).violations
+    assert violation.message.endswith("; leave layers out, or give them fewer channels")
+
+
 def test_check_shows_it(cli: Cli) -> None:
     done = cli("check", "limits.latency_ms_below=1000")
     assert done.status == 0
@@ -126,6 +133,13 @@ def test_without_its_packages(monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None
     done = cli("check", "-m", "width=8,16", "objectives=[accuracy,latency]")
     assert done.status == 2
     assert done.err.startswith("objectives: latency needs onnx and onnxruntime, which are not installed")
+    monkeypatch.setattr(experiment, "measurable", lambda: False)
+    assert cli("check", "limits.latency_ms_below=1") == (
+        2,
+        "",
+        "limits.latency_ms_below: needs onnx and onnxruntime, which are not installed; "
+        "type uv sync --inexact --extra onnx\n",
+    )
 
 
 def test_the_median_of_an_image_is_without_the_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:

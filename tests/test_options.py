@@ -54,6 +54,8 @@ MISTAKES = {
     "type python -m cifar_arch.confirm STUDY after it",
     "study=-x": "study: expected a name of letters, digits, '.', '_' and '-', none of the last first, "
     "got '-x'",
+    "hydra.sweep.dir=elsewhere": "hydra.sweep.dir: a trial's folder is always OUTPUTS/sweeps/STUDY/NUMBER, "
+    "got 'elsewhere'; type outputs=FOLDER or study=NAME to choose those",
     "hydra.sweeper.params=3": "hydra.sweeper.params: expected keys with their values, got 3",
 }
 

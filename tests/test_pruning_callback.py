@@ -130,7 +130,7 @@ def test_a_trial_that_another_worker_took_ends_here(url: str, storage: RDBStorag
     report = callback(study, url, optuna.pruners.NopPruner())
     report(rows(0.1))
     study.tell(0, state=TrialState.FAIL)
-    with pytest.raises(HandedOver):
+    with pytest.raises(HandedOver, match=r"^its trial was given to another worker$"):
         report(rows(0.1, 0.2))
 
 

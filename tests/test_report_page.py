@@ -193,6 +193,9 @@ def test_folders_that_are_refused(written: Path, tmp_path: Path, cli: Cli) -> No
     assert (empty.status, missing.status) == (2, 2)
     assert "no runs in " in empty.err
     assert "does not exist; name the folder that holds your runs" in missing.err
+    write_run(tmp_path / "alone" / "runs" / "a")
+    studyless = cli(COMMAND, str(tmp_path / "alone"), "--study", "s")
+    assert studyless.err == f"--study: no study 's' in '{tmp_path / 'alone'}'; there are no studies here\n"
     done = cli(COMMAND, outputs, "--to", str(file))
     assert (done.status, done.err) == (
         2,

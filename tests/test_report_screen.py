@@ -7,6 +7,7 @@ import pytest
 from generated_runs import load_small_sweep, write_run
 
 from cifar_arch.report import load_runs
+from cifar_arch.report.files import leaderboard
 from cifar_arch.report.report import Report
 from cifar_arch.report.screen import fitting, screen
 from cifar_arch.report.tables import text
@@ -77,3 +78,16 @@ def test_means_over_seeds_stand_with_their_designs(tmp_path: Path, room: int | N
     place = lines.index("means over seeds:")
     assert " ".join(lines[place + 1].split()) == heading
     assert lines[place + 2].split()[:3] == ["61.00%", "1.41%", "2"]
+
+
+def test_what_is_more_than_a_screen_or_a_leaderboard_is_counted(runs: pd.DataFrame) -> None:
+    many = pd.concat([runs] * 13, ignore_index=True)  # 104
+    many.loc[many.index[:8], ["status", "reason"]] = ["failed", "broken"]
+    report = Report.of(many, Path("outputs"))
+    lines = screen(report).splitlines()
+    assert lines.count("... and 89 more in runs.csv") == 1  # behind 15 runs
+    assert lines[-1] == "... and 3 more in runs.csv"  # behind 5 failures
+    assert "\n- the first 100 of 104; all are in runs.csv\n" in leaderboard(report)
+    few = Report.of(runs, Path("outputs"))
+    assert "more in runs.csv" not in screen(few)
+    assert "all are in runs.csv" not in leaderboard(few)

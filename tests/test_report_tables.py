@@ -7,7 +7,7 @@ import pytest
 from generated_runs import load_small_sweep, write_run
 
 from cifar_arch.report import load_runs
-from cifar_arch.report.tables import markdown, ranking, shown_columns, target_line
+from cifar_arch.report.tables import markdown, notes, ranking, shown_columns, target_line
 
 END = ["epochs_done", "seconds", "status", "folder"]
 
@@ -42,3 +42,19 @@ def test_the_target_is_held_against_tested_runs(tmp_path: Path) -> None:
     )
     write_run(tmp_path / "c", 0.8, test=0.86)
     assert target_line(load_runs(tmp_path)) == "1 of 2 tested runs reach their target"
+
+
+def test_the_notes_say_which_images_the_accuracies_are_of(tmp_path: Path) -> None:
+    of_validation = "accuracy is that of the validation images"
+    write_run(tmp_path / "a", 0.9)
+    assert notes(load_runs(tmp_path)) == [
+        "1 run: 1 completed",
+        f"{of_validation}, the test images were not read",
+    ]
+    write_run(tmp_path / "b", 0.9, test=0.86)
+    assert notes(load_runs(tmp_path))[1] == f"{of_validation}; the test images were read in 1 run"
+    write_run(tmp_path / "c", None, test=0.8)
+    assert notes(load_runs(tmp_path))[1] == (
+        f"{of_validation}, or of the test images where a run has no others; "
+        "the test images were read in 2 runs"
+    )

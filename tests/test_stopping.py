@@ -16,7 +16,9 @@ from cifar_arch.search.trial import Role
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    outcomes: str  # f: failed, m: failed for a mistake in the config, c: completed, |: typed again
+    outcomes: (
+        str  # f: failed, u: failed for an unknown reason, m: for a mistake, c: completed, |: typed again
+    )
     says: str | None
     rate: float = 0.5
 
@@ -25,6 +27,7 @@ CASES = [
     Case(outcomes="c", says=None),
     Case(outcomes="ff", says=None),
     Case(outcomes="cfff", says="3 trials failed in a row; trial 3: broken"),
+    Case(outcomes="uuu", says="3 trials failed in a row; trial 2: no reason on record"),
     Case(outcomes="m", says="the first trial failed for a mistake in the config; trial 0: broken"),
     Case(outcomes="cm", says=None),
     Case(outcomes="mc", says=None),  # the same command, once the mistake was mended
@@ -41,7 +44,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.outcomes)
-def test_stop_if_hopeless(case: Case, tmp_path: Path) -> None:
+def test_a_search_that_keeps_failing_is_stopped(case: Case, tmp_path: Path) -> None:
     quiet_optuna()
     worker = open_worker(search_config(tmp_path, DIGITS))
     for outcome in case.outcomes:
@@ -51,7 +54,8 @@ def test_stop_if_hopeless(case: Case, tmp_path: Path) -> None:
             finish_job(worker, ask(worker))
         else:
             error = "ConfigError" if outcome == "m" else "RuntimeError"
-            finish_job(worker, ask(worker), status=Status.FAILED, reason="broken", error=error)
+            reason = None if outcome == "u" else "broken"
+            finish_job(worker, ask(worker), status=Status.FAILED, reason=reason, error=error)
     if case.says is None:
         stop_if_hopeless(worker.shared, case.rate, worker.since)
         return

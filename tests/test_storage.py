@@ -74,6 +74,16 @@ def test_other_addresses_are_refused(url: str) -> None:
         open_storage(url)
 
 
+def test_a_database_that_cannot_be_opened_says_why_and_what_is_expected() -> None:
+    said = (
+        r"storage: 'sqlite:////proc/x/s\.db' cannot be opened \(.+\); expected sqlite:///FILE\.db or "
+        r"postgresql\+psycopg://USER@HOST/DATABASE, the latter with its driver: "
+        r"uv sync --inexact --extra postgres"
+    )
+    with pytest.raises(ConfigError, match=f"^{said}$"):
+        open_storage("sqlite:////proc/x/s.db")
+
+
 @pytest.fixture
 def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[RDBStorage]]:
     """Storages that are closed at the end, in an empty current folder."""

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from sweeping import WIDTHS, ask, at_most, finish_job, open_worker, search_config
 
 from cifar_arch.record import Status
-from cifar_arch.schema import ConfigError
+from cifar_arch.schema import ConfigError, SearchStopped
 from cifar_arch.search.ledger import Counts
 from cifar_arch.search.storage import open_storage, quiet_optuna
 from cifar_arch.search.study import SharedStudy
@@ -37,7 +37,7 @@ def test_another_fingerprint_and_a_foreign_study_are_refused(tmp_path: Path) -> 
         SharedStudy(replace(wanted, name="foreign"))
 
 
-def test_counts(tmp_path: Path) -> None:
+def test_trials_are_counted_by_what_became_of_them(tmp_path: Path) -> None:
     worker = open_worker(search_config(tmp_path, WIDTHS), assessed=at_most(7))
     finish_job(worker, ask(worker))
     finish_job(worker, ask(worker), status=Status.FAILED, reason="broken")
@@ -88,3 +88,23 @@ def test_parameters_have_the_names_that_people_type(older: bool, tmp_path: Path)
     stored = [set(t.params) for t in worker.shared.study.get_trials()]
     assert stored == [{"model.width" if older else "width", "training.lr"}] * 2
     assert worker.shared.trial(0).point == first.point
+
+
+def test_a_study_that_is_deleted_under_its_workers_ends_them_with_a_sentence(tmp_path: Path) -> None:
+    worker = open_worker(search_config(tmp_path, WIDTHS))
+    ask(worker)
+    optuna.delete_study(study_name="test", storage=open_storage(worker.shared.config.storage))
+    with pytest.raises(SearchStopped, match=r"^the study was removed while it ran; the same command begins"):
+        worker.teller.look_after()
+
+
+def test_a_database_that_another_one_replaced_is_not_written_to(tmp_path: Path) -> None:
+    shared = SharedStudy(search_config(tmp_path, WIDTHS))
+    assert shared.file
+    shared.file.rename(tmp_path / "before.db")
+    shared.file.touch()
+    said = (
+        f"the study was removed while it ran: {str(shared.file)!r} is no longer what it was; the same command"
+    )
+    with pytest.raises(SearchStopped, match=f"^{re.escape(said)}"), shared.lock():
+        pytest.fail("is locked")
