@@ -8,7 +8,7 @@ from msgspec import json
 
 from cifar_arch.blocks import Custom, CustomConv, Plain, Unit
 from cifar_arch.downsample import Dilated
-from cifar_arch.layers import CLASSES, Conv, GlobalPool, Layer, Linear
+from cifar_arch.layers import NUM_CLASSES, Conv, GlobalPool, Layer, Linear
 from cifar_arch.schema import ConfigError
 from cifar_arch.spec import Architecture
 
@@ -37,11 +37,15 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         {**WRITTEN_OUT, "width": "auto"},
         "model.width: has no effect on a network written out layer by layer, got 'auto'; leave it null",
     ),
+    (
+        {**WRITTEN_OUT, "width": None, "stem": 3},
+        "model.stem: has no effect on a network written out layer by layer, got 3; leave it null",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("changes", "message"), WRONG, ids=[message for _, message in WRONG])
-def test_wrong_input(changes: dict[str, Any], message: str) -> None:
+def test_a_wrong_field_is_named_with_what_is_allowed(changes: dict[str, Any], message: str) -> None:
     data = json.decode(json.encode(tiny_architecture(**changes)))
     with pytest.raises(ConfigError) as error:
         Architecture.from_dict(data)
@@ -89,7 +93,7 @@ NO_PLAN: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("changes", "message"), NO_PLAN, ids=[message for _, message in NO_PLAN])
-def test_no_plan(changes: dict[str, Any], message: str) -> None:
+def test_an_architecture_without_a_plan_says_why(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as error:
         architecture(**changes).plan()
     assert str(error.value) == message
@@ -101,7 +105,7 @@ def test_sections_and_channels() -> None:
     assert [section.name for section in plan] == names
     firsts = [section.layers[0] for section in plan[:-1]]
     assert [getattr(conv, "out_channels", None) for conv in firsts] == [10, 15, 15, 15, 3, 3, 1, 1]
-    assert plan[-1].layers == (GlobalPool(), Linear(in_features=1, out_features=CLASSES))
+    assert plan[-1].layers == (GlobalPool(), Linear(in_features=1, out_features=NUM_CLASSES))
 
 
 def test_a_custom_block_ignores_width_and_depth() -> None:
