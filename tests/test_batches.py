@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy.stats import ks_2samp
 
-from cifar_arch.augment import Augment, Colour
+from cifar_arch.augment import Augment, Colour, Transform
 from cifar_arch.batches import BatchAugment
 from cifar_arch.pipeline import Pipeline
 from cifar_arch.schema import checked
@@ -81,7 +81,7 @@ def ramps() -> np.ndarray:
     return np.stack([64 + 4 * column, 64 + 4 * row, 0 * row], -1).astype(np.uint8)
 
 
-def test_flip_mirrors(augmented: Augmented) -> None:
+def test_a_flip_mirrors_left_and_right(augmented: Augmented) -> None:
     image = noise()
     assert (augmented(image, 20, horizontal_flip={"p": 1}) == image[:, ::-1]).all()
 
@@ -273,3 +273,18 @@ def test_an_alternating_flip_comes_in_an_even_share_of_an_images_epochs(
     assert (abs(turned.mean(1) - p) < 4 * np.sqrt(p * (1 - p) / 500) + 1e-9).all()
     if p == 0.5:
         assert (turned[1:] != turned[:-1]).all()
+
+
+class Solarize(Transform, frozen=True, kw_only=True):
+    """A transform that somebody added, and forgot to write for batches."""
+
+
+class More(Augment, frozen=True, kw_only=True):
+    solarize: Solarize = Solarize(p=1.0)
+
+
+def test_a_transform_without_a_form_for_batches_is_named() -> None:
+    batch = BatchAugment(More(), MEAN, seed=0, count=1)
+    batch.draw(epoch=1)
+    with pytest.raises(TypeError, match=r"^no batch transform for Solarize\(p=1\.0\)$"):
+        batch(torch.zeros(1, 3, 32, 32, dtype=torch.uint8), torch.arange(1))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import TINY, Cli, summary_of, type_command
 
+from cifar_arch.blocks import BLOCKS
 from cifar_arch.runfolder import RunFolder
 
 pytestmark = pytest.mark.slow
@@ -127,6 +128,22 @@ REFUSED = {
     ("none",): "run: 'none' holds no finished run (architecture.json is missing); "
     "name a folder under outputs/runs whose summary.json says completed\n",
 }
+
+
+def test_files_of_one_name_cannot_stand_in_one_card(cwd: Path, cli: Cli) -> None:
+    files = ["one/mine.py", "two/mine.py"]
+    for number, file in enumerate(files):
+        (cwd / file).parent.mkdir()
+        block = f"class Mine{number}(Unit, frozen=True, kw_only=True):\n    convs = None\n"
+        entered = (
+            f"from cifar_arch.blocks import BLOCKS, Unit\n{block}BLOCKS['mine{number}'] = Mine{number}\n"
+        )
+        (cwd / file).write_text(entered, encoding="utf-8")
+    done = cli("card", "s0", "--to", "results/mine", "--plugin", files[0], "--plugin", files[1])
+    said = "--plugin: a card holds each file under its name, got one/mine.py, two/mine.py; rename one\n"
+    assert (done.status, done.err) == (2, said)
+    for number in range(len(files)):
+        del BLOCKS[f"mine{number}"]
 
 
 @pytest.mark.parametrize("to", ["s0", "s1", "", "s0/summary.json"])

@@ -14,9 +14,7 @@ from hydra import initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from sweeping import STORAGE
 
-from cifar_arch import confirm
 from cifar_arch.compose import compose
-from cifar_arch.confirm import Confirmed
 from cifar_arch.experiment import Experiment
 from cifar_arch.overrides import CONF
 from cifar_arch.record import Status, Summary
@@ -136,7 +134,9 @@ def test_smallest_prefers_the_fewest_parameters_at_the_target(study: str, traini
 @pytest.mark.parametrize(
     ("typed_epochs", "epochs"), [((), 15), (("--epochs", "40"), 40), (("--epochs", "3"), 3)]
 )
-def test_epochs(study: str, training: Stub, cli: Cli, typed_epochs: tuple[str, ...], epochs: int) -> None:
+def test_the_schedule_is_15_epochs_unless_typed(
+    study: str, training: Stub, cli: Cli, typed_epochs: tuple[str, ...], epochs: int
+) -> None:
     assert cli("confirm", study, "--top", "1", "--seeds", "1", *typed_epochs).status == 0
     assert training.calls[0][2]["training"]["epochs"] == epochs
 
@@ -234,7 +234,9 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("arguments", "message"), REFUSED, ids=[" ".join(a) for a, _ in REFUSED])
-def test_mistakes(study: str, arguments: tuple[str, ...], message: str, cli: Cli) -> None:
+def test_a_study_or_number_that_is_none_is_refused(
+    study: str, arguments: tuple[str, ...], message: str, cli: Cli
+) -> None:
     done = cli("confirm", *arguments)
     assert done.status == 2
     assert message in done.err
@@ -258,30 +260,6 @@ def test_studies_that_cannot_be_confirmed(study: str, cli: Cli) -> None:
     assert "the folder of trial 0, 'outputs/sweeps/s/0', has no saved config" in done.err
 
 
-VERDICTS = [
-    (
-        [0.84, 0.80],
-        0.85,
-        "cifar10",
-        "none reaches the target of 85%: trial 0 comes closest, 1.00 points below",
-    ),
-    ([0.86, 0.80], 0.85, "cifar10", "reach the target of 85% on average: trial 0"),
-    ([0.86], None, "cifar10", "no target is set"),
-    ([0.99], 0.85, "shapes", "the synthetic data set never counts towards the target"),
-]
-
-
-@pytest.mark.parametrize(("means", "target", "data", "said"), VERDICTS)
-def test_verdict(means: list[float], target: float | None, data: str, said: str) -> None:
-    found = [Confirmed(n, 1000, 50, 0.5, [mean], 60) for n, mean in enumerate(means)]
-    assert confirm.verdict(found, target, data) == said
-
-
-def test_one_seed_has_no_std() -> None:
-    text = confirm.results_table([Confirmed(3, 1000, 50, 0.5, [0.8], 60)], None)
-    assert text.splitlines()[1].split() == ["3", "80.00%", "-", "1", "1,000", "50", "px", "50.00%", "60"]
-
-
 def test_the_winner_keeps_every_key_of_its_trial(study: str, training: Stub, cli: Cli) -> None:
     assert cli("confirm", study, "--top", "1", "--seeds", "1").status == 0
     before = OmegaConf.load("outputs/sweeps/s/1/.hydra/config.yaml")
@@ -289,12 +267,6 @@ def test_the_winner_keeps_every_key_of_its_trial(study: str, training: Stub, cli
     winner = compose(["+experiment=winner"], "outputs/sweeps/s")
     for part in ("model", "augment", "limits"):
         assert winner[part] == OmegaConf.to_container(before[part], resolve=True)
-
-
-def test_a_mean_at_the_target_reaches_it() -> None:
-    found = [Confirmed(3, 1000, 50, 0.5, [0.85], 60)]
-    assert confirm.results_table(found, 0.85).splitlines()[-1].endswith("reached")
-    assert confirm.verdict(found, 0.85, "cifar10").endswith("on average: trial 3")
 
 
 def test_a_longer_schedule_of_the_study_is_kept_and_its_threads_are_not(
