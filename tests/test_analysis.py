@@ -43,13 +43,15 @@ COUNTS: list[tuple[dict[str, Any], tuple[int, int, int, tuple[str, ...]]]] = [
 
 
 @pytest.mark.parametrize(("changes", "counts"), COUNTS)
-def test_counts(changes: dict[str, Any], counts: tuple[int, int, int, tuple[str, ...]]) -> None:
+def test_kinds_of_layers_are_counted(
+    changes: dict[str, Any], counts: tuple[int, int, int, tuple[str, ...]]
+) -> None:
     a = analyse(architecture(**changes).plan())
     assert (a.separable, a.dilated, a.downsamplers, a.foreign_downsamplers) == counts
 
 
 @pytest.mark.parametrize(("head", "expected"), [("linear", True), ("conv", False)])
-def test_fully_connected(head: str, expected: bool) -> None:
+def test_a_linear_head_alone_is_fully_connected(head: str, expected: bool) -> None:
     assert analyse(architecture(head=head).plan()).fully_connected is expected
 
 

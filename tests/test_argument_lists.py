@@ -113,20 +113,24 @@ def assert_told(cli: Cli, made: Path, command: str, typed: list[str]) -> None:
 
 @cases(100)
 @given(typed=arguments("report", "swept"))
-def test_report_tells(cli: Cli, made: Path, monkeypatch: pytest.MonkeyPatch, typed: list[str]) -> None:
+def test_report_answers_any_list_in_a_sentence(
+    cli: Cli, made: Path, monkeypatch: pytest.MonkeyPatch, typed: list[str]
+) -> None:
     monkeypatch.setattr(files, "report_figures", lambda _: {})  # a second for each list
     assert_told(cli, made, "report.command", typed)
 
 
 @cases(60)
 @given(typed=arguments("evaluate", "run"))
-def test_evaluate_tells(cli: Cli, made: Path, typed: list[str]) -> None:
+def test_evaluate_answers_any_list_in_a_sentence(cli: Cli, made: Path, typed: list[str]) -> None:
     assert_told(cli, made, "evaluate", typed)
 
 
 @cases(50)
 @given(typed=arguments("export", "run"))
-def test_export_tells(cli: Cli, made: Path, monkeypatch: pytest.MonkeyPatch, typed: list[str]) -> None:
+def test_export_answers_any_list_in_a_sentence(
+    cli: Cli, made: Path, monkeypatch: pytest.MonkeyPatch, typed: list[str]
+) -> None:
     monkeypatch.setattr(export, "NEEDED", ())
     monkeypatch.setattr(export, "_write", lambda _network, path, _classes: path.write_bytes(b"written"))
     monkeypatch.setattr(export, "largest_difference", lambda *_: 0.0)
@@ -137,7 +141,7 @@ def test_export_tells(cli: Cli, made: Path, monkeypatch: pytest.MonkeyPatch, typ
 
 @cases(30)
 @given(typed=arguments("card", "run", "--to", "results/mine"))
-def test_card_tells(cli: Cli, made: Path, typed: list[str]) -> None:
+def test_card_answers_any_list_in_a_sentence(cli: Cli, made: Path, typed: list[str]) -> None:
     assert_told(cli, made, "card", typed)
 
 
@@ -150,6 +154,8 @@ def trained(config: dict[str, Any], path: Path, *_: Any, **__: Any) -> Summary:
 
 @cases(40)
 @given(typed=arguments("confirm", "s"))
-def test_confirm_tells(cli: Cli, made: Path, monkeypatch: pytest.MonkeyPatch, typed: list[str]) -> None:
+def test_confirm_answers_any_list_in_a_sentence(
+    cli: Cli, made: Path, monkeypatch: pytest.MonkeyPatch, typed: list[str]
+) -> None:
     monkeypatch.setattr(local, "run_config", trained)
     assert_told(cli, made, "confirm", typed)

@@ -107,7 +107,7 @@ CASES: list[tuple[Block, int, tuple[Layer, ...]]] = [
 
 
 @pytest.mark.parametrize(("block", "channels", "layers"), CASES)
-def test_expansion(block: Block, channels: int, layers: tuple[Layer, ...]) -> None:
+def test_a_block_expands_into_these_layers(block: Block, channels: int, layers: tuple[Layer, ...]) -> None:
     assert block.expand(channels, 6, "silu") == layers
 
 
@@ -139,7 +139,7 @@ GROUPS = [
 
 
 @pytest.mark.parametrize(("fields", "groups"), GROUPS)
-def test_groups(fields: dict[str, Any], groups: int) -> None:
+def test_a_convolution_has_the_groups_that_are_written(fields: dict[str, Any], groups: int) -> None:
     (only,) = convolutions(convs(fields).expand(4, 4, "relu"))
     assert only == conv(4, fields.get("out", 4), padding=1, groups=groups)
 

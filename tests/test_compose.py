@@ -124,7 +124,7 @@ def verdict_on(overrides: list[str]) -> Verdict:
 
 
 @pytest.mark.parametrize(("overrides", "start"), WRONG, ids=[overrides for overrides, _ in WRONG])
-def test_wrong_overrides(overrides: str, start: str) -> None:
+def test_a_wrong_override_is_named_with_what_is_allowed(overrides: str, start: str) -> None:
     with pytest.raises(ConfigError) as error:
         verdict_on(overrides.split())
     message = str(error.value)
@@ -150,7 +150,7 @@ RIGHT: list[tuple[str, str, Any]] = [
 
 
 @pytest.mark.parametrize(("overrides", "key", "value"), RIGHT)
-def test_right_overrides(overrides: str, key: str, value: Any) -> None:
+def test_an_override_sets_its_key(overrides: str, key: str, value: Any) -> None:
     found: Any = compose(overrides.split())
     for name in key.split("."):
         found = found[name]

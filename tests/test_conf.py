@@ -104,7 +104,7 @@ def test_every_form_has_its_option() -> None:
 
 
 @pytest.mark.parametrize("name", DOWNSAMPLE_FILES)
-def test_downsample_options(name: str) -> None:
+def test_each_downsample_option_is_a_kind_that_may_be_separable(name: str) -> None:
     kind, _, separable = name.partition("_")
     assert composed(f"t2={name}")["model"]["t2"] == {"kind": kind, "separable": separable == "separable"}
 

@@ -45,7 +45,7 @@ FITTING: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("case", FITTING, ids=lambda case: str(case["room"]))
-def test_what_fits(case: dict[str, Any]) -> None:
+def test_the_least_wanted_is_left_out_until_the_rest_fits(case: dict[str, Any]) -> None:
     shown = ["best 40%", "2 failed", "trial 4 epoch 1", "5 min left", ""]
     wanted = ["trial 4 epoch 1", "5 min left", "best 40%", "", "2 failed"]
     assert fitting(shown, wanted, case["room"]) == case["kept"]

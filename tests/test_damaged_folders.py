@@ -133,7 +133,7 @@ def in_a_sentence(done: Done, lines: int) -> None:
 @pytest.mark.slow
 @many
 @given(data=st.data())
-def test_evaluate(folder: Folder, quick: None, cli: Cli, data: st.DataObject) -> None:
+def test_evaluate_answers_in_a_sentence(folder: Folder, quick: None, cli: Cli, data: st.DataObject) -> None:
     folder.damage(data, READ)
     in_a_sentence(cli("evaluate", str(folder.path)), lines=1)
 
@@ -141,7 +141,9 @@ def test_evaluate(folder: Folder, quick: None, cli: Cli, data: st.DataObject) ->
 @pytest.mark.slow
 @many
 @given(data=st.data())
-def test_resume(folder: Folder, quick: None, cli: Cli, data: st.DataObject) -> None:
+def test_a_resumed_run_answers_in_a_sentence(
+    folder: Folder, quick: None, cli: Cli, data: st.DataObject
+) -> None:
     folder.damage(data, RESUMED)
     if data.draw(st.booleans()):  # as if it had been killed
         for name in ("summary.json", "checkpoints/weights.safetensors"):

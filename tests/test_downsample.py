@@ -42,12 +42,12 @@ def test_a_separable_one_counts_for_every_rule_that_it_meets() -> None:
 
 
 @pytest.mark.parametrize(("size", "dilation"), [(32, 8), (16, 4), (8, 2)])
-def test_dilated(size: int, dilation: int) -> None:
+def test_a_dilated_downsampler_halves_the_map_by_its_dilation(size: int, dilation: int) -> None:
     conv = Dilated().conv(4, 6, size)
     assert (conv.stride, conv.padding, conv.dilation) == (1, 0, dilation)
 
 
-def test_strided() -> None:
+def test_a_strided_downsampler_halves_the_map_by_its_stride() -> None:
     conv = Strided().conv(4, 6, 9)
     assert (conv.stride, conv.padding, conv.dilation, conv.out_size(9)) == (2, 1, 1, 5)
 

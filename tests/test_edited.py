@@ -52,7 +52,9 @@ UNTRAINED = {"none": ("another", Role.REPLAYED), "far too large": ("within", Rol
 
 
 @pytest.mark.parametrize(("first", "second", "role"), [(a, *b) for a, b in UNTRAINED.items()], ids=UNTRAINED)
-def test_an_option_that_was_not_trained(first: str, second: str, role: Role, tmp_path: Path) -> None:
+def test_an_option_that_was_not_trained_is_refused(
+    first: str, second: str, role: Role, tmp_path: Path
+) -> None:
     wanted = search_config(tmp_path, {"augment": CategoricalDistribution(["none", "mine"])})
     worker = open_worker(wanted, assessed=version(first))
     finish_job(worker, ask(worker))
@@ -77,7 +79,7 @@ def edited(point: Point) -> Candidate:
     return replace(assess(point), key=f"edited {point}")
 
 
-def test_what_every_point_has(tmp_path: Path) -> None:
+def test_what_every_point_has_is_refused(tmp_path: Path) -> None:
     """As the file of an own block that none of the swept keys chooses."""
     worker = open_worker(search_config(tmp_path, WIDTHS))
     finish_job(worker, ask(worker))

@@ -91,7 +91,7 @@ REPAIRED: list[tuple[dict[str, str], dict[str, str]]] = [
 
 
 @pytest.mark.parametrize(("overrides", "changes"), REPAIRED, ids=str)
-def test_repairs(overrides: dict[str, str], changes: dict[str, str]) -> None:
+def test_a_repair_mends_what_it_is_for(overrides: dict[str, str], changes: dict[str, str]) -> None:
     found = {
         violation.rule: " ".join(f"{k}={v}" for k, v in suggestion(violation.message).items())
         for violation in typed(overrides).violations
@@ -123,7 +123,7 @@ def commands(draw: st.DrawFn) -> dict[str, str]:
 @pytest.mark.slow
 @cases(80)
 @given(commands())
-def test_repairs_of_random_draws(command: dict[str, str]) -> None:
+def test_repairs_of_random_draws_mend_what_they_are_for(command: dict[str, str]) -> None:
     check_repairs(command)
 
 
@@ -258,7 +258,7 @@ def test_reference_keeps_the_hard_limits() -> None:
 
 
 @pytest.mark.parametrize("overrides", [{"limits": "none"}, {"limits": "none", "model": "reference"}])
-def test_limits_none(overrides: dict[str, str]) -> None:
+def test_without_limits_everything_is_within(overrides: dict[str, str]) -> None:
     width = {} if "model" in overrides else {"width": "500"}
     assert typed({**overrides, **width, "augment": "none"}).ok
 

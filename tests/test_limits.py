@@ -118,12 +118,12 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_rule(groups: dict[str, Limits], case: Case) -> None:
+def test_a_rule_says_what_is_allowed_and_what_it_got(groups: dict[str, Limits], case: Case) -> None:
     found = violations(replace(WITHIN, **case.changes), groups[case.group])
     assert [(v.rule, v.message) for v in found] == ([(case.rule, case.message)] if case.rule else [])
 
 
-def test_multiply_adds() -> None:
+def test_multiply_adds_may_be_limited() -> None:
     within = replace(WITHIN, macs=1_999_999)
     assert violations(within, Limits(macs_below=2_000_000)) == ()
     (found,) = violations(within, Limits(macs_below=1_999_999))
@@ -149,7 +149,7 @@ AUGMENTATION: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("case", AUGMENTATION, ids=str)
-def test_augmentation(groups: dict[str, Limits], case: dict[str, Any]) -> None:
+def test_an_augmentation_that_is_off_is_named(groups: dict[str, Limits], case: dict[str, Any]) -> None:
     found = violations(WITHIN, groups[case["group"]], case["on"])
     assert [(v.rule, v.message) for v in found] == ([("augment", case["says"])] if case["says"] else [])
 
@@ -189,7 +189,7 @@ def test_transforms_are_those_of_the_augmentation() -> None:
         ("parms_below", 3, "limits.parms_below: unknown field; choose from params_below, "),
     ],
 )
-def test_wrong_input(key: str, value: object, message: str) -> None:
+def test_a_limit_that_is_none_is_refused(key: str, value: object, message: str) -> None:
     with pytest.raises(ConfigError) as error:
         checked(Limits, {key: value}, "limits")
     assert str(error.value).startswith(message)

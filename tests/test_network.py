@@ -107,12 +107,12 @@ def field_agrees(plan: Plan, *, square: bool) -> None:
 
 
 @pytest.mark.parametrize("plan", PLANS)
-def test_counts(plan: Plan) -> None:
+def test_parameters_and_multiply_adds_are_those_of_torch(plan: Plan) -> None:
     counts_agree(plan)
 
 
 @pytest.mark.parametrize("plan", PLANS)
-def test_receptive_field(plan: Plan) -> None:
+def test_the_receptive_field_is_the_support_of_the_gradient(plan: Plan) -> None:
     field_agrees(plan, square=True)
 
 
@@ -152,7 +152,7 @@ def test_shape_of_every_row(plan: Plan) -> None:
         assert found[f"{section}.{layer}"] == row.out_shape, row.name
 
 
-def test_reference_network() -> None:
+def test_the_reference_has_its_published_numbers() -> None:
     config = compose(["model=reference"])
     a = analyse(Architecture.from_dict(config["model"]).plan())
     totals = (a.params, a.receptive_field, a.receptive_field_with_pooling)
@@ -162,7 +162,7 @@ def test_reference_network() -> None:
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_activations(name: Any) -> None:
+def test_each_activation_is_the_one_of_torch(name: Any) -> None:
     network = build((Section(name="c1", layers=(Activation(function=name),)),))
     x = torch.tensor([-2.0, 0.5])
     assert torch.equal(network(x), getattr(nn.functional, name)(x))

@@ -9,7 +9,7 @@ from cifar_arch.outputs import Outputs, StudyFolder
 from cifar_arch.search.storage import sqlite_url
 
 
-def test_the_layout() -> None:
+def test_every_folder_has_its_place_below_outputs() -> None:
     outputs = Outputs("outputs")
     sweep = outputs.sweep("wide")
     names = {

@@ -146,25 +146,25 @@ def assert_told(cli: Cli, *typed: str) -> None:
 
 @cases(200)
 @given(LISTS)
-def test_check_tells(cli: Cli, texts: list[str]) -> None:
+def test_check_answers_any_list_in_a_sentence(cli: Cli, texts: list[str]) -> None:
     assert_told(cli, "check", *_typed(texts))
 
 
 @cases(100)
 @given(LISTS)
-def test_check_of_a_space_tells(cli: Cli, texts: list[str]) -> None:
+def test_a_preview_answers_any_list_in_a_sentence(cli: Cli, texts: list[str]) -> None:
     assert_told(cli, "check", "-m", *_typed(texts))
 
 
 @pytest.mark.usefixtures("nothing_is_trained")
 @cases(100)
 @given(LISTS)
-def test_run_tells(cli: Cli, texts: list[str]) -> None:
+def test_run_answers_any_list_in_a_sentence(cli: Cli, texts: list[str]) -> None:
     assert_told(cli, "run", *_typed(texts))
 
 
 @pytest.mark.usefixtures("nothing_is_trained")
 @cases(100)
 @given(LISTS)
-def test_a_sweep_tells(cli: Cli, texts: list[str]) -> None:
+def test_a_sweep_answers_any_list_in_a_sentence(cli: Cli, texts: list[str]) -> None:
     assert_told(cli, "run", "-m", *_typed(texts), "n_trials=2", "hydra.sweeper.max_rejections=3")

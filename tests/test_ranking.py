@@ -50,7 +50,9 @@ ORDERS = [
 
 
 @pytest.mark.parametrize(("prefer", "target", "order"), ORDERS)
-def test_orders(prefer: Prefer, target: float | None, order: list[int]) -> None:
+def test_the_best_comes_first_or_the_smallest_at_the_target(
+    prefer: Prefer, target: float | None, order: list[int]
+) -> None:
     ranking = rank(ACCURACY, ["accuracy"], prefer, target)
     assert [t.number for t in ranking.trials] == order
     assert ranking.best is ranking.trials[0]

@@ -269,7 +269,7 @@ def test_in_a_browser(written: Path, tmp_path: Path, width: int) -> None:
 
 @pytest.mark.slow
 @needs_browser
-def test_in_print(written: Path, tmp_path: Path) -> None:
+def test_a_print_breaks_no_word_and_keeps_every_column(written: Path, tmp_path: Path) -> None:
     pdf = tmp_path / "page.pdf"
     browser(tmp_path, f"--print-to-pdf={pdf}", (written / "report" / "report.html").as_uri())
     text = subprocess.run(

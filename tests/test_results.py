@@ -60,7 +60,9 @@ def test_trainings_of_confirm_are_no_rows(outputs: Path) -> None:
     assert len(table_of(outputs, "s")) == 8
 
 
-def test_mistakes(outputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_study_or_file_that_is_none_is_refused(
+    outputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     done = type_command("results", "outputs", "--study", "none", "--to", "t.parquet", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (2, "--study: no completed run of 'none' in 'outputs'\n")
     typed = type_command("results", "outputs", "--study", "s", "--to", "t.csv", cwd=tmp_path)

@@ -147,7 +147,9 @@ FAILURES: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("case", FAILURES)
-def test_failures(tmp_path: Path, case: dict[str, Any]) -> None:
+def test_a_failed_trial_keeps_its_reason_and_the_others_are_trained(
+    tmp_path: Path, case: dict[str, Any]
+) -> None:
     done = sweep(*GRID, cwd=tmp_path, settings=json.dumps({"faults": case["faults"]}))
     assert done.returncode == case["status"]
     assert case["says"] in done.stdout + done.stderr
@@ -156,7 +158,7 @@ def test_failures(tmp_path: Path, case: dict[str, Any]) -> None:
     assert reasons == {width: REASONS[fault] for width, fault in case["faults"].items()}
 
 
-def test_max_failure_rate(tmp_path: Path) -> None:
+def test_a_sweep_ends_at_its_largest_failure_rate(tmp_path: Path) -> None:
     faults = '{"faults": {"5": "raise", "7": "raise"}}'
     done = sweep(*GRID, "hydra.sweeper.max_failure_rate=0.3", cwd=tmp_path, settings=faults)
     assert done.returncode == 1

@@ -16,7 +16,7 @@ TYPED = ("limits=none", "epochs=6", "study=pruned")
 
 
 @pytest.mark.parametrize("pruner", ["median", "halving", "hyperband", "none"])
-def test_pruning(tmp_path: Path, pruner: str) -> None:
+def test_a_pruner_ends_bad_trials_early(tmp_path: Path, pruner: str) -> None:
     done = sweep("width=range(8,28)", *TYPED, f"pruner={pruner}", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     trials = trained_trials(tmp_path)

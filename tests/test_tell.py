@@ -30,7 +30,7 @@ OUTCOMES: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("case", OUTCOMES)
-def test_outcomes(tmp_path: Path, case: dict[str, Any]) -> None:
+def test_a_summary_decides_the_state_of_its_trial(tmp_path: Path, case: dict[str, Any]) -> None:
     worker = open_worker(search_config(tmp_path, WIDTHS))
     summary = {name: value for name, value in case.items() if name not in ("state", "told")}
     trial = finish_job(worker, ask(worker), **summary, error="SomeError", device="cpu", epochs_done=2)

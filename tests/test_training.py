@@ -70,7 +70,7 @@ def equal_weights(first: Trained, second: Trained) -> bool:
     return all(torch.equal(a, b) for a, b in pairs)
 
 
-def test_learns() -> None:
+def test_it_learns_easy_pictures() -> None:
     torch.manual_seed(0)
     net = build(Architecture.from_dict(tiny_architecture(width=8)).plan())
     trained = fit(easy_pictures(400), recipe(epochs=8, batch_size=20, ema=0.9), net, augment=Augment())
