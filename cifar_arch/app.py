@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -88,8 +89,9 @@ def main(task: Callable[[], Any] = hydra_main) -> None:
     limit_spinning()
     with _held, sentences():
         resumed = [a for a in sys.argv[1:] if a.partition("=")[0].lstrip("+") == "training.resume"]
-        if resumed and resumed[0].partition("=")[2] not in ("", "null"):
-            _resume(resumed[0].partition("=")[2], [a for a in sys.argv[1:] if a not in resumed])
+        folders = [text.partition("=")[2] for text in resumed]
+        if resumed and folders != ["null"]:
+            _resume(folders, [a for a in sys.argv[1:] if a not in resumed])
         else:
             arguments = get_args_parser().parse_intermixed_args()
             _prepare(arguments)
@@ -110,8 +112,14 @@ def _prepare(arguments: argparse.Namespace) -> None:
         refuse_search(arguments.overrides)
 
 
-def _resume(folder: str, others: list[str]) -> None:
-    """Goes on in `folder` with the config that is saved there."""
+def _resume(folders: list[str], others: list[str]) -> None:
+    """Goes on in the one of `folders` with the config that is saved there."""
+    if len(folders) != 1 or not folders[0]:
+        given = ", ".join(folders) or "nothing"
+        raise ConfigError(f"training.resume: expected the folder of one run, got {given}; type one")
+    folder = folders[0]
+    if not Path(folder).is_dir() and (quoted := re.fullmatch(r"([\"'])(.*)\1", folder)):
+        folder = quoted[2]  # for Hydra, as other values of that kind are
     run = RunFolder(folder)
     files: Any = []
     for text in [text for text in others if text.startswith("plugins=")]:

@@ -20,8 +20,19 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from cifar_arch.experiment import Experiment
+from cifar_arch.idle_choices import refuse_idle_choices
 from cifar_arch.mistakes import explained, joined, unknown_key
-from cifar_arch.overrides import CONF, aliases, bare, config_groups, expanded, first_values, read_all, singled
+from cifar_arch.overrides import (
+    CONF,
+    aliases,
+    bare,
+    config_groups,
+    expanded,
+    first_values,
+    read_all,
+    short,
+    singled,
+)
 from cifar_arch.plugins import load_plugins_of
 from cifar_arch.schema import ConfigError
 
@@ -79,7 +90,7 @@ def plain(config: DictConfig) -> dict[str, Any]:
     be the folder of results.
     """
     if "overrides" in config.get("hydra", {}):  # not in one read from a file
-        _refuse_idle_choices(config.hydra)
+        refuse_idle_choices(config)
     with explaining():
         to_plain = functools.partial(OmegaConf.to_container, resolve=True, throw_on_missing=True)
         ours = {str(name): config[name] for name in config if name != "hydra"}
@@ -100,21 +111,9 @@ def _require_outputs(outputs: object) -> None:
         )
 
 
-def _refuse_idle_choices(hydra: DictConfig) -> None:
-    """Raises ConfigError where `downsample` was typed for a model that takes no such choice."""
-    chosen = hydra.runtime.choices
-    typed = OmegaConf.to_container(hydra.overrides.task, resolve=False)
-    typed = [text for text in typed or () if re.match(r"\+{0,2}downsample=", str(text))]
-    if typed and not any(str(group).startswith("downsample@") for group in chosen):
-        raise ConfigError(
-            f"downsample: has no effect on model={chosen.model}, whose transitions are written out, "
-            f"got {typed[-1]}; leave it out, or use model=c1c2c3c4"
-        )
-
-
 def refuse_search(overrides: Iterable[str]) -> None:
     """Raises ConfigError for a named space, or a number of trials, where one network is expected."""
-    if counts := [text for text in overrides if re.match(r"\+{0,2}(n_trials|workers|gpus)=", text)]:
+    if counts := [text for text in overrides if re.match(r"\+{0,2}(n_trials|workers|gpus|prefer)=", text)]:
         key = bare(counts[0].partition("=")[0])
         raise ConfigError(f"{key}: only applies to sweeps, got {counts[0]}; add -m, or leave it out")
     if spaces := [text for text in overrides if re.match(r"\+{0,2}search=(?!null$)", text)]:
@@ -174,7 +173,8 @@ def sentence(error: Exception, typed: Sequence[str] = ()) -> str:
         return mistake
     text = str(error)
     if known := explained(text):
-        return known
+        key, colon, rest = known.partition(":")
+        return f"{short(key) if '@' in key else key}{colon}{rest}"
     cause = _of_omegaconf(error)
     if match := re.search(r"Could not override '([^']+)'", text):
         within = str(getattr(cause, "full_key", ""))  # the key at fault in a value that is a dict

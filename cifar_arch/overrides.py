@@ -4,15 +4,18 @@ import contextlib
 import functools
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from hydra.core.default_element import GroupDefault
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Transformer
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+
+from cifar_arch.provenance import flatten
 
 _PACKAGE = Path(__file__).parent
 CONF = next(path for path in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if path.is_dir())
@@ -36,6 +39,34 @@ def expanded(override: str) -> str:
     match = re.fullmatch(r"(\+\+|\+|~)?([^=]*)(.*)", override, re.DOTALL)
     assert match
     return f"{match[1] or ''}{aliases().get(match[2], match[2])}{match[3]}"
+
+
+def short(key: str) -> str:
+    """The key as one types it: width for model.width."""
+    return {full: alias for alias, full in aliases().items()}.get(key, key)
+
+
+class GlobalFile(NamedTuple):
+    """An option that fills no package of its own, such as `+experiment=mine`: what it sets and chooses."""
+
+    keys: frozenset[str] = frozenset()  # in full
+    choices: Mapping[str, str] = {}  # options by group, block@model.c1 say
+
+
+def global_file(group: str, option: str) -> GlobalFile:
+    """What an option sets and chooses; nothing for one with a package of its own, or where Hydra is over."""
+    if not GlobalHydra().is_initialized():
+        return GlobalFile()
+    repository = GlobalHydra.instance().config_loader().repository  # type: ignore[attr-defined]
+    file = repository.load_config(f"{group}/{option}")
+    if file is None or file.header.get("package") != "_global_":
+        return GlobalFile()
+    values: Any = OmegaConf.to_container(file.config)
+    keys = frozenset(key for key, _ in flatten(values) if not key.startswith("hydra"))
+    chosen = [entry for entry in file.defaults_list or () if isinstance(entry, GroupDefault)]
+    places = (f"@{entry.package}" if entry.package else "" for entry in chosen)
+    names = [f"{entry.group}{place}".removeprefix("/") for entry, place in zip(chosen, places, strict=True)]
+    return GlobalFile(keys, dict(zip(names, (str(entry.value) for entry in chosen), strict=True)))
 
 
 def read_override(text: str) -> Override:

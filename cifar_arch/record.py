@@ -30,7 +30,7 @@ class Cause(StrEnum):
         match error:
             case KeyboardInterrupt():
                 return cls.INTERRUPTED
-            case OSError(errno=errno.ENOSPC):
+            case OSError(errno=errno.ENOSPC | errno.EDQUOT):  # of the device, or of the user
                 return cls.DISK_FULL
             case RuntimeError() if str(error).startswith("CUDA error"):
                 return cls.GPU_BROKEN

@@ -1,11 +1,14 @@
 """What to type: the commands that messages, summaries and cards name. No Hydra."""
 
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from cifar_arch.data import DataConfig, usual_root
 from cifar_arch.record import Summary
+
+_WORDS = {"null", "true", "false", "inf", "nan"}  # which Hydra does not read as text
 
 
 def run_command(
@@ -31,17 +34,26 @@ def exact_command(summary: Summary) -> str | None:
 
 def data_override(config: DataConfig) -> list[str]:
     """The word that names the folder of the images to `run`; none where that is the one of conf/data here."""
-    return [] if config.synthetic or config.root == usual_root() else [f"data.root={config.root}"]
+    known = config.synthetic or config.root == usual_root()
+    return [] if known else [f"data.root={_for_hydra(config.root)}"]
 
 
 def plugin_override(files: Sequence[str]) -> list[str]:
     """The word that names the files of own blocks to `run`; none for none."""
-    return [f"plugins=[{','.join(files)}]"] if files else []
+    return [f"plugins=[{','.join(map(_for_hydra, files))}]"] if files else []
 
 
 def plugin_options(files: Sequence[str]) -> list[str]:
     """The words that name the files of own blocks to the other commands; none for none."""
     return [word for file in files for word in ("--plugin", file)]
+
+
+def _for_hydra(path: str) -> str:
+    """The path in the quotes that Hydra's grammar asks for, where it does."""
+    if re.fullmatch(r"([a-zA-Z/]|\.\.?/)[\w./-]*", path, re.ASCII) and path.lower() not in _WORDS:
+        return path
+    escaped = re.sub(r'(\\*)("|$)', lambda found: 2 * found[1] + (found[2] and r"\""), path)
+    return f'"{escaped}"'
 
 
 def relative_to(folder: Path, cwd: Path) -> str:

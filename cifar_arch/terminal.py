@@ -33,6 +33,8 @@ def prepare_terminal() -> None:
     """Lets neither the encoding of the terminal nor that of the locale, nor a log that has no room, stop
     a command or print a traceback."""
     logging.raiseExceptions = False
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # closed by who started us
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

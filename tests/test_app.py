@@ -42,6 +42,11 @@ def one_line(text: str) -> str:
         ("width=-4", r"model\.width: .* at least 1 .*got -4"),
         ("seed=-1", r"seed: .* got -1"),
         ("training.resume=nowhere", r"training\.resume: 'nowhere' is no run folder"),
+        (
+            "training.resume=a training.resume=b",
+            r"training\.resume: expected the folder of one run, got a, b;",
+        ),
+        ("training.resume=", r"training\.resume: expected the folder of one run, got nothing;"),
         ("hydra.run.dir=${nope}", r"hydra\.run\.dir: Interpolation key 'nope' not found"),
     ],
 )
@@ -49,7 +54,7 @@ def test_a_mistake_is_one_sentence_and_exit_status_2(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli, override: str, message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    done = cli("run", override)
+    done = cli("run", *override.split())
     assert (done.status, done.out) == (2, "")
     assert re.match(message, one_line(done.err))
 

@@ -100,7 +100,7 @@ def test_a_search_needs_m(command: str, typed: str, better: str, cli: Cli) -> No
 
 
 @pytest.mark.parametrize("command", ["check", "run"])
-@pytest.mark.parametrize("typed", ["n_trials=3", "workers=2", "++gpus=[0]"])
+@pytest.mark.parametrize("typed", ["n_trials=3", "workers=2", "++gpus=[0]", "prefer=small"])
 def test_numbers_of_a_sweep_need_m(command: str, typed: str, cli: Cli) -> None:
     done = cli(command, typed)
     assert (done.status, done.out) == (2, "")

@@ -75,6 +75,7 @@ WRONG = [
         "model.width: one value is expected, got 16,24; choose one, "
         "or sweep over them with python -m cifar_arch.run -m",
     ),
+    ("c1=plain,dilated", "c1: one value is expected, got plain,dilated; choose one, "),
     ("width=range(1,3)", "model.width: one value is expected, got range(1,3); choose one, "),
     ("width=[1", "'model.width=[1': cannot be read; type key=value, "),
     ("width", "'width': cannot be read; type key=value, "),

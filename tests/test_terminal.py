@@ -1,5 +1,6 @@
 """What commands say and return when something goes wrong, or nobody reads on."""
 
+import shlex
 import subprocess
 import sys
 import unicodedata
@@ -7,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import TINY, Done, cases, command, environment
+from conftest import CHECKOUT, TINY, Done, cases, command, environment
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -206,3 +207,11 @@ def test_ctrl_c_while_it_is_imported_is_a_word() -> None:
 )
 def test_a_time_is_told_in_the_unit_that_fits(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+def test_a_command_runs_whose_output_was_closed_before(closed: str) -> None:
+    redirection = {"stdout": ">&-", "stderr": "2>&-"}[closed]
+    line = f"exec {shlex.quote(sys.executable)} -m cifar_arch.check {redirection}"
+    done = subprocess.run(["sh", "-c", line], cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

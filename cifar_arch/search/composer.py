@@ -6,17 +6,29 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from shlex import quote
 from typing import Any
 
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString, Transformer, ValueType
 from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_from_override
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
-from cifar_arch.compose import COMPOSITION_ERRORS, explaining, options, plain, sentence
+from cifar_arch.compose import (
+    COMPOSITION_ERRORS,
+    explaining,
+    options,
+    plain,
+    sentence,
+)
 from cifar_arch.experiment import Experiment
-from cifar_arch.overrides import bare, config_groups, expanded, read_all, read_override
-from cifar_arch.provenance import flatten
+from cifar_arch.idle_choices import refuse_idle_downsample
+from cifar_arch.overrides import (
+    bare,
+    config_groups,
+    expanded,
+    global_file,
+    read_all,
+    read_override,
+)
 from cifar_arch.schema import ConfigError
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.options import refuse_unswept
@@ -141,22 +153,19 @@ def read_space(params: Any, arguments: Sequence[str]) -> tuple[Space, list[str]]
             fixed.setdefault(key, []).append(text)
     space = Space(dict(swept.values()))
     refuse_unswept(space)
+    refuse_idle_downsample([*arguments, *(text for text in _lines(params) if _key(text) not in typed)])
     return space, [text for texts in fixed.values() for text in texts]
 
 
 def fixed_keys(fixed: Sequence[str]) -> list[str]:
     """The keys that these overrides set, and those of the files of no package of their own that they choose.
 
-    Such as `+experiment=mine`; none of Hydra's, which name a space or how it is searched. Hydra is at work.
+    None of Hydra's, which name a space or how it is searched. Hydra is at work.
     """
-    repository = GlobalHydra.instance().config_loader().repository  # type: ignore[attr-defined]
     keys = []
     for _, override in read_all(fixed):
-        keys.append(override.get_key_element())
-        file = repository.load_config(f"{override.key_or_group}/{override.value()}")
-        if file and file.header.get("package") == "_global_":
-            values: Any = OmegaConf.to_container(file.config)
-            keys += [key for key, _ in flatten(values)]
+        chosen = global_file(override.key_or_group, str(override.value()))
+        keys += [override.get_key_element(), *chosen.keys]
     return [key for key in keys if not bare(key).startswith("hydra")]
 
 

@@ -1,0 +1,53 @@
+"""Refuses an option that changes nothing, because something else decides all that it would set."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from cifar_arch.overrides import GlobalFile, bare, config_groups, default_groups, global_file, read_all, short
+from cifar_arch.provenance import flatten
+from cifar_arch.record import decides_search
+from cifar_arch.schema import ConfigError
+from cifar_arch.spec import TRANSITIONS
+
+
+def refuse_idle_choices(config: DictConfig) -> None:
+    """Raises ConfigError where an option was typed, and something else decides all that it would set."""
+    typed = [str(text) for text in OmegaConf.to_container(config.hydra.overrides.task, resolve=False) or ()]
+    choices = {str(group): str(option) for group, option in config.hydra.runtime.choices.items()}
+    refuse_idle_downsample(typed)
+    chosen = [text for text in typed if bare(text.partition("=")[0]) == "downsample"]
+    if chosen and not any(group.startswith("downsample@") for group in choices):
+        raise ConfigError(
+            f"downsample: has no effect on model={choices['model']}, whose transitions are written out, "
+            f"got {chosen[-1]}; leave it out, or use model=c1c2c3c4"
+        )
+    for group in (name for name in choices if name.isidentifier() and name not in default_groups()):
+        _refuse_beside(f"+{group}={choices[group]}", global_file(group, choices[group]), config, typed)
+
+
+def _refuse_beside(name: str, file: GlobalFile, config: DictConfig, typed: Iterable[str]) -> None:
+    """Raises ConfigError where an option was typed all of whose values the file `name` sets otherwise."""
+    for override in (override for _, override in read_all(typed if file.keys else ())):
+        key, group = bare(override.get_key_element()), override.key_or_group
+        agreed = file.choices.get(key) == str(override.value())
+        if agreed or group not in config_groups() or override.is_sweep_override():
+            continue
+        package = override.package or group
+        node: Any = OmegaConf.to_container(OmegaConf.create({package: OmegaConf.select(config, package)}))
+        decisive = {key for key, _ in flatten(node) if decides_search(key)}
+        if decisive and (decisive <= file.keys or f"{package}.kind" in file.keys):
+            raise ConfigError(
+                f"{short(key)}: has no effect beside {name}, which says all of its values, "
+                f"got {override.value()}; leave it out, or type single keys, {min(decisive)}=VALUE"
+            )
+
+
+def refuse_idle_downsample(typed: Iterable[str]) -> None:
+    """Raises ConfigError where `downsample` was typed, and so was the choice of each transition."""
+    placed = {o.package: text for text, o in read_all(typed) if o.key_or_group == "downsample"}
+    if {None, *(f"model.{name}" for name in TRANSITIONS)} <= placed.keys():
+        raise ConfigError(
+            f"downsample: has no effect where t1, t2 and t3 are chosen, got {placed[None]}; leave it out"
+        )

@@ -1,0 +1,50 @@
+"""Options that would change nothing are refused, and others taken."""
+
+import pytest
+from conftest import CHECKOUT, Cli
+
+WINNER = ("--config-dir", str(CHECKOUT / "results" / "smallest-85"), "+experiment=winner")
+IDLE = {
+    "limits=eva6_hard": "limits: has no effect beside +experiment=winner, which says all of its values, got "
+    "eva6_hard; leave it out, or type single keys, limits.augment=VALUE",
+    "c4=plain": "c4: has no effect beside +experiment=winner, which says all of its values, got plain; ",
+    "downsample=dilated": "downsample: has no effect beside +experiment=winner, ",
+    "training=sgd": "training: has no effect beside +experiment=winner, ",
+    "data=shapes": "data: has no effect beside +experiment=winner, ",
+}
+
+
+@pytest.mark.parametrize(("typed", "start"), IDLE.items())
+def test_an_option_is_refused_whose_values_an_experiment_sets(typed: str, start: str, cli: Cli) -> None:
+    done = cli("check", *WINNER, typed)
+    assert (done.status, done.out, len(done.err.splitlines())) == (2, "", 1)
+    assert done.err.startswith(start)
+
+
+@pytest.mark.parametrize("typed", ["limits=eva6", "c4=separable_residual", "width=17", "training=fast"])
+def test_what_agrees_with_an_experiment_or_changes_it_is_taken(typed: str, cli: Cli) -> None:
+    assert cli("check", *WINNER, typed).status == 0
+
+
+def test_an_option_is_taken_where_a_file_sets_only_some_of_its_keys(cli: Cli) -> None:
+    assert cli("check", "+experiment=reference", "training=fast").status == 0
+
+
+SWEPT = {
+    (*WINNER, "c4=plain,separable"): "c4: has no effect beside +experiment=winner, ",
+    ("+search=blocks", "downsample=dilated"): "downsample: has no effect where t1, t2 and t3 are chosen, got "
+    "downsample=dilated; leave it out\n",
+    (
+        "downsample=strided,dilated",
+        "t1=strided",
+        "t2=strided",
+        "t3=strided",
+    ): "downsample: has no effect where ",
+}
+
+
+@pytest.mark.parametrize(("typed", "start"), SWEPT.items(), ids=lambda case: case[0])
+def test_a_sweep_over_what_changes_nothing_is_refused(typed: tuple[str, ...], start: str, cli: Cli) -> None:
+    done = cli("check", "-m", *typed)
+    assert (done.status, done.out, len(done.err.splitlines())) == (2, "", 1)
+    assert done.err.startswith(start)
