@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 import optuna
 from omegaconf import DictConfig, OmegaConf
-from optuna.distributions import IntDistribution
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
@@ -22,12 +21,13 @@ from cifar_arch.saved_config import best_config, composed, data_override, run_co
 from cifar_arch.schema import ConfigError, SearchStopped, first_line
 from cifar_arch.search.ask import Job
 from cifar_arch.search.candidate import Candidate
+from cifar_arch.search.confirm_trials import ConfirmAsker, ConfirmTeller, Seeds
 from cifar_arch.search.local import train_here
 from cifar_arch.search.objectives import Prefer
 from cifar_arch.search.options import target_accuracy
 from cifar_arch.search.processes import WorkerCommand, end_with_parent
 from cifar_arch.search.ranking import Configuration, Ranking, ranked, target_lines
-from cifar_arch.search.space import Point, Space
+from cifar_arch.search.space import Point
 from cifar_arch.search.storage import open_storage, quiet_optuna, sqlite_file
 from cifar_arch.search.study import SearchConfig, SharedStudy
 from cifar_arch.search.supervisor import Supervisor
@@ -186,24 +186,6 @@ def _choice(configuration: Configuration, wanted: Wanted) -> Choice:
     )
 
 
-class Seeds(Space):
-    """Every chosen network, by the number of its trial, with every seed.
-
-    The ranges are the widest, so that another choice can join the same study.
-    """
-
-    def __init__(self, numbers: Sequence[int], seeds: int):
-        super().__init__({"network": IntDistribution(0, 2**31), "seed": IntDistribution(0, 2**31)})
-        self.numbers, self.seeds = numbers, seeds
-
-    def size(self) -> int:
-        return len(self.numbers) * self.seeds
-
-    def points(self) -> Iterator[Point]:
-        for number in self.numbers:
-            yield from ({"network": number, "seed": seed} for seed in range(self.seeds))
-
-
 class Confirmation:
     """The training of chosen networks with `seeds` seeds each, in a study of its own, `<study>-confirm`.
 
@@ -229,7 +211,6 @@ class Confirmation:
             n_trials=None,
             exhaustive=True,
             fingerprint={"confirms": wanted.study},
-            by_key=True,
         )
 
     def work(self, session: str | None = None) -> SharedStudy:
@@ -240,7 +221,14 @@ class Confirmation:
         if session:
             end_with_parent()
         # The sampler is never asked, for the study goes point by point.
-        with Worker(self.search, RandomSampler, self._assess, session=session) as worker:
+        with Worker(
+            self.search,
+            RandomSampler,
+            self._assess,
+            session=session,
+            make_teller=ConfirmTeller,
+            make_asker=ConfirmAsker,
+        ) as worker:
             # A failure of an earlier time, whose cause is mended, ends nothing.
             worker.work(lambda job: self._train(job, worker.shared), max_failure_rate=1.0)
         return worker.shared
@@ -249,7 +237,9 @@ class Confirmation:
         """The same by workers in processes of their own."""
         shared = SharedStudy(self.search)
         command = WorkerCommand.of_this_process(self.search.folder.logs, "--worker=")
-        Supervisor(shared, command, WorkerCommand.run_here, workers).supervise(self.search.space.size())
+        start = WorkerCommand.run_here
+        supervisor = Supervisor(shared, command, start, workers, make_teller=ConfirmTeller)
+        supervisor.supervise(self.search.space.size())
         return shared
 
     def results(self, shared: SharedStudy) -> Iterator[tuple[Choice, list[TrialRecord]]]:

@@ -44,9 +44,6 @@ class SearchConfig(msgspec.Struct, frozen=True, kw_only=True):
     about: str = ""  # its command and limits, in Markdown
     max_rejections: int = 300  # in a row
     largest_first: int = 0  # trials that it begins with: points inside the limits with most multiply-adds
-    # Of `confirm`, whose points may mean something else at its next start: they are looked up by what they
-    # train, whatever was queued is dropped, and a failure is tried again.
-    by_key: bool = False
 
 
 class SharedStudy:
