@@ -211,6 +211,7 @@ class Confirmation:
             n_trials=None,
             exhaustive=True,
             fingerprint={"confirms": wanted.study},
+            max_failure_rate=1.0,  # a failure of an earlier time, whose cause is mended, ends nothing
         )
 
     def work(self, session: str | None = None) -> SharedStudy:
@@ -229,8 +230,7 @@ class Confirmation:
             make_teller=ConfirmTeller,
             make_asker=ConfirmAsker,
         ) as worker:
-            # A failure of an earlier time, whose cause is mended, ends nothing.
-            worker.work(lambda job: self._train(job, worker.shared), max_failure_rate=1.0)
+            worker.work(lambda job: self._train(job, worker.shared))
         return worker.shared
 
     def supervise(self, workers: int) -> SharedStudy:

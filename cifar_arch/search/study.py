@@ -43,6 +43,7 @@ class SearchConfig(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: dict[str, Any]
     about: str = ""  # its command and limits, in Markdown
     max_rejections: int = 300  # in a row
+    max_failure_rate: float = 0.5  # of the trained trials, from the fourth on
     largest_first: int = 0  # trials that it begins with: points inside the limits with most multiply-adds
 
 

@@ -44,9 +44,7 @@ class Worker:
     def __exit__(self, *_: object) -> None:
         self.teller.leave()
 
-    def work(
-        self, train: Callable[[Job], None], *, max_failure_rate: float = 0.5, progress: bool = True
-    ) -> None:
+    def work(self, train: Callable[[Job], None], *, progress: bool = True) -> None:
         """Trains to the total; `train` leaves a summary.json for its job.
 
         Raises ConfigError and SearchStopped, and what `train` raises.
@@ -61,7 +59,7 @@ class Worker:
                     asked_again = False
                     self._train(train, job, console)
                     stop_if_unfit(self.shared.folder(job.number))
-                    stop_if_hopeless(self.shared, max_failure_rate, self.since)
+                    stop_if_hopeless(self.shared, self.since)
                 elif running := self.asker.awaited():
                     console.wait_for(running)
                     time.sleep(1)  # another worker's: should that die, what it leaves is ours
