@@ -31,7 +31,7 @@ from cifar_arch.search.space import Point
 from cifar_arch.search.storage import open_storage, quiet_optuna, sqlite_file
 from cifar_arch.search.study import SearchConfig, SharedStudy
 from cifar_arch.search.supervisor import Supervisor
-from cifar_arch.search.trial import TrialRecord, full_keys
+from cifar_arch.search.trial import TrialRecord, full_keys, objectives_of
 from cifar_arch.search.worker import Worker
 
 OPTION = "--target "  # of `confirm`
@@ -88,7 +88,7 @@ def chosen(wanted: Wanted) -> tuple[list[Choice], list[str]]:
     quiet_optuna()
     study = _load(wanted.study, wanted.storage)
     records = [TrialRecord.of(t, full_keys(study)) for t in study.get_trials(deepcopy=False)]
-    objectives = study.metric_names or ["accuracy"]
+    objectives = objectives_of(study)
     if objectives[0] != "accuracy":
         raise ConfigError(
             f"study: {wanted.study!r} looked for {objectives[0]} first; confirm needs accuracy there"

@@ -73,7 +73,7 @@ def search(
     first, *_ = each_experiment(points, options.objectives)
     wanted = search_config(points, options, Outputs(outputs), algorithms, named="search")
     target = target_accuracy(first, prefer)
-    with Worker(wanted, lambda n: sampler(seed=options.sampler_seed(n)), points.assess) as worker:
+    with Worker(wanted, lambda after: sampler(seed=options.sampler_seed(after)), points.assess) as worker:
         worker.work(lambda job: _train(points, worker.shared, made_pruner, job), progress=progress)
     ranking = ranked(worker.shared.trials(), wanted.objectives, prefer, target)
     if ranking is None:

@@ -68,9 +68,9 @@ class Options(Strict, frozen=True, kw_only=True):
                 f"got {self.study!r}"
             )
 
-    def sampler_seed(self, moved_on: int) -> int:
-        """The seed after so many trials: samplers take 32 bits."""
-        return (self.seed + moved_on) % 2**32
+    def sampler_seed(self, after: int) -> int:
+        """The seed of a sampler that is made after so many trials; it takes 32 bits."""
+        return (self.seed + after) % 2**32
 
 
 def refuse_unswept(space: Space) -> None:

@@ -15,6 +15,7 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from msgspec.structs import asdict, replace
 from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
+from optuna.pruners import NopPruner
 from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler
 
 from cifar_arch.compose import anchored, explaining, plain
@@ -28,6 +29,7 @@ from cifar_arch.search.ask import Job, total
 from cifar_arch.search.composer import Composer, fixed_keys, read_space
 from cifar_arch.search.edited import require_unedited
 from cifar_arch.search.finish import finish, write_experiment
+from cifar_arch.search.objectives import by_accuracy_alone
 from cifar_arch.search.options import (
     Options,
     SweeperOptions,
@@ -147,7 +149,7 @@ class ArchitectureSweeper(Sweeper):
             end_with_parent()
         worker = Worker(
             search,
-            lambda moved_on: self._sampler(options.sampler_seed(moved_on)),
+            lambda after: self._sampler(options.sampler_seed(after)),
             composer.assess,
             session=session,
         )
@@ -195,7 +197,7 @@ class ArchitectureSweeper(Sweeper):
                 "type uv pip install cmaes, or choose another sampler"
             )
         pruner = _made("pruner", self.pruner, PRUNERS)
-        if options.objectives != ("accuracy",) and type(pruner).__name__ != "NopPruner":
+        if not by_accuracy_alone(options.objectives) and not isinstance(pruner, NopPruner):
             print("pruning goes by accuracy as the only objective: here every trial is trained to its end")
 
     def _by_grid(self) -> bool:

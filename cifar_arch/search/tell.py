@@ -12,7 +12,7 @@ from cifar_arch.record import Cause, Status, Summary
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError
 from cifar_arch.search.notes import note_study
-from cifar_arch.search.objectives import OBJECTIVES
+from cifar_arch.search.objectives import OBJECTIVES, by_accuracy_alone
 from cifar_arch.search.storage import patient
 from cifar_arch.search.study import SharedStudy
 from cifar_arch.search.trial import Role, TrialRecord, stale_ids
@@ -46,7 +46,7 @@ class Teller:
             before = self.shared.ledger.best()
             self._settle(self.shared.ledger.trial(number), stopped=stopped)
             trial = self.shared.ledger.trial(number)
-            by_accuracy = self.shared.config.objectives in (("accuracy",), ("test_accuracy",))
+            by_accuracy = by_accuracy_alone(self.shared.config.objectives)
             if by_accuracy and trial.trained and trial.values and self.shared.ledger.best() != before:
                 note_study(self.shared.study, self.shared.config.about, trial)
             return trial
