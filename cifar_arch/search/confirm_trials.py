@@ -75,7 +75,7 @@ class ConfirmAsker(Asker):
         return set()  # the same point may have another key by now
 
     def _equal(self, key: str) -> list[TrialRecord]:
-        return [t for t in super()._equal(key) if t.state != TrialState.FAIL]
+        return [t for t in self.shared.ledger.equal(key) if t.state != TrialState.FAIL]
 
 
 class ConfirmTeller(Teller):
@@ -83,7 +83,7 @@ class ConfirmTeller(Teller):
 
     def _give_up(self, trial: TrialRecord, reason: str) -> None:
         """Raises SearchStopped, or the failure would be repeated at once."""
-        super()._give_up(trial, reason)
+        self.shared.close(trial, TrialState.FAIL, reason=reason)
         raise SearchStopped(f"a training failed ({reason}); the same command tries it once more")
 
     def _hand_on(self, trial: TrialRecord, retries: int, epochs: int) -> None:
