@@ -134,9 +134,7 @@ class Asker:
         for point in points:
             candidate = self.assess(point)
             if not candidate.violations:
-                largest.setdefault(
-                    candidate.configuration or candidate.key, (candidate.totals["macs"], point)
-                )
+                largest.setdefault(candidate.configuration, (candidate.totals["macs"], point))
         count = min(config.largest_first, config.n_trials or config.largest_first)
         for _, point in sorted(largest.values(), key=lambda sized: -sized[0])[:count]:
             self.shared.queue(point)
