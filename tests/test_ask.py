@@ -64,7 +64,8 @@ def equal_below(width: int) -> Assess:
     """Narrower points are written differently and equal."""
 
     def assessed(point: Point) -> Candidate:
-        return replace(assess(point), key="narrow" if point["width"] < width else "wide")
+        key = "narrow" if point["width"] < width else "wide"
+        return replace(assess(point), key=key, configuration=key)
 
     return assessed
 

@@ -19,11 +19,13 @@ from cifar_arch.schema import ConfigError, SearchStopped
 from cifar_arch.search import ask as asking
 from cifar_arch.search.ask import Job
 from cifar_arch.search.candidate import Candidate
+from cifar_arch.search.confirm_trials import ConfirmAsker, ConfirmTeller
 from cifar_arch.search.ledger import Counts
 from cifar_arch.search.space import Point, Space
 from cifar_arch.search.storage import quiet_optuna
 from cifar_arch.search.study import SearchConfig
 from cifar_arch.search.trial import Role
+from cifar_arch.search.worker import Worker
 
 
 @pytest.fixture(autouse=True)
@@ -82,8 +84,12 @@ def test_a_worker_that_finds_nothing_more_waits_for_what_others_train(tmp_path: 
     assert other.shared.counts().rejected == 10
 
 
+def open_confirmation(config: SearchConfig) -> Worker:
+    return Worker(config, RandomSampler, assess, make_teller=ConfirmTeller, make_asker=ConfirmAsker)
+
+
 def test_a_confirmation_waits_for_none_but_its_own_trials(tmp_path: Path) -> None:
-    worker = open_worker(search_config(tmp_path, WIDTHS, by_key=True))
+    worker = open_confirmation(search_config(tmp_path, WIDTHS))
     worker.shared.ask()
     me = worker.shared.workers.me
     worker.shared.note(worker.shared.trial(0), key="of another schedule", worker=me)
@@ -107,25 +113,25 @@ class Widths(Space):
 
 
 def of_width(tmp_path: Path, width: int) -> SearchConfig:
-    return replace(search_config(tmp_path, {}, by_key=True), space=Widths(width))
+    return replace(search_config(tmp_path, {}), space=Widths(width))
 
 
 def test_a_confirmation_leaves_what_another_one_interrupted(tmp_path: Path) -> None:
     """Each goes on from its own checkpoint, and waits for nothing of the other's."""
     wide, narrow = (of_width(tmp_path, width) for width in (8, 4))
-    first = open_worker(wide)
+    first = open_confirmation(wide)
     job = ask(first)
     RunFolder(job.folder).checkpoint.parent.mkdir(parents=True)
     RunFolder(job.folder).checkpoint.touch()
     first.teller.leave()
 
-    other = open_worker(narrow)
+    other = open_confirmation(narrow)
     theirs = ask(other)
     assert (theirs.point, theirs.continues) == ({"width": 4}, None)
     finish_job(other, theirs)
     assert other.asker.ask() is None
 
-    again = open_worker(wide)
+    again = open_confirmation(wide)
     for retries in (1, 2):  # a worker that dies is counted from one copy to the next
         went_on = ask(again)
         assert (went_on.point, went_on.continues) == ({"width": 8}, job.folder)
@@ -136,14 +142,14 @@ def test_a_confirmation_leaves_what_another_one_interrupted(tmp_path: Path) -> N
 
 
 def test_what_an_earlier_version_left_waiting_for_a_confirmation_is_found_by_its_key(tmp_path: Path) -> None:
-    worker = open_worker(of_width(tmp_path, 4))
+    worker = open_confirmation(of_width(tmp_path, 4))
     worker.shared.queue({"width": 1000}, continues=7)  # of another choice of networks
     assert ask(worker).point == {"width": 4}
     assert worker.shared.trial(0).role is Role.ABANDONED
 
 
 def test_a_confirmation_ends_with_a_training_that_kills_its_workers(tmp_path: Path) -> None:
-    worker = open_worker(of_width(tmp_path, 4))
+    worker = open_confirmation(of_width(tmp_path, 4))
     for _ in range(4):
         worker.teller.tell(ask(worker).number)  # without a result, as of one that died
     last = ask(worker).number

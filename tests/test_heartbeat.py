@@ -2,6 +2,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from optuna.exceptions import StorageInternalError
 from sweeping import WIDTHS, ask, open_worker, search_config, wait_until
 
 from cifar_arch.search import heartbeat
@@ -45,3 +46,22 @@ def test_the_end_of_a_session_interrupts_a_training(tmp_path: Path, monkeypatch:
     with beating:
         wait_until(lambda: bool(sent), seconds=20)
     assert (sent, beating.given_away) == ([()], False)
+
+
+def test_a_storage_that_is_busy_at_one_beat_gets_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quiet_optuna()
+    monkeypatch.setattr(heartbeat, "HEARTBEAT", 1)
+    worker = open_worker(search_config(tmp_path, WIDTHS))
+    job = ask(worker)
+    beats: list[int] = []
+
+    def beat(trial_id: int) -> None:
+        beats.append(trial_id)
+        if len(beats) == 1:
+            raise StorageInternalError("database is locked")
+
+    monkeypatch.setattr(worker.shared, "beat", beat)
+    with Heartbeat(worker.shared, job, None, lambda: None):
+        wait_until(lambda: len(beats) > 1, seconds=20)

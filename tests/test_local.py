@@ -17,7 +17,8 @@ from cifar_arch.experiment import OnEpoch, run_config
 from cifar_arch.record import Epoch, Status, Summary
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError, SearchStopped
-from cifar_arch.search.local import _seeded, search
+from cifar_arch.search.local import search
+from cifar_arch.search.options import Options
 from cifar_arch.search.trial import Role
 
 LIMITS = {"params_below": 5000, "separable_at_least": 1}
@@ -219,4 +220,4 @@ def test_importing_it_loads_neither_hydra_nor_torch() -> None:
 
 
 def test_a_seed_moves_on_with_the_trials_and_stays_one() -> None:
-    assert _seeded(lambda seed: seed, 2**32 - 1, 3) == 2  # type: ignore[comparison-overlap]
+    assert Options(storage="", seed=2**32 - 1).sampler_seed(3) == 2

@@ -4,7 +4,7 @@ import contextlib
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import optuna
 import pytest
@@ -22,6 +22,7 @@ from sweeping import close
 
 from cifar_arch.experiment import Pruned
 from cifar_arch.record import Epoch
+from cifar_arch.search.objectives import OBJECTIVES
 from cifar_arch.search.pruning_callback import HandedOver, PruningCallback
 from cifar_arch.search.trial import trial_id
 
@@ -55,11 +56,14 @@ def test_each_epoch_is_told_once_also_after_a_resumed_start(url: str, storage: R
     assert study.trials[0].intermediate_values == {1: 0.1, 2: 0.2, 3: 0.3}
 
 
-@pytest.mark.parametrize(("direction", "prunes"), [("maximize", True), ("minimize", False)])
+@pytest.mark.parametrize(("objective", "prunes"), [("accuracy", True), ("params", False)])
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_a_curve_of_accuracies_prunes_no_search_for_sizes(
-    direction: Literal["maximize", "minimize"], prunes: bool, url: str, storage: RDBStorage
+    objective: str, prunes: bool, url: str, storage: RDBStorage
 ) -> None:
+    direction = OBJECTIVES[objective].direction
     study = optuna.create_study(storage=storage, study_name="s", direction=direction)
+    study.set_metric_names([objective])
     report = callback(study, url, ThresholdPruner(lower=0.5))
     with pytest.raises(Pruned) if prunes else contextlib.nullcontext():
         report(rows(0.4))

@@ -46,10 +46,11 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.outcomes)
 def test_a_search_that_keeps_failing_is_stopped(case: Case, tmp_path: Path) -> None:
     quiet_optuna()
-    worker = open_worker(search_config(tmp_path, DIGITS))
+    wanted = search_config(tmp_path, DIGITS, max_failure_rate=case.rate)
+    worker = open_worker(wanted)
     for outcome in case.outcomes:
         if outcome == "|":
-            worker = open_worker(search_config(tmp_path, DIGITS))
+            worker = open_worker(wanted)
         elif outcome == "c":
             finish_job(worker, ask(worker))
         else:
@@ -57,10 +58,10 @@ def test_a_search_that_keeps_failing_is_stopped(case: Case, tmp_path: Path) -> N
             reason = None if outcome == "u" else "broken"
             finish_job(worker, ask(worker), status=Status.FAILED, reason=reason, error=error)
     if case.says is None:
-        stop_if_hopeless(worker.shared, case.rate, worker.since)
+        stop_if_hopeless(worker.shared, worker.since)
         return
     with pytest.raises(SearchStopped) as stopped:
-        stop_if_hopeless(worker.shared, case.rate, worker.since)
+        stop_if_hopeless(worker.shared, worker.since)
     assert str(stopped.value).startswith(case.says)
 
 

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -25,11 +25,12 @@ from cifar_arch.search.trial import (
     set_constraint,
 )
 
-GUESSES = 20  # proposals in a row without anything new before every point of a finite space is looked at
+GUESSES = 20  # consecutive proposals without a new point before a finite space is enumerated
 STALE = 1200  # the same for a space that is too large for that
 LOOKED_AT = 1000  # points among which the largest are looked for
 
 Assess = Callable[[Point], Candidate]
+MakeSampler = Callable[[int], BaseSampler]  # by how far its seed moves on
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +58,7 @@ class Asker:
         self,
         shared: SharedStudy,
         teller: Teller,
-        make_sampler: Callable[[int], BaseSampler],
+        make_sampler: MakeSampler,
         assess: Assess,
     ):
         self.shared = shared
@@ -69,8 +70,11 @@ class Asker:
         # every shell that starts at the same moment.
         self.sampler = make_sampler(len(shared.trials()) + 1009 * shared.workers.others())
         shared.study.sampler = StudySampler(self.sampler, shared.study)
-        if not shared.config.by_key:
-            require_unedited(shared.trials(), assess)
+        self._refuse_edited()
+
+    def _refuse_edited(self) -> None:
+        """Raises ConfigError where a point of the study means something else by now."""
+        require_unedited(self.shared.trials(), self.assess)
 
     @patient
     def ask(self) -> Job | None:
@@ -103,6 +107,14 @@ class Asker:
             fruitless += 1
             rejected = rejected + 1 if decision is Role.REJECTED else 0
 
+    def awaited(self) -> int:
+        """How many trials others train whose end this search waits for.
+
+        None of those that another command trains towards a larger total.
+        """
+        counts, wanted = self.shared.counts(), self.shared.config.n_trials
+        return 0 if wanted is not None and counts.trained >= wanted else counts.running
+
     # --- proposing ------------------------------------------------------------------------------
 
     def _total_reached(self, counts: Counts) -> bool:
@@ -122,9 +134,7 @@ class Asker:
         for point in points:
             candidate = self.assess(point)
             if not candidate.violations:
-                largest.setdefault(
-                    candidate.configuration or candidate.key, (candidate.totals["macs"], point)
-                )
+                largest.setdefault(candidate.configuration, (candidate.totals["macs"], point))
         count = min(config.largest_first, config.n_trials or config.largest_first)
         for _, point in sorted(largest.values(), key=lambda sized: -sized[0])[:count]:
             self.shared.queue(point)
@@ -132,38 +142,16 @@ class Asker:
     def _next_trial(self, counts: Counts, fruitless: int) -> Trial | None:
         """A queued point, one from the sampler, or the first untried one; None when none is left."""
         config = self.shared.config
-        looks_through = config.exhaustive or (config.space.enumerable() and fruitless >= GUESSES)
-        if config.by_key:
-            self._drop_waiting(counts.waiting)
-        elif counts.waiting:
+        if counts.waiting:
             return self.shared.ask()  # Optuna hands out what is queued
-        if looks_through:
+        if config.exhaustive or (config.space.enumerable() and fruitless >= GUESSES):
             point = self._first_untried(feasible=not config.exhaustive)
             if point is None:
                 return None
-            self.shared.queue(point, **self._left_behind(point))
+            self.shared.queue(point)
         elif fruitless >= STALE or self._given_up == counts.trained:
             return None
         return self.shared.ask()
-
-    def _drop_waiting(self, count: int) -> None:
-        """Closes what is queued: Optuna would hand it out, though another command may look for it alone."""
-        for _ in range(count):
-            trial = self.shared.ledger.trial(self.shared.ask().number)
-            self.shared.close(trial, TrialState.FAIL, role=Role.ABANDONED)
-
-    def _left_behind(self, point: Point) -> dict[str, int]:
-        """What a search by key says of a point whose last training was interrupted."""
-        if not self.shared.config.by_key:
-            return {}
-        equal = [t for t in self.shared.ledger.equal(self.assess(point).key) if t.role is not Role.ABANDONED]
-        if not equal or (last := equal[-1]).role is not Role.REQUEUED:
-            return {}
-        return {
-            "retries": last.retries,
-            "epochs_before": last.epochs_before,
-            "continues": self.shared.with_checkpoint(last),
-        }
 
     def _first_untried(self, feasible: bool) -> Point | None:
         """The next point that was not tried; None only once all of them were looked at in a row.
@@ -177,22 +165,27 @@ class Asker:
         return point
 
     def _untried(self, points: Iterator[Point], feasible: bool) -> Point | None:
-        by_key = self.shared.config.by_key
-        tried = set() if by_key else self.shared.ledger.tried()
+        tried = self._tried()
         for point in points:
             if point_identity(point) in tried:
                 continue
-            if feasible or by_key:
+            if feasible:
                 candidate = self.assess(point)
                 if candidate.violations or self._has_known(candidate.key):
                     continue
             return point
         return None
 
+    def _tried(self) -> set[Hashable]:
+        """The identities of the points that are not looked at again."""
+        return self.shared.ledger.tried()
+
     def _has_known(self, key: str) -> bool:
-        retried = self.shared.config.by_key
-        known = [t for t in self.shared.ledger.equal(key) if t.role not in UNTRIED]
-        return any(not (retried and t.state == TrialState.FAIL) for t in known)
+        return any(t.role not in UNTRIED for t in self._equal(key))
+
+    def _equal(self, key: str) -> list[TrialRecord]:
+        """The trials of a key, by number, that make another one needless."""
+        return self.shared.ledger.equal(key)
 
     # --- deciding -------------------------------------------------------------------------------
 
@@ -212,10 +205,8 @@ class Asker:
 
     def _known(self, trial: TrialRecord, candidate: Candidate) -> Role | None:
         """Answers a trial from its equal, or drops it where that is not finished or failed."""
-        others = (t for t in self.shared.ledger.equal(candidate.key) if t.number != trial.number)
+        others = (t for t in self._equal(candidate.key) if t.number != trial.number)
         equal = [t for t in others if t.trained or not t.state.is_finished()]
-        if self.shared.config.by_key:
-            equal = [t for t in equal if t.state != TrialState.FAIL]
         if not equal:
             return None
         done = next((t for t in equal if t.state in (TrialState.COMPLETE, TrialState.PRUNED)), None)

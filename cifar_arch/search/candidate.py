@@ -4,6 +4,7 @@ import hashlib
 from typing import Any
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import judge
@@ -16,9 +17,12 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """What a search has to know of a point before it is trained."""
 
     key: str  # equal for equal layers, recipe, data, augmentation and seed
-    configuration: str | None = None  # the same without the seed
+    configuration: str = ""  # equal for what is equal but for its seed; by default the key
     violations: tuple[Violation, ...]
     totals: dict[str, int]  # params, macs, receptive_field
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "configuration", self.configuration or self.key)
 
     @classmethod
     def from_dict(cls, config: dict[str, Any]) -> "Candidate":

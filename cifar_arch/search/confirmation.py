@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 import optuna
 from omegaconf import DictConfig, OmegaConf
-from optuna.distributions import IntDistribution
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
@@ -22,16 +21,17 @@ from cifar_arch.saved_config import best_config, composed, saved_config
 from cifar_arch.schema import ConfigError, SearchStopped, first_line
 from cifar_arch.search.ask import Job
 from cifar_arch.search.candidate import Candidate
+from cifar_arch.search.confirm_trials import ConfirmAsker, ConfirmTeller, Seeds
 from cifar_arch.search.local import train_here
 from cifar_arch.search.objectives import Prefer
 from cifar_arch.search.options import target_accuracy
 from cifar_arch.search.processes import WorkerCommand, end_with_parent
 from cifar_arch.search.ranking import Configuration, Ranking, ranked, target_lines
-from cifar_arch.search.space import Point, Space
+from cifar_arch.search.space import Point
 from cifar_arch.search.storage import open_storage, quiet_optuna, sqlite_file
 from cifar_arch.search.study import SearchConfig, SharedStudy
 from cifar_arch.search.supervisor import Supervisor
-from cifar_arch.search.trial import TrialRecord, full_keys
+from cifar_arch.search.trial import TrialRecord, full_keys, objectives_of
 from cifar_arch.search.worker import Worker
 from cifar_arch.shown_commands import data_override, run_command
 
@@ -89,7 +89,7 @@ def chosen(wanted: Wanted) -> tuple[list[Choice], list[str]]:
     quiet_optuna()
     study = _load(wanted.study, wanted.storage)
     records = [TrialRecord.of(t, full_keys(study)) for t in study.get_trials(deepcopy=False)]
-    objectives = study.metric_names or ["accuracy"]
+    objectives = objectives_of(study)
     if objectives[0] != "accuracy":
         raise ConfigError(
             f"study: {wanted.study!r} looked for {objectives[0]} first; confirm needs accuracy there"
@@ -187,24 +187,6 @@ def _choice(configuration: Configuration, wanted: Wanted) -> Choice:
     )
 
 
-class Seeds(Space):
-    """Every chosen network, by the number of its trial, with every seed.
-
-    The ranges are the widest, so that another choice can join the same study.
-    """
-
-    def __init__(self, numbers: Sequence[int], seeds: int):
-        super().__init__({"network": IntDistribution(0, 2**31), "seed": IntDistribution(0, 2**31)})
-        self.numbers, self.seeds = numbers, seeds
-
-    def size(self) -> int:
-        return len(self.numbers) * self.seeds
-
-    def points(self) -> Iterator[Point]:
-        for number in self.numbers:
-            yield from ({"network": number, "seed": seed} for seed in range(self.seeds))
-
-
 class Confirmation:
     """The training of chosen networks with `seeds` seeds each, in a study of its own, `<study>-confirm`.
 
@@ -230,7 +212,7 @@ class Confirmation:
             n_trials=None,
             exhaustive=True,
             fingerprint={"confirms": wanted.study},
-            by_key=True,
+            max_failure_rate=1.0,  # a failure of an earlier time, whose cause is mended, ends nothing
         )
 
     def work(self, session: str | None = None) -> SharedStudy:
@@ -241,16 +223,24 @@ class Confirmation:
         if session:
             end_with_parent()
         # The sampler is never asked, for the study goes point by point.
-        with Worker(self.search, RandomSampler, self._assess, session=session) as worker:
-            # A failure of an earlier time, whose cause is mended, ends nothing.
-            worker.work(lambda job: self._train(job, worker.shared), max_failure_rate=1.0)
+        with Worker(
+            self.search,
+            RandomSampler,
+            self._assess,
+            session=session,
+            make_teller=ConfirmTeller,
+            make_asker=ConfirmAsker,
+        ) as worker:
+            worker.work(lambda job: self._train(job, worker.shared))
         return worker.shared
 
     def supervise(self, workers: int) -> SharedStudy:
         """The same by workers in processes of their own."""
         shared = SharedStudy(self.search)
         command = WorkerCommand.of_this_process(self.search.folder.logs, "--worker=")
-        Supervisor(shared, command, WorkerCommand.run_here, workers).supervise(self.search.space.size())
+        start = WorkerCommand.run_here
+        supervisor = Supervisor(shared, command, start, workers, make_teller=ConfirmTeller)
+        supervisor.supervise(self.search.space.size())
         return shared
 
     def results(self, shared: SharedStudy) -> Iterator[tuple[Choice, list[TrialRecord]]]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from optuna.trial import TrialState
 from tqdm import tqdm
 
-from cifar_arch.search.objectives import OBJECTIVES
+from cifar_arch.search.objectives import OBJECTIVES, by_accuracy_first
 from cifar_arch.search.space import typed
 from cifar_arch.search.storage import GRACE, network_file_system
 from cifar_arch.search.study import SharedStudy
@@ -133,7 +133,7 @@ def fitting(parts: Sequence[str], wanted: Sequence[str], room: int) -> list[str]
 
 def _best_line(shared: SharedStudy) -> str:
     best = shared.best()
-    return f"best {best:.2%}" if best is not None and shared.config.objectives[0].endswith("accuracy") else ""
+    return f"best {best:.2%}" if best is not None and by_accuracy_first(shared.config.objectives) else ""
 
 
 def _result_line(shared: SharedStudy, trial: TrialRecord) -> str:

@@ -17,7 +17,7 @@ from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.composer import Composer
 from cifar_arch.search.console import done_line
 from cifar_arch.search.edited import require_same
-from cifar_arch.search.objectives import Prefer
+from cifar_arch.search.objectives import Prefer, by_accuracy_first
 from cifar_arch.search.ranking import Ranking, ranked, target_lines
 from cifar_arch.search.space import overrides
 from cifar_arch.search.storage import sqlite_file
@@ -108,7 +108,7 @@ def next_steps(
         f"  {best}\n"
         f"any completed trial, such as trial {other}:\n"
         f"  {trial}\n"
-        f"{confirmed if search.objectives[0] == 'accuracy' else ''}"
+        f"{confirmed if by_accuracy_first(search.objectives) else ''}"
         f"tables and figures of all runs:\n"
         f"  python -m cifar_arch.report {quote(str(outputs.path))}\n"
         f"look at the study:\n"

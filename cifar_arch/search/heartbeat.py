@@ -1,14 +1,18 @@
 """The heartbeat of a running trial, by which other hosts know that its worker is alive."""
 
+import logging
 import signal
 import threading
 from collections.abc import Callable
 
+from cifar_arch.schema import SearchStopped
 from cifar_arch.search.ask import Job
 from cifar_arch.search.processes import interrupt
 from cifar_arch.search.session import Session
-from cifar_arch.search.storage import HEARTBEAT
+from cifar_arch.search.storage import HEARTBEAT, STORAGE_ERRORS
 from cifar_arch.search.study import SharedStudy
+
+log = logging.getLogger(__name__)
 
 
 class Heartbeat:
@@ -42,8 +46,8 @@ class Heartbeat:
                     self.shared.beat(self.job.trial_id)
                 if ticks % 2 == 0:
                     self.refresh()
-            except Exception:  # a storage that is busy now will answer the next beat
-                continue
+            except (*STORAGE_ERRORS, SearchStopped, OSError):  # the last where a terminal is gone
+                log.debug("a beat was missed; the next one may be answered", exc_info=True)
 
     def _is_over(self) -> bool:
         if self.session and self.session.ended():

@@ -22,18 +22,16 @@ from cifar_arch.search.console import done_line
 from cifar_arch.search.objectives import Prefer
 from cifar_arch.search.options import (
     Options,
-    fingerprint,
-    readable_name,
+    each_experiment,
     refuse_unswept,
-    require_validation,
-    takes_every_point,
+    search_config,
     target_accuracy,
 )
 from cifar_arch.search.pruning_callback import PruningCallback
 from cifar_arch.search.ranking import Ranking, ranked, target_lines
 from cifar_arch.search.space import Point, Space, with_value
 from cifar_arch.search.storage import quiet_optuna, sqlite_url
-from cifar_arch.search.study import SearchConfig, SharedStudy
+from cifar_arch.search.study import SharedStudy
 from cifar_arch.search.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -72,21 +70,18 @@ def search(
     given = {"study": study, "n_trials": n_trials, "objectives": list(objectives), "prefer": prefer}
     options = checked(Options, {**where, **given}, "")
     algorithms = {"sampler": _described(sampler), "pruner": _pruner_described(made_pruner)}
-    wanted = _search_config(points, options, algorithms, Outputs(outputs))
-    target = target_accuracy(points.first, prefer)
-    with Worker(wanted, functools.partial(_seeded, sampler, options.seed), points.assess) as worker:
+    first, *_ = each_experiment(points, options.objectives)
+    wanted = search_config(points, options, Outputs(outputs), algorithms, named="search")
+    target = target_accuracy(first, prefer)
+    with Worker(wanted, lambda after: sampler(seed=options.sampler_seed(after)), points.assess) as worker:
         worker.work(lambda job: _train(points, worker.shared, made_pruner, job), progress=progress)
     ranking = ranked(worker.shared.trials(), wanted.objectives, prefer, target)
     if ranking is None:
         raise SearchStopped(f"no trial was completed; look at run.log in the folders in {wanted.folder.path}")
     if progress:
-        lines = target_lines(ranking, target, prefer, synthetic=points.first.data.synthetic)
+        lines = target_lines(ranking, target, prefer, synthetic=first.data.synthetic)
         print(done_line(worker.shared), *lines, sep="\n")
     return ranking
-
-
-def _seeded(sampler: Callable[..., BaseSampler], seed: int, moved_on: int) -> BaseSampler:
-    return sampler(seed=(seed + moved_on) % 2**32)
 
 
 def _require_kinds(config: object, space: object, objectives: object, pruner: object) -> None:
@@ -115,7 +110,6 @@ class _Points:
         refuse_unswept(self.space)
         for point in self.space.each_value():
             self.assess(point)
-        self.first = self.experiment_at(next(self.space.each_value()))
 
     def _distribution(self, key: str, values: Sequence[Any] | BaseDistribution) -> BaseDistribution:
         if isinstance(values, BaseDistribution):
@@ -144,27 +138,6 @@ class _Points:
 
     def experiment_at(self, point: Point) -> Experiment:
         return Experiment.from_dict(self.config_at(point))
-
-
-def _search_config(
-    points: _Points, options: Options, algorithms: dict[str, str], outputs: Outputs
-) -> SearchConfig:
-    for point in points.space.each_value():
-        require_validation(points.experiment_at(point), options.objectives)
-    every_point = takes_every_point(points.space, options.n_trials)
-    mark = fingerprint(points.config, points.space, algorithms, options.objectives)
-    name = options.study or readable_name("search", points.space, mark)
-    return SearchConfig(
-        name=name,
-        storage=options.storage,
-        folder=outputs.sweep(name),
-        space=points.space,
-        objectives=options.objectives,
-        n_trials=None if every_point else options.n_trials,
-        asked_for=options.n_trials,
-        exhaustive=every_point,
-        fingerprint=mark,
-    )
 
 
 def _described(sampler: Any) -> str:

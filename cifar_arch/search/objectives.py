@@ -1,5 +1,6 @@
 """What a search can optimise: in which direction, where a run has it on record, how it is shown."""
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 # How trials are ranked: by the first objective, or by fewest parameters among those that reach the target.
@@ -23,3 +24,17 @@ OBJECTIVES = {
     "macs": Objective("minimize", "macs", "{:,.0f}"),
     "latency": Objective("minimize", "latency_ms", "{:.3f} ms"),
 }
+ACCURACIES = ("accuracy", "test_accuracy")  # among them
+
+
+def by_accuracy_first(objectives: Sequence[str]) -> bool:
+    """Whether trials are ranked by an accuracy, whatever else they are judged by."""
+    return objectives[0] in ACCURACIES
+
+
+def by_accuracy_alone(objectives: Sequence[str]) -> bool:
+    """Whether an accuracy decides alone: then its curve foretells a trial's value, and low ones are pruned.
+
+    No curve foretells a size, and Optuna prunes nothing where there are several objectives.
+    """
+    return len(objectives) == 1 and by_accuracy_first(objectives)

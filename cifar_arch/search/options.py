@@ -1,20 +1,35 @@
-"""The options of a sweep, checked; its fingerprint and its name."""
+"""The options of a sweep, checked, and the search that they make of a source of points."""
 
 import hashlib
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 from msgspec import Meta
 
 from cifar_arch.experiment import Experiment
 from cifar_arch.latency import NOT_INSTALLED, measurable
+from cifar_arch.outputs import Outputs
 from cifar_arch.provenance import flatten
 from cifar_arch.record import EXECUTION, decides_search, without_added
 from cifar_arch.schema import ConfigError, Strict, checked
+from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.objectives import Prefer
-from cifar_arch.search.space import Space, packages
+from cifar_arch.search.space import Point, Space, packages
+from cifar_arch.search.study import SearchConfig
+
+
+class Points(Protocol):
+    """Where a search takes its points from, and what each of them is: `Composer`, and what `local` has."""
+
+    space: Space
+
+    def config_at(self, point: Point) -> dict[str, Any]: ...
+
+    def experiment_at(self, point: Point) -> Experiment: ...
+
+    def assess(self, point: Point) -> Candidate: ...
 
 
 class Options(Strict, frozen=True, kw_only=True):
@@ -53,6 +68,10 @@ class Options(Strict, frozen=True, kw_only=True):
                 f"got {self.study!r}"
             )
 
+    def sampler_seed(self, after: int) -> int:
+        """The seed of a sampler that is made after so many trials; it takes 32 bits."""
+        return (self.seed + after) % 2**32
+
 
 def refuse_unswept(space: Space) -> None:
     """Raises ConfigError for a swept key that changes nothing in what a trial computes."""
@@ -66,12 +85,19 @@ def refuse_unswept(space: Space) -> None:
             )
 
 
-def require_validation(experiment: Experiment, objectives: Sequence[str]) -> None:
-    """Raises ConfigError where accuracies are asked for that no image is set aside for."""
-    if "accuracy" in objectives and experiment.data.validation == 0:
-        raise ConfigError(
-            "data.validation: a search chooses by validation images, got 0; type data.validation=5000"
-        )
+def each_experiment(points: Points, objectives: Sequence[str]) -> list[Experiment]:
+    """Few experiments that hold every value of the space, see `Space.each_value`.
+
+    Raises ConfigError where accuracies are asked for that no image is set aside for.
+    """
+    found = []
+    for point in points.space.each_value():
+        found.append(points.experiment_at(point))
+        if "accuracy" in objectives and found[-1].data.validation == 0:
+            raise ConfigError(
+                "data.validation: a search chooses by validation images, got 0; type data.validation=5000"
+            )
+    return found
 
 
 def target_accuracy(experiment: Experiment, prefer: Prefer, option: str = "target=") -> float | None:
@@ -89,11 +115,11 @@ def target_accuracy(experiment: Experiment, prefer: Prefer, option: str = "targe
 
 
 class SweeperOptions(Strict, frozen=True, kw_only=True):
-    """The keys of `hydra.sweeper` that are numbers."""
+    """The keys of `hydra.sweeper` that are numbers; see `SearchConfig`."""
 
-    max_failure_rate: Annotated[float, Meta(ge=0, le=1)] = 0.5  # of the trained trials, from the fourth on
-    max_rejections: Annotated[int, Meta(ge=1)] = 300  # in a row
-    largest_first: Annotated[int, Meta(ge=0)] = 0  # see SearchConfig
+    max_failure_rate: Annotated[float, Meta(ge=0, le=1)] = 0.5
+    max_rejections: Annotated[int, Meta(ge=1)] = 300
+    largest_first: Annotated[int, Meta(ge=0)] = 0
 
     @classmethod
     def from_dict(cls, sweeper: Mapping[str, Any]) -> "SweeperOptions":
@@ -106,7 +132,37 @@ class SweeperOptions(Strict, frozen=True, kw_only=True):
         return checked(cls, numbers, "hydra.sweeper")
 
 
-def takes_every_point(space: Space, n_trials: int | None) -> bool:
+def search_config(
+    points: Points,
+    options: Options,
+    outputs: Outputs,
+    algorithms: Mapping[str, Any],
+    *,
+    named: str | None,
+    typed: Collection[str] = (),
+) -> SearchConfig:
+    """The search for the best of these points, in a study that is known by its name and its fingerprint.
+
+    `algorithms`, `typed`: as of `fingerprint`. `named`: what its study is named after in place of its space.
+    Raises ConfigError for a space without an end and no number of trials.
+    """
+    every_point = _takes_every_point(points.space, options.n_trials)
+    mark = fingerprint(points.config_at({}), points.space, algorithms, options.objectives, typed)
+    name = options.study or readable_name(named, points.space, mark)
+    return SearchConfig(
+        name=name,
+        storage=options.storage,
+        folder=outputs.sweep(name),
+        space=points.space,
+        objectives=options.objectives,
+        n_trials=None if every_point else options.n_trials,
+        asked_for=options.n_trials,
+        exhaustive=every_point,
+        fingerprint=mark,
+    )
+
+
+def _takes_every_point(space: Space, n_trials: int | None) -> bool:
     """Whether `n_trials` trials are enough for every point, so that no sampler has to choose.
 
     Raises ConfigError for a space without an end and no number.

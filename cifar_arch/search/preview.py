@@ -15,7 +15,7 @@ from cifar_arch.overrides import expanded, read_override
 from cifar_arch.plugins import load_plugins_of
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.composer import Composer, read_space
-from cifar_arch.search.options import Options, SweeperOptions, require_validation
+from cifar_arch.search.options import Options, SweeperOptions, each_experiment
 from cifar_arch.search.space import Point, Space
 from cifar_arch.search.speed import training_speed
 from cifar_arch.terminal import counted, duration
@@ -39,9 +39,7 @@ def preview(arguments: Sequence[str], config_dir: str | None = None) -> str:
         SweeperOptions.from_dict(base.hydra.sweeper)
         space, fixed = read_space(base.hydra.sweeper.params, typed)
         composer, options = Composer(load, fixed, space), Options.from_dict(plain(base))
-        for point in space.each_value():
-            require_validation(composer.experiment_at(point), options.objectives)
-        limits = [composer.experiment_at(point).limits for point in space.each_value()]
+        limits = [experiment.limits for experiment in each_experiment(composer, options.objectives)]
         most = SAMPLE if all(limit.latency_ms_below is None for limit in limits) else MEASURED
         looked_at = [(p, composer.assess(p)) for p in space.some(most, random.Random(0))]
         return _text(space, looked_at, composer)

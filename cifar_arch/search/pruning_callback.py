@@ -7,13 +7,13 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import BasePruner
 from optuna.samplers import RandomSampler
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from cifar_arch.experiment import Pruned
 from cifar_arch.record import Epoch
+from cifar_arch.search.objectives import by_accuracy_alone
 from cifar_arch.search.storage import cached_storage
-from cifar_arch.search.trial import role_of
+from cifar_arch.search.trial import objectives_of, role_of
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,7 @@ class PruningCallback:
         self.pruner = pruner
         self.epochs = epochs  # after the last one there is nothing left to save
         self.trial: optuna.Trial | None = None
+        self.prunes = False  # until the study is open, which says so
         self.reported = 0
 
     def __call__(self, history: list[Epoch]) -> None:
@@ -49,23 +50,22 @@ class PruningCallback:
 
     def _report(self, history: list[Epoch]) -> bool:
         trial = self.trial = self.trial or self._open()
-        directions = trial.study.directions
-        if len(directions) > 1:  # Optuna has neither curves nor pruning there
+        if len(trial.study.directions) > 1:  # Optuna has neither curves nor pruning there
             return False
-        by_accuracy = directions[0] == StudyDirection.MAXIMIZE  # or it is a size, which no curve foretells
         prune = False
         for row in history[self.reported :]:
             if row.val_accuracy is not None:
                 trial.report(row.val_accuracy, row.epoch)
             # A resumed trial tells many epochs at once, of which the last one decides. But successive halving
             # stores the latest value for each rung that is passed, so that it has to be asked at each.
-            prune = by_accuracy and row.epoch < self.epochs and trial.should_prune()
+            prune = self.prunes and row.epoch < self.epochs and trial.should_prune()
         self.reported = len(history)
         return prune
 
     def _open(self) -> optuna.Trial:
         url, name, trial_id = self.where
         study = _TrainedTrials(name, cached_storage(url), sampler=RandomSampler(), pruner=self.pruner)
+        self.prunes = by_accuracy_alone(objectives_of(study))
         return optuna.Trial(study, trial_id)
 
 

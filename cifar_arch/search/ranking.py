@@ -163,8 +163,9 @@ def _configurations(trials: Sequence[TrialRecord]) -> list[Configuration]:
     groups: dict[Hashable, list[TrialRecord]] = {}
     for trial in trials:
         if trial.trained:
-            seeded = "seed" in trial.point
-            key = trial.configuration or point_identity(_seedless(trial.point)) if seeded else trial.number
+            key: Hashable = trial.number
+            if "seed" in trial.point:  # studies of earlier versions have no configurations on record
+                key = trial.configuration or point_identity(_seedless(trial.point))
             groups.setdefault(key, []).append(trial)
     complete = [([t for t in group if t.state == TrialState.COMPLETE], group) for group in groups.values()]
     return [Configuration(trials=tuple(done), trained=len(group)) for done, group in complete if done]

@@ -32,9 +32,9 @@ def stop_if_unfit(folder: Path) -> None:
         )
 
 
-def stop_if_hopeless(shared: SharedStudy, max_failure_rate: float, since: int) -> None:
+def stop_if_hopeless(shared: SharedStudy, since: int) -> None:
     """Raises SearchStopped after three failures in a row, a config mistake in the first trial, or
-    when more than `max_failure_rate` of at least four trained trials failed.
+    when more than the search's `max_failure_rate` of at least four trained trials failed.
 
     `since`: the number of the first trial to look at. What failed before the command was typed may be
     what was mended meanwhile.
@@ -54,11 +54,11 @@ def stop_if_hopeless(shared: SharedStudy, max_failure_rate: float, since: int) -
     last = trials[-IN_A_ROW:]
     if len(last) == IN_A_ROW and all(t.state == TrialState.FAIL for t in last):
         raise SearchStopped(f"{IN_A_ROW} trials failed in a row; {cause}")
-    rate = len(failed) / len(trials)
-    if len(trials) >= RATE_FROM and rate > max_failure_rate:
+    rate, allowed = len(failed) / len(trials), shared.config.max_failure_rate
+    if len(trials) >= RATE_FROM and rate > allowed:
         raise SearchStopped(
             f"{len(failed)} of {len(trials)} trials failed, more than hydra.sweeper.max_failure_rate "
-            f"(={max_failure_rate:g}) allows; {cause}"
+            f"(={allowed:g}) allows; {cause}"
         )
 
 

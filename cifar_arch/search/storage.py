@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 import optuna
 import sqlalchemy
 from filelock import FileLock
-from optuna.exceptions import ExperimentalWarning, StorageInternalError
+from optuna.exceptions import ExperimentalWarning, OptunaError, StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import (
@@ -48,6 +48,9 @@ PATIENCE = {
 }
 # As Linux names file systems that several hosts may share.
 NETWORK = ("nfs", "cifs", "smb", "lustre", "gpfs", "beegfs", "ceph", "glusterfs", "fuse.sshfs", "9p", "afs")
+
+# What a storage may raise that is busy, away, or has lost what is asked for.
+STORAGE_ERRORS = (OptunaError, SQLAlchemyError, KeyError)
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -43,10 +43,8 @@ class SearchConfig(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: dict[str, Any]
     about: str = ""  # its command and limits, in Markdown
     max_rejections: int = 300  # in a row
+    max_failure_rate: float = 0.5  # of the trained trials, from the fourth on
     largest_first: int = 0  # trials that it begins with: points inside the limits with most multiply-adds
-    # Of `confirm`, whose points may mean something else at its next start: they are looked up by what they
-    # train, whatever was queued is dropped, and a failure is tried again.
-    by_key: bool = False
 
 
 class SharedStudy:

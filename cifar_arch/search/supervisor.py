@@ -34,7 +34,7 @@ FRUITLESS = 2  # starts in a row of workers none of which asked for a trial
 class Supervisor:
     """Has `count` workers of a command train to the total of a study, and trains nothing itself.
 
-    `start` starts them and returns, or raises, when they have ended.
+    `start` starts them and returns, or raises, when they have ended. `make_teller`: as the workers have it.
     """
 
     def __init__(
@@ -43,13 +43,15 @@ class Supervisor:
         command: WorkerCommand,
         start: Callable[[WorkerCommand, int], Any],
         count: int,
+        *,
+        make_teller: Callable[[SharedStudy], Teller] = Teller,
     ):
         self.shared = shared
         self.command = command
         self.start = start
         self.count = count
         self.session = Session(shared, command.session)
-        self.teller = Teller(shared)
+        self.teller = make_teller(shared)
         self.launchers: list[threading.Event] = []  # of each start: set once its launcher has ended
 
     def supervise(self, total: int | None) -> None:

@@ -13,7 +13,9 @@ from hydra.core.utils import JobStatus, configure_log, run_job
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
+from msgspec.structs import asdict, replace
 from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
+from optuna.pruners import NopPruner
 from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler
 
 from cifar_arch.compose import anchored, explaining, plain
@@ -27,13 +29,12 @@ from cifar_arch.search.ask import Job, total
 from cifar_arch.search.composer import Composer, fixed_keys, read_space
 from cifar_arch.search.edited import require_unedited
 from cifar_arch.search.finish import finish, write_experiment
+from cifar_arch.search.objectives import by_accuracy_alone
 from cifar_arch.search.options import (
     Options,
     SweeperOptions,
-    fingerprint,
-    readable_name,
-    require_validation,
-    takes_every_point,
+    each_experiment,
+    search_config,
     target_accuracy,
 )
 from cifar_arch.search.processes import WorkerCommand, end_with_parent, leave_interrupts_to_parent
@@ -96,15 +97,15 @@ class ArchitectureSweeper(Sweeper):
         composer = self._composer(space, fixed)
         for point in space.each_value():  # a mistake anywhere is told before anything is trained
             composer.assess(point)
-            require_validation(composer.experiment_at(point), options.objectives)
-        target = target_accuracy(composer.experiment_at(next(space.each_value())), options.prefer)
-        search = self._search_config(options, numbers, space, composer, Outputs(config["outputs"]))
+        first, *_ = each_experiment(composer, options.objectives)
+        target = target_accuracy(first, options.prefer)
+        search = self._search_config(options, numbers, composer, Outputs(config["outputs"]))
         self._check_algorithms(options)
         if mark := config["trial"]["worker"]:
-            self._work(search, composer, options, numbers, session=str(mark).partition("-")[0])
+            self._work(search, composer, options, session=str(mark).partition("-")[0])
             return
         try:
-            shared = self._run_workers(search, composer, options, numbers)
+            shared = self._run_workers(search, composer, options)
         except KeyboardInterrupt:
             print(f"\nstopped; the same command goes on with study {search.name}", flush=True)
             raise
@@ -125,13 +126,11 @@ class ArchitectureSweeper(Sweeper):
         # A trial changes the folder of the whole process, in which this thread goes on.
         return anchored(config, Path.cwd()) if self.config.hydra.job.chdir else config
 
-    def _run_workers(
-        self, search: SearchConfig, composer: Composer, options: Options, numbers: SweeperOptions
-    ) -> SharedStudy:
+    def _run_workers(self, search: SearchConfig, composer: Composer, options: Options) -> SharedStudy:
         """The study once its total is reached: by this process, or by workers that it starts."""
         count = self._count(options)
         if count == 1 and self._launches_here() and not options.gpus:
-            return self._work(search, composer, options, numbers)
+            return self._work(search, composer, options)
         shared = SharedStudy(search)
         require_unedited(shared.trials(), composer.assess)
         command = WorkerCommand.of_this_process(search.folder.logs, "trial.worker=", options.gpus)
@@ -143,27 +142,19 @@ class ArchitectureSweeper(Sweeper):
         return shared
 
     def _work(
-        self,
-        search: SearchConfig,
-        composer: Composer,
-        options: Options,
-        numbers: SweeperOptions,
-        session: str | None = None,
+        self, search: SearchConfig, composer: Composer, options: Options, session: str | None = None
     ) -> SharedStudy:
         """Works in this process; in a `session` as one of the workers that another process started."""
         if session:
             end_with_parent()
         worker = Worker(
             search,
-            lambda moved_on: self._sampler(options.seed + moved_on),
+            lambda after: self._sampler(options.sampler_seed(after)),
             composer.assess,
             session=session,
         )
         with worker:
-            worker.work(
-                lambda job: self._train(worker.shared, composer, job),
-                max_failure_rate=numbers.max_failure_rate,
-            )
+            worker.work(lambda job: self._train(worker.shared, composer, job))
         return worker.shared
 
     def _composer(self, space: Space, fixed: list[str]) -> Composer:
@@ -174,34 +165,27 @@ class ArchitectureSweeper(Sweeper):
         return Composer(load, [*fixed, "read_test=false"], space)
 
     def _search_config(
-        self, options: Options, numbers: SweeperOptions, space: Space, composer: Composer, outputs: Outputs
+        self, options: Options, numbers: SweeperOptions, composer: Composer, outputs: Outputs
     ) -> SearchConfig:
-        every_point = takes_every_point(space, options.n_trials)
-        if self._by_grid() and space.size() is None:
-            raise ConfigError("sampler: grid needs a finite space, got an interval; choose tpe, gp or random")
         algorithms = {
             name: OmegaConf.to_container(node, resolve=True)
             for name, node in {"sampler": self.sampler, "pruner": self.pruner}.items()
         }
-        typed = fixed_keys(composer.fixed)
-        mark = fingerprint(composer.config_at({}), space, algorithms, options.objectives, typed)
         named = OmegaConf.select(self.config, "hydra.runtime.choices.search")
-        name = options.study or readable_name(named, space, mark)
-        if read_override(f"study={name}").value() != name:
-            raise ConfigError(f"study: {name!r} reads as a number, and not as a name; choose another one")
-        return SearchConfig(
-            name=name,
-            storage=options.storage,
-            folder=outputs.sweep(name),
-            space=space,
-            objectives=options.objectives,
-            n_trials=None if every_point else options.n_trials,
-            asked_for=options.n_trials,
-            exhaustive=every_point or self._by_grid(),
-            fingerprint=mark,
+        search = search_config(
+            composer, options, outputs, algorithms, named=named, typed=fixed_keys(composer.fixed)
+        )
+        if self._by_grid() and search.space.size() is None:
+            raise ConfigError("sampler: grid needs a finite space, got an interval; choose tpe, gp or random")
+        if read_override(f"study={search.name}").value() != search.name:
+            raise ConfigError(
+                f"study: {search.name!r} reads as a number, and not as a name; choose another one"
+            )
+        return replace(
+            search,
+            exhaustive=search.exhaustive or self._by_grid(),
             about=_about(composer.config_at({})["limits"]),
-            max_rejections=numbers.max_rejections,
-            largest_first=numbers.largest_first,
+            **asdict(numbers),
         )
 
     def _check_algorithms(self, options: Options) -> None:
@@ -213,7 +197,7 @@ class ArchitectureSweeper(Sweeper):
                 "type uv pip install cmaes, or choose another sampler"
             )
         pruner = _made("pruner", self.pruner, PRUNERS)
-        if options.objectives != ("accuracy",) and type(pruner).__name__ != "NopPruner":
+        if not by_accuracy_alone(options.objectives) and not isinstance(pruner, NopPruner):
             print("pruning goes by accuracy as the only objective: here every trial is trained to its end")
 
     def _by_grid(self) -> bool:
@@ -221,8 +205,8 @@ class ArchitectureSweeper(Sweeper):
 
     def _sampler(self, seed: int) -> BaseSampler:
         if self._by_grid():
-            return RandomSampler(seed=seed % 2**32)  # the study goes through a grid by itself
-        sampler: BaseSampler = _made("sampler", self.sampler, SAMPLERS, seed=seed % 2**32)
+            return RandomSampler(seed=seed)  # the study goes through a grid by itself
+        sampler: BaseSampler = _made("sampler", self.sampler, SAMPLERS, seed=seed)
         return sampler
 
     def _launches_here(self) -> bool:

@@ -10,9 +10,9 @@ from optuna.trial import TrialState
 
 from cifar_arch.record import Cause, Status, Summary
 from cifar_arch.runfolder import RunFolder
-from cifar_arch.schema import ConfigError, SearchStopped
+from cifar_arch.schema import ConfigError
 from cifar_arch.search.notes import note_study
-from cifar_arch.search.objectives import OBJECTIVES
+from cifar_arch.search.objectives import OBJECTIVES, by_accuracy_alone
 from cifar_arch.search.storage import patient
 from cifar_arch.search.study import SharedStudy
 from cifar_arch.search.trial import Role, TrialRecord, stale_ids
@@ -46,7 +46,7 @@ class Teller:
             before = self.shared.ledger.best()
             self._settle(self.shared.ledger.trial(number), stopped=stopped)
             trial = self.shared.ledger.trial(number)
-            by_accuracy = self.shared.config.objectives in (("accuracy",), ("test_accuracy",))
+            by_accuracy = by_accuracy_alone(self.shared.config.objectives)
             if by_accuracy and trial.trained and trial.values and self.shared.ledger.best() != before:
                 note_study(self.shared.study, self.shared.config.about, trial)
             return trial
@@ -131,7 +131,7 @@ class Teller:
         return Outcome()
 
     def _requeue(self, trial: TrialRecord, *, blame: bool) -> None:
-        """Closes a trial that did not come to an end, and queues a copy that goes on from its checkpoint.
+        """Closes a trial that did not come to an end, and has a copy go on from its checkpoint.
 
         `blame`: a trial whose worker dies again and again before an epoch is done becomes a failure.
         """
@@ -141,16 +141,15 @@ class Teller:
         elif blame:
             retries += 1
         if retries > RETRIES:
-            reason = f"its worker died {retries} times before an epoch was done"
-            self.shared.close(trial, TrialState.FAIL, reason=reason)
-            if self.shared.config.by_key:  # in which a failure is tried again
-                raise SearchStopped(f"a training failed ({reason}); the same command tries it once more")
-            return
-        epochs = max(epochs, trial.epochs_before)
-        if self.shared.config.by_key:  # whoever looks for its key goes on with it, see `Asker`
-            self.shared.note(trial, retries=retries, epochs_before=epochs)
-            self.shared.close(trial, TrialState.FAIL, role=Role.REQUEUED)
-            return
+            self._give_up(trial, f"its worker died {retries} times before an epoch was done")
+        else:
+            self._hand_on(trial, retries, max(epochs, trial.epochs_before))
+
+    def _give_up(self, trial: TrialRecord, reason: str) -> None:
+        self.shared.close(trial, TrialState.FAIL, reason=reason)
+
+    def _hand_on(self, trial: TrialRecord, retries: int, epochs: int) -> None:
+        """Leaves a trial to whoever asks next, with what its copy has to know."""
         # The copy comes first: a worker that dies between the two must not lose the trial. Should both
         # exist, the copy is discarded or replayed, as any equal candidate.
         self.shared.queue(

@@ -109,6 +109,11 @@ def full_keys(study: optuna.Study) -> dict[str, str]:
     return study.user_attrs.get("keys", {})
 
 
+def objectives_of(study: optuna.Study) -> list[str]:
+    """The names of a study's objectives; accuracy where it has none, as in a study of another tool."""
+    return study.metric_names or ["accuracy"]
+
+
 def stored_attributes(**attributes: Any) -> dict[str, Any]:
     """The given attributes as user attributes are stored. Raises TypeError for an unknown name."""
     plain = msgspec.to_builtins(Attributes(**attributes))

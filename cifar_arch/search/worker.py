@@ -5,11 +5,8 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 
-from optuna.samplers import BaseSampler
-from optuna.trial import TrialState
-
 from cifar_arch.runfolder import RunFolder, atomic
-from cifar_arch.search.ask import Asker, Assess, Job, total
+from cifar_arch.search.ask import Asker, Assess, Job, MakeSampler, total
 from cifar_arch.search.console import Console, announce
 from cifar_arch.search.heartbeat import Heartbeat
 from cifar_arch.search.session import Session
@@ -27,15 +24,17 @@ class Worker:
     def __init__(
         self,
         config: SearchConfig,
-        make_sampler: Callable[[int], BaseSampler],
+        make_sampler: MakeSampler,
         assess: Assess,
         *,
         session: str | None = None,
+        make_teller: Callable[[SharedStudy], Teller] = Teller,
+        make_asker: Callable[[SharedStudy, Teller, MakeSampler, Assess], Asker] = Asker,
     ):
         self.shared = SharedStudy(config)
         self.shared.workers.join()
-        self.teller = Teller(self.shared)
-        self.asker = Asker(self.shared, self.teller, make_sampler, assess)
+        self.teller = make_teller(self.shared)
+        self.asker = make_asker(self.shared, self.teller, make_sampler, assess)
         self.session = Session(self.shared, session) if session else None
         self.since = len(self.shared.trials())  # what was there before it came
 
@@ -45,9 +44,7 @@ class Worker:
     def __exit__(self, *_: object) -> None:
         self.teller.leave()
 
-    def work(
-        self, train: Callable[[Job], None], *, max_failure_rate: float = 0.5, progress: bool = True
-    ) -> None:
+    def work(self, train: Callable[[Job], None], *, progress: bool = True) -> None:
         """Trains to the total; `train` leaves a summary.json for its job.
 
         Raises ConfigError and SearchStopped, and what `train` raises.
@@ -62,8 +59,8 @@ class Worker:
                     asked_again = False
                     self._train(train, job, console)
                     stop_if_unfit(self.shared.folder(job.number))
-                    stop_if_hopeless(self.shared, max_failure_rate, self.since)
-                elif running := self._running():
+                    stop_if_hopeless(self.shared, self.since)
+                elif running := self.asker.awaited():
                     console.wait_for(running)
                     time.sleep(1)  # another worker's: should that die, what it leaves is ours
                 elif not asked_again and self.shared.counts().waiting:
@@ -71,19 +68,6 @@ class Worker:
                 else:
                     break
         console.close()
-
-    def _running(self) -> int:
-        """How many trials others train that this search waits for.
-
-        Neither those of another schedule, nor those that another command trains towards a larger total.
-        """
-        counts, wanted = self.shared.counts(), self.shared.config.n_trials
-        if wanted is not None and counts.trained >= wanted:
-            return 0
-        if not self.shared.config.by_key:
-            return counts.running
-        keys = {self.asker.assess(point).key for point in self.shared.config.space.points()}
-        return sum(trial.key in keys for trial in self.shared.trials(TrialState.RUNNING))
 
     def _train(self, train: Callable[[Job], None], job: Job, console: Console) -> None:
         """Trains a job and tells its result, also where `train` itself breaks."""
