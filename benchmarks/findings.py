@@ -130,7 +130,7 @@ def of_the_full_schedule(both: pd.DataFrame) -> Iterator[str]:
         f"{len(both)} networks with T1 strided, drawn at random, were also trained with `training=standard` "
         f"(15 epochs), most with another seed:\n{full.mean():.1%} on average, "
         f"{fast.mean():.1%} with the fast recipe. Spearman's correlation of the two is\n"
-        f" **{fast.corr(full, 'spearman'):.2f}** (95 % bootstrap interval {low:.2f} "
+        f"**{fast.corr(full, 'spearman'):.2f}** (95 % bootstrap interval {low:.2f} "
         f"to {high:.2f}); the network that the fast recipe finds best\nis number {place_of_best(both)} under "
         "the full schedule. After each epoch of the fast recipe:\n"
     )

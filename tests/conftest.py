@@ -74,7 +74,7 @@ def pytest_collection_finish() -> None:
 
 def cases(count: int) -> settings:
     """Settings of a property that is tried on so many cases, or on more with CIFAR_ARCH_CASES."""
-    return settings(max_examples=round(count * CASES / 500))
+    return settings(max_examples=max(1, round(count * CASES / 500)))
 
 
 def tiny_architecture(**changes: Any) -> dict[str, Any]:
