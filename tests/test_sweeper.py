@@ -42,6 +42,7 @@ WRONG = {
     "width=4,6 hydra.sweeper.trials=3": "hydra.sweeper.trials: unknown key",
     "width=4,6 hydra.sweeper.n_trials=3": "hydra.sweeper.n_trials: unknown key, did you mean 'n_trials'?",
     "width=4,6 hydra.sweeper.pruner.n_warmup_steps=-1": "hydra.sweeper.pruner: ",
+    "width=4,6 pruner=hyperband hydra.sweeper.pruner.max_resource=0": "hydra.sweeper.pruner: Hyper",
     "width=4,6 ++hydra.job_logging.version=-6": "hydra: no trial can be started with this config (Un",
     "width=4,6 sampler=nsgaii hydra.sweeper.sampler.population_size=1": "hydra.sweeper.sampler: ",
     "+search=nothing": "search: unknown option 'nothing'; choose from blocks, quickstart, recipe",

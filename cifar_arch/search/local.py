@@ -98,18 +98,13 @@ def _require_kinds(config: object, space: object, objectives: object, pruner: ob
 
 
 class _Points:
-    """The points of a space with their plain configs and their candidates.
-
-    Raises ConfigError for a mistake in any value, so that it is told before anything is trained.
-    """
+    """The points of a space with their plain configs and their candidates."""
 
     def __init__(self, config: dict[str, Any], space: Mapping[str, Sequence[Any] | BaseDistribution]):
         self.config = {**config, "read_test": False}
         self.structured: dict[tuple[str, Any], Any] = {}  # by key and by the text that stands for it
         self.space = Space({key: self._distribution(key, values) for key, values in space.items()})
         refuse_unswept(self.space)
-        for point in self.space.each_value():
-            self.assess(point)
 
     def _distribution(self, key: str, values: Sequence[Any] | BaseDistribution) -> BaseDistribution:
         if isinstance(values, BaseDistribution):

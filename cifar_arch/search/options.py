@@ -88,10 +88,12 @@ def refuse_unswept(space: Space) -> None:
 def each_experiment(points: Points, objectives: Sequence[str]) -> list[Experiment]:
     """Few experiments that hold every value of the space, see `Space.each_value`.
 
-    Raises ConfigError where accuracies are asked for that no image is set aside for.
+    Raises ConfigError for a value that no network could have, and where accuracies are asked for that no
+    image is set aside for.
     """
     found = []
     for point in points.space.each_value():
+        points.assess(point)
         found.append(points.experiment_at(point))
         if "accuracy" in objectives and found[-1].data.validation == 0:
             raise ConfigError(

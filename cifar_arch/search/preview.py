@@ -15,7 +15,7 @@ from cifar_arch.overrides import expanded, read_override
 from cifar_arch.plugins import load_plugins_of
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.composer import Composer, read_space
-from cifar_arch.search.options import Options, SweeperOptions, each_experiment
+from cifar_arch.search.options import Options, SweeperOptions, each_experiment, target_accuracy
 from cifar_arch.search.space import Point, Space
 from cifar_arch.search.speed import training_speed
 from cifar_arch.terminal import counted, duration
@@ -39,8 +39,10 @@ def preview(arguments: Sequence[str], config_dir: str | None = None) -> str:
         SweeperOptions.from_dict(base.hydra.sweeper)
         space, fixed = read_space(base.hydra.sweeper.params, typed)
         composer, options = Composer(load, fixed, space), Options.from_dict(plain(base))
-        limits = [experiment.limits for experiment in each_experiment(composer, options.objectives)]
-        most = SAMPLE if all(limit.latency_ms_below is None for limit in limits) else MEASURED
+        experiments = each_experiment(composer, options.objectives)
+        target_accuracy(experiments[0], options.prefer)
+        measured = any(experiment.limits.latency_ms_below is not None for experiment in experiments)
+        most = MEASURED if measured else SAMPLE
         looked_at = [(p, composer.assess(p)) for p in space.some(most, random.Random(0))]
         return _text(space, looked_at, composer)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
+import optuna
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobStatus, configure_log, run_job
@@ -15,7 +16,7 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from msgspec.structs import asdict, replace
 from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
-from optuna.pruners import NopPruner
+from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler
 
 from cifar_arch.compose import anchored, explaining, plain
@@ -95,8 +96,7 @@ class ArchitectureSweeper(Sweeper):
             )
         fixed = [text for text in fixed if not text.startswith("trial.worker=")]
         composer = self._composer(space, fixed)
-        for point in space.each_value():  # a mistake anywhere is told before anything is trained
-            composer.assess(point)
+        # A mistake in any value is told before anything is trained.
         first, *_ = each_experiment(composer, options.objectives)
         target = target_accuracy(first, options.prefer)
         search = self._search_config(options, numbers, composer, Outputs(config["outputs"]))
@@ -197,6 +197,7 @@ class ArchitectureSweeper(Sweeper):
                 "type uv pip install cmaes, or choose another sampler"
             )
         pruner = _made("pruner", self.pruner, PRUNERS)
+        _require_working(pruner)
         if not by_accuracy_alone(options.objectives) and not isinstance(pruner, NopPruner):
             print("pruning goes by accuracy as the only objective: here every trial is trained to its end")
 
@@ -274,6 +275,19 @@ def _made(kind: str, node: DictConfig, allowed: tuple[str, ...], **more: Any) ->
     except Exception as error:
         cause = first_line(error.__cause__ or error)
         raise ConfigError(f"hydra.sweeper.{kind}: {cause.removeprefix('Error in call to ')}") from error
+
+
+def _require_working(pruner: BasePruner) -> None:
+    """Raises ConfigError for options that a pruner takes and then fails on: Hyperband's max_resource=0."""
+    trial = optuna.create_study(pruner=pruner).ask()
+    trial.report(0.5, 1)
+    try:
+        trial.should_prune()
+    except Exception as error:
+        raise ConfigError(
+            f"hydra.sweeper.pruner: {type(pruner).__name__} cannot work with these options "
+            f"({first_line(error)}); mend them, or type pruner=median"
+        ) from error
 
 
 def register() -> None:
