@@ -1,5 +1,7 @@
-"""The names in the folder `outputs`: the database, and the folder of each study. Nothing else joins these
-paths; those within the folder of a run are in `runfolder`."""
+"""The names in the folder `outputs`: the database, and the folder of each study.
+
+Those within the folder of a run are in `runfolder`.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Hydra's overrides -> the space of a sweep, the plain configs of its points, a config to run again."""
+"""Hydra's overrides -> the space of a sweep, and the configs of its points."""
 
 import copy
 import functools

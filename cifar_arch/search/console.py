@@ -13,7 +13,7 @@ from cifar_arch.search.space import typed
 from cifar_arch.search.storage import GRACE, network_file_system
 from cifar_arch.search.study import SharedStudy
 from cifar_arch.search.trial import Role, TrialRecord
-from cifar_arch.terminal import one_line
+from cifar_arch.terminal import counted, one_line
 
 BAR = 12  # characters
 
@@ -22,13 +22,13 @@ def announce(shared: SharedStudy) -> None:
     """Prints what is searched, and how much of it is done."""
     config, done = shared.config, shared.counts().trained
     size = config.space.size()
-    points = "endless" if size is None else f"{size:,} point{'s' if size > 1 else ''}"
+    points = "endless" if size is None else counted(size, "point")
     print(f"study {config.name}: {points}, folders in {config.folder.path}", flush=True)
     if done:
         print(f"{done} trained before", flush=True)
     began = shared.study.user_attrs["folder"]
     if began != str(config.folder.path.resolve()):
-        print(f"it began with folders in {began}; what a dead worker left there begins anew here")
+        print(f"its folders were in {began} at first; unfinished trials there restart here")
     if shared.file and (kind := network_file_system(shared.file)):
         print(
             f"warning: {shared.file} lies on {kind}, where SQLite serves one machine alone; "
@@ -74,7 +74,7 @@ class Console:
         if self.progress and not self.waiting:
             self.waiting = True
             print(
-                f"waiting for {running} trial{'s' if running > 1 else ''} of other workers; "
+                f"waiting for {counted(running, 'trial')} of other workers; "
                 f"a dead one is known {GRACE // 60} minutes after its last sign, on this machine at once",
                 flush=True,
             )

@@ -18,7 +18,7 @@ from cifar_arch.search.processes import WorkerCommand
 from cifar_arch.search.session import Session
 from cifar_arch.search.study import SharedStudy
 from cifar_arch.search.tell import Teller
-from cifar_arch.terminal import one_line
+from cifar_arch.terminal import counted, one_line
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Supervisor:
         """
         announce(self.shared)
         logs = self.command.logs / f"{self.command.session}-*.log"
-        print(f"{self.count} worker{'s' if self.count > 1 else ''}, logs in {logs}", flush=True)
+        print(f"{counted(self.count, 'worker')}, logs in {logs}", flush=True)
         console = Console(self.shared, total)
         fruitless = 0
         try:
