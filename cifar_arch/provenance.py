@@ -12,7 +12,8 @@ from typing import Any
 PACKAGES = ("torch", "torchvision", "albumentations", "hydra-core", "optuna", "numpy")
 _NAMES = r"passw|passphrase|pwd|token|secret|credential|(?:api|access|private)_?key"
 _SECRET = re.compile(_NAMES, re.IGNORECASE)
-_GIVEN = re.compile(rf"""((?:^|[?&;\s])\w*(?:{_NAMES})\w*=)(?:'[^']*'|"[^"]*"|[^&;#\s]+)""", re.IGNORECASE)
+_QUOTED = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
+_GIVEN = re.compile(rf"((?:^|[?&;\s])\w*(?:{_NAMES})\w*=)(?:{_QUOTED}|[^&;#\s]+)", re.IGNORECASE)
 
 
 def provenance(config: dict[str, Any]) -> dict[str, Any]:
@@ -57,7 +58,7 @@ def masked(text: str) -> str:
 
     Rather too much is hidden than too little: up to the last @, for a password may hold one.
     """
-    text = re.sub(r"(://[^:/@\s]*):\S+@", r"\1:***@", text)
+    text = re.sub(r"(://[^:/@\s]*):(?:\S+|[^/\n]+)@", r"\1:***@", text)
     text = re.sub(r"(https?://)[^:/@\s]+@", r"\1***@", text)  # a token in the place of a user
     return _GIVEN.sub(r"\1***", text)
 

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from cifar_arch.schema import ConfigError, SearchStopped
 
 # All that a terminal takes for a command, and what turns the direction of writing around.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def printable(text: str) -> str:
