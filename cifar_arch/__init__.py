@@ -3,6 +3,7 @@
 Importing a name here loads its module and nothing else: no torch before `load_network` is called.
 """
 
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,3 +64,16 @@ def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module 'cifar_arch' has no attribute {name!r}")
     return getattr(import_module(f"cifar_arch.{_MODULES[name]}"), name)
+
+
+def _interrupted(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    """Ends a command that Ctrl-C met in the second that its imports take, as `terminal` does later."""
+    if not issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    print("interrupted", file=sys.stderr)
+    sys.exit(130)
+
+
+if sys.argv and (sys.argv[0] == "-m" or sys.argv[0].endswith("cifar-arch")):  # so while Python looks for it
+    sys.excepthook = _interrupted

@@ -91,7 +91,7 @@ class Grouped(Unit, frozen=True, kw_only=True):
     groups: Annotated[int, Meta(ge=2, le=4096)] = 4
 
     def convs(self, in_channels: int, out_channels: int) -> tuple[Layer, ...]:
-        _require_multiples(in_channels, out_channels, self.groups, f"a convolution with groups={self.groups}")
+        require_multiples(in_channels, out_channels, self.groups, f"a convolution with groups={self.groups}")
         conv = Conv(in_channels=in_channels, out_channels=out_channels, padding=1, groups=self.groups)
         return (conv, Shuffle(channels=out_channels, groups=self.groups))
 
@@ -179,7 +179,7 @@ class CustomConv(Strict, frozen=True, kw_only=True):
                 f"got groups={self.groups}; leave groups or depthwise out"
             )
         what = "a depthwise convolution" if self.depthwise else f"a convolution with groups={groups}"
-        _require_multiples(in_channels, out, groups, what)
+        require_multiples(in_channels, out, groups, what)
         padding = self.dilation * (self.kernel - 1) // 2 if self.padding is None else self.padding
         return Conv(
             in_channels=in_channels,
@@ -246,7 +246,7 @@ def squeeze_excite(channels: int, squeeze: int | None) -> tuple[Layer, ...]:
     return (SqueezeExcite(channels=channels, squeezed=max(1, round(channels / squeeze))),)
 
 
-def _require_multiples(in_channels: int, out_channels: int, groups: int, what: str) -> None:
+def require_multiples(in_channels: int, out_channels: int, groups: int, what: str) -> None:
     if in_channels % groups or out_channels % groups:
         raise ConfigError(
             f"{what} needs channels that are multiples of {groups}, got {in_channels} in and "

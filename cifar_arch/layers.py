@@ -3,16 +3,18 @@
 import functools
 import hashlib
 from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 # The pictures that every network here reads, and what it tells apart.
 IMAGE_CHANNELS = 3
 IMAGE_SIZE = 32  # pixels
 NUM_CLASSES = 10
 
+# The bounds are checked where somebody else's block made the layers.
+Count = Annotated[int, Meta(ge=1)]
 ActivationName = Literal["relu", "leaky_relu", "silu", "gelu", "hardswish"]
 
 
@@ -29,13 +31,13 @@ class Layer(Struct, frozen=True, kw_only=True, gc=False, tag=str.lower):  # hold
 class Conv(Layer, frozen=True, kw_only=True):
     """A square 2-D convolution."""
 
-    in_channels: int
-    out_channels: int
-    kernel: int = 3
-    stride: int = 1
-    padding: int = 0
-    dilation: int = 1
-    groups: int = 1
+    in_channels: Count
+    out_channels: Count
+    kernel: Count = 3
+    stride: Count = 1
+    padding: Annotated[int, Meta(ge=0)] = 0
+    dilation: Count = 1
+    groups: Count = 1
     bias: bool = False
 
     def out_size(self, size: int) -> int:
@@ -56,14 +58,14 @@ class Activation(Layer, frozen=True, kw_only=True):
 class Dropout(Layer, frozen=True, kw_only=True):
     """Zeroes single activations with probability `p` while training."""
 
-    p: float
+    p: Annotated[float, Meta(ge=0, le=1)]
 
 
 class Shuffle(Layer, frozen=True, kw_only=True):
     """Channels dealt out anew, so that each of `groups` groups gets some of every other (Zhang 2018)."""
 
     channels: int
-    groups: int
+    groups: Count
 
 
 class SqueezeExcite(Layer, frozen=True, kw_only=True):
@@ -73,7 +75,7 @@ class SqueezeExcite(Layer, frozen=True, kw_only=True):
     """
 
     channels: int
-    squeezed: int  # channels between the two convolutions
+    squeezed: Count  # channels between the two convolutions
 
 
 class Sum(Layer, frozen=True, kw_only=True):

@@ -69,6 +69,14 @@ def merged(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([old, new[added]], ignore_index=True).sort_values(ORDER, ignore_index=True)
 
 
+def _ours(path: Path) -> pd.DataFrame:
+    """The table to add to. Raises ConfigError where the file holds another one."""
+    table = load_table(path)
+    if not {*ORDER, *STAGES, *TRANSITIONS} <= set(table):
+        raise ConfigError(f"--to: {str(path)!r} holds another table; name another file")
+    return table
+
+
 def _with_later(table: pd.DataFrame, beside: pd.DataFrame) -> pd.DataFrame:
     """The table with the settings that came later, of those that the other one has."""
     later = {key: value for key, value in ADDED.items() if key in beside and key not in table}
@@ -96,8 +104,10 @@ def main() -> None:
         if arguments.to.suffix != ".parquet":
             raise ConfigError(f"--to: expected a file that ends in .parquet, got {str(arguments.to)!r}")
         table = table_of(arguments.outputs, arguments.study)
+        if arguments.to.is_dir():
+            raise ConfigError(f"--to: {str(arguments.to)!r} is a folder; name a file")
         if arguments.to.exists():
-            table = merged(load_table(arguments.to), table)
+            table = merged(_ours(arguments.to), table)
         arguments.to.parent.mkdir(parents=True, exist_ok=True)
         with _parquet(), atomic(arguments.to) as temporary:
             table.to_parquet(temporary, index=False)

@@ -7,19 +7,24 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from cifar_arch.blocks import BLOCKS, Block, Custom, norm_act
+from cifar_arch.blocks import BLOCKS, Block, Custom, norm_act, require_multiples
 from cifar_arch.downsample import DOWNSAMPLERS, Downsampler
 from cifar_arch.layers import (
     IMAGE_CHANNELS,
     IMAGE_SIZE,
     NUM_CLASSES,
+    Activation,
     ActivationName,
     Conv,
+    Dropout,
     GlobalPool,
     Layer,
     Linear,
+    Norm,
     Plan,
     Section,
+    Shuffle,
+    SqueezeExcite,
     Sum,
     content_key,
 )
@@ -146,6 +151,9 @@ class Stem(Block, frozen=True, kw_only=True):
         return conv, *norm_act(out_channels, act)
 
 
+_BLOCK_LAYERS: Any = Conv | Norm | Activation | Dropout | Shuffle | SqueezeExcite  # and sums of them
+
+
 class _Planner:
     """Strings variants together and keeps track of what each is given."""
 
@@ -191,25 +199,51 @@ def _section(
     Raises ConfigError where the map collapses or the variant cannot work on what it is given.
     """
     field = f"model.{name.partition('.')[0]}"
+    given = (channels, wanted, *(() if isinstance(variant, Block) else (size,)), activation)
     try:
-        if isinstance(variant, Block):
-            layers = variant.expand(channels, wanted, activation)
-        else:
-            layers = variant.expand(channels, wanted, size, activation)
+        ours = type(variant).__module__.startswith("cifar_arch.")
+        layers = variant.expand(*given) if ours else _foreign(variant, given)
     except ConfigError as error:
-        raise ConfigError(f"{field}: {error}") from None
+        raise ConfigError(f"{field}: {error}") from error.__cause__
     return Section(name=name, layers=layers), *_passed(layers, channels, size, field)
+
+
+def _foreign(variant: Any, given: tuple[Any, ...]) -> tuple[Layer, ...]:
+    """The layers of a block of the user's own. Raises ConfigError for whatever is wrong with it."""
+    try:
+        layers = tuple(variant.expand(*given))
+        _require_layers(layers, "layers")
+        hash(layers)  # as they are looked up by: no lists in them
+    except ConfigError:
+        raise
+    except Exception as error:
+        kind, what = variant.__struct_config__.tag, f"{type(error).__name__}: {error}"
+        raise ConfigError(f"the block {kind!r} cannot be expanded ({what})") from error
+    return layers
+
+
+def _require_layers(layers: Iterable[Any], where: str) -> None:
+    """Raises ConfigError for what is none of the layers of a block, or has a field that cannot be."""
+    for place, layer in enumerate(layers):
+        if isinstance(layer, Sum):
+            _require_layers(layer.body, f"{where}[{place}].body")
+        else:
+            checked(_BLOCK_LAYERS, msgspec.to_builtins(layer), f"{where}[{place}]")
+        if isinstance(layer, Conv):
+            require_multiples(layer.in_channels, layer.out_channels, layer.groups, f"{where}[{place}]")
 
 
 def _passed(layers: Iterable[Layer], channels: int, size: int, field: str) -> tuple[int, int]:
     """The channels and the side of a map after layers. Raises ConfigError where it collapses."""
     for layer in layers:
+        given = layer.in_channels if isinstance(layer, Conv) else getattr(layer, "channels", channels)
+        if given != channels:  # a block of the user's own
+            what = "convolution" if isinstance(layer, Conv) else layer.kind
+            raise ConfigError(
+                f"{field}: a {what} of {given} channels cannot follow {channels}; "
+                "let the first one of a block take in_channels, and each other what the one before makes"
+            )
         if isinstance(layer, Conv):
-            if layer.in_channels != channels:  # a block of the user's own
-                raise ConfigError(
-                    f"{field}: a convolution of {layer.in_channels} channels cannot follow {channels}; "
-                    "let the first one of a block take in_channels, and each other what the one before makes"
-                )
             smaller = layer.out_size(size)
             if smaller < 1:
                 raise ConfigError(

@@ -94,6 +94,8 @@ class Damage:
     changes: dict[str, Any] = field(default_factory=dict)  # of summary.json
 
 
+SIZES = {"macs": 1, "receptive_field": 1, "receptive_field_with_pooling": 1}
+LONG = json.dumps({"spec": {}, "params": 10**30, **SIZES})
 UNFINISHED = "no summary.json: still running, or killed after epoch "
 DAMAGES = {
     "half written": Damage("running", UNFINISHED + "3", removes=("summary.json",)),
@@ -123,6 +125,20 @@ DAMAGES = {
     ),
     "other columns": Damage(
         "unreadable", "metrics.csv is not ours (", {"metrics.csv": "a,b\n1,2\n"}, ("summary.json",)
+    ),
+    "a long number": Damage(
+        "unreadable", "summary.json is not ours (epochs has more than 64 bits)", changes={"epochs": 10**30}
+    ),
+    "a long number in the config": Damage(
+        "unreadable",
+        "summary.json is not ours (data.validation has more than 64 bits)",
+        changes={"config": {"data.validation": 2**63}},
+    ),
+    "a long number in the network": Damage(
+        "unreadable",
+        "one of its files is not ours (params has more than 64 bits)",
+        {"architecture.json": LONG},
+        ("summary.json",),
     ),
     "no table": Damage("unreadable", "metrics.csv is damaged (", {"metrics.csv": b"\xff"}, ("summary.json",)),
 }
@@ -164,6 +180,18 @@ def test_other_ends_are_listed(tmp_path: Path, status: Status) -> None:
     write_run(tmp_path / "runs" / "a", None if status == Status.REJECTED else 0.2, status=status)
     row = one(tmp_path)
     assert (row["status"], row["reason"]) == (str(status), f"it was {status}")
+
+
+def test_folders_of_odd_names_are_listed(tmp_path: Path) -> None:
+    write_run(tmp_path / "²")
+    write_run(tmp_path / "sweeps" / "s" / ("9" * 30))
+    no_text = os.fsdecode(b"\xffa")
+    write_run(tmp_path / no_text)
+    frame = load_runs(tmp_path).set_index("folder")
+    assert frame["status"].value_counts().to_dict() == {"completed": 2, "unreadable": 1}
+    assert frame.loc[f"{tmp_path}/\\udcffa", "reason"] == "its name is no UTF-8; rename it"
+    with pytest.raises(ConfigError, match=r"^outputs: the name of '.*' is no UTF-8; rename it"):
+        load_runs(tmp_path / no_text)
 
 
 def test_foreign_folders_are_listed_and_our_own_are_not(tmp_path: Path) -> None:

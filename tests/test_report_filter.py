@@ -64,6 +64,8 @@ REFUSED = {
     "": "'' cannot be read",
     "params": "'params' is not allowed there; allowed are comparisons",
     "1 < 2": "'1' is not allowed there",
+    "true == 'x'": "'true' is not allowed there",
+    "true == false": "'true' is not allowed there",
     "params + 1 < 3": "'params + 1' is not allowed there",
     "params is 3": "'params' is not allowed there",
     "params in t1": "'t1' is not allowed there",
@@ -139,7 +141,7 @@ WORDS = (
     "< <= == != > >= in not and or is ( ) [ ] , 1 0.5 -1 1e400 1j 'strided' null False None lr . + if else"
 )
 WORDS += " lambda: b'x' f'{t1}' ... := ; #"
-OPERANDS = [*RUNS.columns, "1", "-0.5", "'strided'", "[1, 'x']", "null"]
+OPERANDS = [*RUNS.columns, "true", "1", "-0.5", "'strided'", "[1, 'x']", "null"]
 ANY_OPERAND, OPERATORS = st.sampled_from(OPERANDS), st.sampled_from(["<", "==", "!=", ">=", "in", "not in"])
 COMPARISONS = st.tuples(ANY_OPERAND, OPERATORS, ANY_OPERAND).map(" ".join)
 ANY_WORD = st.sampled_from([*WORDS.split(), *OPERANDS, "\n"]) | st.text(max_size=4)

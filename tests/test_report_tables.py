@@ -27,6 +27,11 @@ def test_what_differs_is_shown_and_what_is_sorted_by(runs: pd.DataFrame, sort: s
     assert shown_columns(ranking(runs, sort), sort) == [*first, "c4", "t1", "model.width", *END]
 
 
+def test_a_foreign_config_may_have_a_key_named_rank(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", rank=7)
+    assert ranking(load_runs(tmp_path))["rank"].tolist() == [1]
+
+
 def test_markdown_shows_text_as_it_stands(tmp_path: Path) -> None:
     frame = pd.DataFrame({"folder": ["<script>alert(1)</script>|a\r\nb"], "params": [1]})
     line = markdown(frame, ["folder", "params"]).splitlines()[2]

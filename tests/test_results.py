@@ -80,6 +80,15 @@ def test_a_study_or_file_that_is_none_is_refused(
         load_table(tmp_path / "t.parquet")
 
 
+def test_no_other_file_is_added_to(outputs: Path, tmp_path: Path, cli: Cli) -> None:
+    other, folder = tmp_path / "other.parquet", tmp_path / "folder.parquet"
+    pd.DataFrame({"a": [1]}).to_parquet(other)
+    folder.mkdir()
+    for to, what in ((other, "holds another table; name another file"), (folder, "is a folder; name a file")):
+        done = cli("results", str(outputs), "--study", "s", "--to", str(to))
+        assert (done.status, done.err) == (2, f"--to: {str(to)!r} {what}\n")
+
+
 def test_another_number_of_epochs_is_another_row(outputs: Path) -> None:
     table = table_of(outputs, "s")
     longer = table.assign(epochs=table["epochs"] + 1)

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from msgspec import json
 
 from cifar_arch.blocks import Custom, CustomConv, Plain, Unit
 from cifar_arch.downsample import Dilated
-from cifar_arch.layers import NUM_CLASSES, Conv, GlobalPool, Layer, Linear
+from cifar_arch.layers import NUM_CLASSES, Conv, Dropout, GlobalPool, Layer, Linear, Norm, Sum
 from cifar_arch.schema import ConfigError
 from cifar_arch.spec import Architecture
 
@@ -57,6 +58,59 @@ class Careless(Unit, frozen=True, kw_only=True):
 
     def convs(self, in_channels: int, out_channels: int) -> tuple[Layer, ...]:
         return (Conv(in_channels=3, out_channels=out_channels, padding=1),)
+
+
+def own_block(expand: Callable[..., Any]) -> Unit:
+    """A block of a user's own."""
+    return type("Mine", (Unit,), {"expand": lambda self, *given: expand(*given)}, frozen=True)()
+
+
+def conv(**changes: Any) -> Callable[..., Any]:
+    return lambda given, *_: [Conv(**{"in_channels": given, "out_channels": 8, "padding": 1, **changes})]
+
+
+OWN: list[tuple[Callable[..., Any], str]] = [
+    (
+        lambda *_: 1 / 0,
+        "model.c2: the block 'mine' cannot be expanded (ZeroDivisionError: division by zero)",
+    ),
+    (
+        lambda *_: None,
+        "model.c2: the block 'mine' cannot be expanded (TypeError: 'NoneType' object is not iterable)",
+    ),
+    (
+        lambda *given: [Sum(body=conv()(*given))],
+        "model.c2: the block 'mine' cannot be expanded (TypeError: unhashable type: 'list')",
+    ),
+    (conv(kernel="3"), "model.c2: layers[0].kernel: expected an integer at least 1, got '3'"),
+    (conv(out_channels=0), "model.c2: layers[0].out_channels: expected an integer at least 1, got 0"),
+    (conv(groups=3), "model.c2: layers[0] needs channels that are multiples of 3, got 8 in and 8 out; "),
+    (lambda *_: [Norm(channels=3)], "model.c2: a norm of 3 channels cannot follow 8; let the first one of "),
+    (
+        lambda *given: [Sum(body=(*conv()(*given), Dropout(p=2)))],
+        "model.c2: layers[0].body[1].p: expected a number at least 0 and at most 1, got 2",
+    ),
+    (
+        lambda *_: [GlobalPool()],
+        "model.c2: layers[0].type: unknown kind 'globalpool'; choose from ",
+    ),
+    (lambda *_: ["conv"], "model.c2: layers[0]: expected fields with kind: "),
+]
+
+
+@pytest.mark.parametrize(("expand", "message"), OWN, ids=[message for _, message in OWN])
+def test_a_mistake_in_a_block_of_ones_own_is_a_sentence(expand: Callable[..., Any], message: str) -> None:
+    calls = []
+
+    def counted(*given: Any) -> Any:
+        calls.append(given)
+        return expand(*given)
+
+    own = own_block(counted)
+    with pytest.raises(ConfigError) as error:
+        architecture(c2=own).plan()
+    assert str(error.value).startswith(message)
+    assert len(calls) == 1
 
 
 NO_PLAN: list[tuple[dict[str, Any], str]] = [

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import CHECKOUT, TINY, Done, cases, command, environment
+from conftest import CHECKOUT, TINY, Done, cases, command, environment, type_command
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cifar_arch.__main__ import COMMANDS
 from cifar_arch.schema import ConfigError
 from cifar_arch.terminal import duration, printable, sentences, table
 
@@ -177,19 +178,10 @@ def test_the_encoding_of_a_terminal_stops_nothing(tmp_path: Path) -> None:
     assert (here / "größe ☃" / "sweeps" / "s" / "experiment" / "best.yaml").is_file()
 
 
-STOPPED = """if True:
-    import runpy, sys
-    class Finder:
-        def find_spec(self, name, *_):
-            if name == "hydra":
-                raise KeyboardInterrupt
-    sys.meta_path.insert(0, Finder())
-    runpy.run_module("cifar_arch.run", run_name="__main__")
-"""
-
-
-def test_ctrl_c_while_it_is_imported_is_a_word() -> None:
-    done = subprocess.run([sys.executable, "-c", STOPPED], env=environment(), capture_output=True, text=True)
+@pytest.mark.parametrize("name", COMMANDS)
+def test_ctrl_c_while_it_is_imported_is_a_word(name: str, tmp_path: Path) -> None:
+    (tmp_path / "msgspec.py").write_text("raise KeyboardInterrupt", encoding="utf-8")
+    done = type_command(name, cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
 
 

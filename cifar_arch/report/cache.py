@@ -13,7 +13,7 @@ from cifar_arch.report.folders import Stamp
 from cifar_arch.runfolder import atomic
 
 NAME = ".report-cache"
-VERSION = 2  # of what the rows mean; a file of another one is not used
+VERSION = 3  # of what the rows mean; a file of another one is not used
 
 
 class Column(msgspec.Struct, array_like=True, frozen=True):
@@ -91,8 +91,7 @@ def load(root: Path) -> tuple[dict[str, Stamp], Rows]:
 def save(root: Path, stamps: dict[str, Stamp], rows: Rows) -> None:
     """Saves rows, one for each stamp; a folder that is there to be read only stays as it is."""
     file = _File(VERSION, str(root.resolve()), stamps, rows)
-    # OverflowError: an integer of more than 64 bits, which no run of ours holds
-    with contextlib.suppress(OSError, OverflowError), atomic(root / NAME) as temporary:
+    with contextlib.suppress(OSError), atomic(root / NAME) as temporary:
         temporary.write_bytes(msgspec.msgpack.encode(file, enc_hook=np.ndarray.tobytes))
 
 

@@ -86,11 +86,13 @@ def _comparison(runs: pd.DataFrame, op: ast.cmpop, left: ast.AST, right: ast.AST
     if isinstance(op, ast.In | ast.NotIn):
         return _membership(runs, isinstance(op, ast.In), left, right)
     compare = COMPARISONS.get(type(op))
-    if compare is None or not any(isinstance(n, ast.Name | ast.Attribute) for n in (left, right)):
+    if compare is None:
         raise _refused(left)
     if NULL in map(ast.unparse, (left, right)):
         return _null_comparison(runs, op, left, right)
     a, b = _operand(runs, left), _operand(runs, right)
+    if not any(isinstance(side, pd.Series) for side in (a, b)):
+        raise _refused(left)
     if _is_text(a) != _is_text(b) and not any(_is_empty(side) for side in (a, b)):
         name, value = (ast.unparse(left), b) if isinstance(a, pd.Series) else (ast.unparse(right), a)
         kind = "text" if _is_text(runs[name]) else "numbers"

@@ -1,6 +1,7 @@
 """Where the runs of a folder are, and when each was finished."""
 
 import os
+import re
 from collections.abc import Container, Iterator
 from pathlib import Path
 
@@ -16,6 +17,8 @@ MARKS = {str(p) for p in (_RUN.summary, _RUN.architecture, _RUN.metrics, _RUN.lo
 OURS = {"report", ARTIFACTS, EXPERIMENT, WORKERS}  # beside runs; also names that a study may have
 SWEEP = OURS | {REJECTED, LOCKS}  # what the folder of a sweep may hold, also before its first run
 
+NO_TEXT = re.compile("[\ud800-\udfff]")  # as Python spells what it cannot decode in the name of a file
+
 Stamp = tuple[int, int]  # of summary.json: time in ns and size
 
 
@@ -24,6 +27,8 @@ def require_folder(root: Path) -> None:
     if not root.is_dir():
         what = "is no folder" if root.exists() else "does not exist"
         raise ConfigError(f"outputs: {str(root)!r} {what}; name the folder that holds your runs")
+    if NO_TEXT.search(str(root.resolve())):
+        raise ConfigError(f"outputs: the name of {str(root)!r} is no UTF-8; rename it, or what it lies in")
     try:
         next(root.iterdir(), None)
     except OSError as error:
@@ -72,7 +77,9 @@ def _below(
         yield folder, "no run: it holds none of " + ", ".join(sorted(MARKS - {".hydra"}))
     for name in below:
         path = f"{folder}/{name}" if folder else name
-        if name in linked:
+        if NO_TEXT.search(name):
+            yield path.encode(errors="backslashreplace").decode(), "its name is no UTF-8; rename it"
+        elif name in linked:
             links.append(path)
         elif path in known:
             yield path, None
@@ -91,4 +98,4 @@ def stamp(root: str, folder: str) -> Stamp | None:
 
 def natural(folder: str) -> list[tuple[int, str]]:
     """A key to sort by, so that trial 10 comes after trial 9."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in folder.split("/")]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in folder.split("/")]

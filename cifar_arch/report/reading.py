@@ -61,13 +61,10 @@ def read_run(path: str | Path) -> tuple[Row, Row]:
     try:
         with _problems(folder.summary):
             summary = folder.read_summary()
-        if summary is None:
-            return _unfinished(folder)
-        config = {name: _plain(value) for name, value in summary.config.items()}
-        row = {name: getattr(summary, name) for name in FIELDS}
-        row["status"] = str(summary.status)
-        row |= _forms(config)
-        row["width"] = _solved_width(folder, config.get("model.width"))
+        row, config = _finished(folder, summary) if summary else _unfinished(folder)
+        if long := [name for name, value in (row | config).items() if _is_too_long(value)]:
+            file = folder.summary.name if summary else "one of its files"
+            raise Problem(f"{file} is not ours ({long[0]} has more than 64 bits)")
         return row, config
     except Problem as problem:
         return {"status": UNREADABLE, "reason": str(problem)}, {}
@@ -78,6 +75,20 @@ def read_curve(path: str | Path) -> list[Epoch]:
     folder = RunFolder(path)
     with _problems(folder.metrics):
         return folder.read_metrics()
+
+
+def _finished(folder: RunFolder, summary: Summary) -> tuple[Row, Row]:
+    config = {name: _plain(value) for name, value in summary.config.items()}
+    row = {name: getattr(summary, name) for name in FIELDS}
+    row["status"] = str(summary.status)
+    row |= _forms(config)
+    row["width"] = _solved_width(folder, config.get("model.width"))
+    return row, config
+
+
+def _is_too_long(value: Any) -> bool:
+    """Whether it is an integer that no column of the table holds."""
+    return isinstance(value, int) and not -(2**63) <= value < 2**63
 
 
 def _unfinished(folder: RunFolder) -> tuple[Row, Row]:

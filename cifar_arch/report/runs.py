@@ -113,7 +113,8 @@ def _place(folder: str) -> tuple[str | None, str | None, str | None]:
 
 
 def _number(value: Any) -> int | None:
-    return int(value) if str(value).isdigit() else None
+    text = str(value)
+    return int(text) if text.isdecimal() and len(text) < 19 else None  # 64 bits hold any of those
 
 
 def _continued(frame: pd.DataFrame) -> pd.DataFrame:
@@ -171,7 +172,7 @@ def _narrowest(values: list[Any]) -> Any:
     kinds = {type(value) for value in values if value is not None}
     if kinds <= {bool} and kinds:
         return pd.array(values, dtype=YES_NO)
-    if kinds <= {int} and kinds and all(abs(v) < 2**63 for v in values if v is not None):
+    if kinds <= {int} and kinds:
         return pd.array(values, dtype=WHOLE)
     if kinds <= {int, float} and kinds:
         return pd.array([None if v is None else float(v) for v in values], dtype=NUMBER)

@@ -52,7 +52,8 @@ def ranking(runs: pd.DataFrame, sort: str = BEST_FIRST) -> pd.DataFrame:
     if sort == BEST_FIRST:
         keys, downwards = ["_unfinished", "_synthetic", "_tested", *keys], [True, True, True, *downwards]
     order = order.sort_values(keys, ascending=downwards, kind="stable", na_position="last", ignore_index=True)
-    ranked = order.drop(columns=["_unfinished", "_synthetic", "_tested"])
+    # A foreign config may have a key of that name.
+    ranked = order.drop(columns=["_unfinished", "_synthetic", "_tested", "rank"], errors="ignore")
     ranked.insert(0, "rank", range(1, len(ranked) + 1))
     return ranked
 
