@@ -23,18 +23,18 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from cifar_arch import experiment
-from cifar_arch.compose import anchored, explaining, own_configs, plain, refuse_search
+from cifar_arch.compose import anchored, as_config_errors, own_configs, plain, refuse_search
 from cifar_arch.device import limit_spinning
 from cifar_arch.experiment import Experiment, Rejected
 from cifar_arch.identity import changes, finished, holds_run
 from cifar_arch.overrides import CONF, read_override
-from cifar_arch.plugins import files_as_typed, load_plugins, load_plugins_of
+from cifar_arch.plugins import load_plugins, load_plugins_of, plugin_paths
 from cifar_arch.record import Summary
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.saved_config import began_with, command, saved_config
 from cifar_arch.schema import ConfigError
 from cifar_arch.shown_commands import plugin_options, plugin_override, relative_to
-from cifar_arch.terminal import end_on_signals, explained, one_line, percent, sentences
+from cifar_arch.terminal import end_on_signals, exit_on_errors, message_and_status, one_line, percent
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def hydra_main(config: DictConfig) -> None:
     if hydra_config.mode == RunMode.MULTIRUN:
         run_trial(ours, folder, hydra_config.sweeper.pruner)
         return
-    files = files_as_typed(ours.get("plugins", []), hydra_config.runtime)
+    files = plugin_paths(ours.get("plugins", []), hydra_config.runtime)
     _run(ours, folder, Path(hydra_config.runtime.cwd), files)
 
 
@@ -87,7 +87,7 @@ def main(task: Callable[[], Any] = hydra_main) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come back here instead of being printed
     end_on_signals()
     limit_spinning()
-    with _held, sentences():
+    with _held, exit_on_errors():
         resumed = [a for a in sys.argv[1:] if a.partition("=")[0].lstrip("+") == "training.resume"]
         folders = [text.partition("=")[2] for text in resumed]
         if resumed and folders != ["null"]:
@@ -95,7 +95,7 @@ def main(task: Callable[[], Any] = hydra_main) -> None:
         else:
             arguments = get_args_parser().parse_intermixed_args()
             _prepare(arguments)
-            with explaining(arguments.overrides, arguments.config_dir):
+            with as_config_errors(arguments.overrides, arguments.config_dir):
                 task()
 
 
@@ -123,7 +123,7 @@ def _resume(folders: list[str], others: list[str]) -> None:
     run = RunFolder(folder)
     files: Any = []
     for text in [text for text in others if text.startswith("plugins=")]:
-        with explaining([text]):
+        with as_config_errors([text]):
             load_plugins(files := read_override(text).value())
         others.remove(text)
     if others:
@@ -162,16 +162,16 @@ class Guard(Callback):
             HydraConfig.instance().set_config(config)  # the folder's name may ask for values of Hydra
             load_plugins_of(config)
             ours = plain(config)
-            with explaining():
+            with as_config_errors():
                 run = RunFolder(config.hydra.run.dir)
-            _held.enter_context(run.held())  # or another command's files would be written over
+            _held.enter_context(run.locked())  # or another command's files would be written over
             if not holds_run(run):
                 return
             summary = finished(run, Experiment.from_dict(ours), began_with(run))
         except Exception as error:  # which Hydra would turn into a warning
             sys.exit(_explain(error))
         if summary:
-            _print_finished(summary, run.path, files_as_typed(ours.get("plugins", []), config.hydra.runtime))
+            _print_finished(summary, run.path, plugin_paths(ours.get("plugins", []), config.hydra.runtime))
             sys.exit(0)
 
 
@@ -203,7 +203,7 @@ def _explain(error: BaseException) -> int:
     if isinstance(error, Rejected):
         lines, status = [f"outside its limits: {line}" for line in str(error).splitlines()], 1
     else:
-        sentence, status = explained(error)
+        sentence, status = message_and_status(error)
         lines = [sentence]
     print("\n".join(map(one_line, lines)), file=sys.stderr)
     return status

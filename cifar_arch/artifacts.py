@@ -79,7 +79,9 @@ def save_curves(folder: RunFolder, history: list[Epoch], target: float | None, p
     folder.save_figure("curves", plots.curves(history, None if pictures.synthetic else target))
 
 
-def save_mistakes(folder: RunFolder, split: Split, probabilities: np.ndarray, classes: Sequence[str]) -> None:
+def save_misclassified(
+    folder: RunFolder, split: Split, probabilities: np.ndarray, classes: Sequence[str]
+) -> None:
     """The confusion matrix and the misclassified pictures of a split, from (N, 10) probabilities."""
     from cifar_arch import plots
 

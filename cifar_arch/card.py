@@ -29,7 +29,7 @@ from cifar_arch.runfolder import RunFolder
 from cifar_arch.saved import SavedRun
 from cifar_arch.schema import ConfigError
 from cifar_arch.shown_commands import exact_command, plugin_options, run_command
-from cifar_arch.terminal import counted, percent, sentences
+from cifar_arch.terminal import counted, exit_on_errors, percent
 
 PICTURES = ("curves", "confusion_matrix")
 SEEDS = "seeds.csv"  # a row for each run: its results, as in summary.json
@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--data", help="folder that holds cifar-10-batches-py (default: the runs')")
     add_plugin_option(parser)
     arguments = parser.parse_args()
-    with sentences():
+    with exit_on_errors():
         load_plugins(arguments.plugin)
         files = [Path(file) for file in arguments.plugin]
         if len({file.name for file in files}) < len(files):

@@ -10,7 +10,7 @@ from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import Verdict, judge
 from cifar_arch.limits import Limits
 from cifar_arch.schema import ConfigError
-from cifar_arch.terminal import sentences, table
+from cifar_arch.terminal import exit_on_errors, table
 
 
 def main() -> None:
@@ -26,7 +26,7 @@ def main() -> None:
     )
     parser.add_argument("--config-dir", help="a folder whose configs are found before ours")
     arguments = parser.parse_intermixed_args()
-    with sentences():
+    with exit_on_errors():
         if arguments.multirun:
             if arguments.json or arguments.plot:
                 raise ConfigError(

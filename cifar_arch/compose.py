@@ -20,8 +20,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from cifar_arch.experiment import Experiment
+from cifar_arch.hydra_mistakes import joined, known_mistake, unknown_key
 from cifar_arch.idle_choices import refuse_idle_choices
-from cifar_arch.mistakes import explained, joined, unknown_key
 from cifar_arch.overrides import (
     CONF,
     aliases,
@@ -45,7 +45,7 @@ def compose(overrides: Iterable[str] = (), config_dir: str | None = None) -> dic
     Raises ConfigError where Hydra cannot compose it.
     """
     typed = list(overrides)
-    with composing(config_dir), explaining(typed):
+    with composing(config_dir), as_config_errors(typed):
         composed = hydra_compose("config", typed, return_hydra_config=True)
         load_plugins_of(composed)
         return plain(composed)
@@ -91,7 +91,7 @@ def plain(config: DictConfig) -> dict[str, Any]:
     """
     if "overrides" in config.get("hydra", {}):  # not in one read from a file
         refuse_idle_choices(config)
-    with explaining():
+    with as_config_errors():
         to_plain = functools.partial(OmegaConf.to_container, resolve=True, throw_on_missing=True)
         ours = {str(name): config[name] for name in config if name != "hydra"}
         made = {name: to_plain(v) if OmegaConf.is_config(v) else v for name, v in ours.items()}
@@ -140,7 +140,7 @@ def options(group: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def explaining(typed: Sequence[str] = (), config_dir: str | None = None) -> Iterator[None]:
+def as_config_errors(typed: Sequence[str] = (), config_dir: str | None = None) -> Iterator[None]:
     """Whatever Hydra or OmegaConf raises within becomes a ConfigError of one sentence.
 
     `typed`: the overrides as they were typed, so that the sentence can name them.
@@ -152,7 +152,7 @@ def explaining(typed: Sequence[str] = (), config_dir: str | None = None) -> Iter
         if not composition and (isinstance(error, ConfigError | OSError) or not _raised_by_hydra(error)):
             raise
         with composing(config_dir):
-            raise ConfigError(sentence(error, typed)) from error
+            raise ConfigError(hydra_message(error, typed)) from error
 
 
 def _raised_by_hydra(error: BaseException) -> bool:
@@ -163,7 +163,7 @@ def _raised_by_hydra(error: BaseException) -> bool:
     return known[-1:] not in ([], ["cifar_arch"])
 
 
-def sentence(error: Exception, typed: Sequence[str] = ()) -> str:
+def hydra_message(error: Exception, typed: Sequence[str] = ()) -> str:
     """One sentence for what Hydra or OmegaConf says in several lines."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, option = error.missing_cfg_file.rpartition("/")
@@ -172,7 +172,7 @@ def sentence(error: Exception, typed: Sequence[str] = ()) -> str:
     if mistake := _wrong_choice(typed):
         return mistake
     text = str(error)
-    if known := explained(text):
+    if known := known_mistake(text):
         key, colon, rest = known.partition(":")
         return f"{short(key) if '@' in key else key}{colon}{rest}"
     cause = _of_omegaconf(error)

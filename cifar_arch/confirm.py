@@ -19,7 +19,7 @@ from cifar_arch.plugins import add_plugin_option, load_plugins
 from cifar_arch.schema import ConfigError
 from cifar_arch.search.objectives import Prefer
 from cifar_arch.shown_commands import data_override, plugin_options, run_command
-from cifar_arch.terminal import counted, duration, end_on_signals, percent, sentences, table
+from cifar_arch.terminal import counted, duration, end_on_signals, exit_on_errors, percent, table
 
 if TYPE_CHECKING:
     from cifar_arch.search.confirmation import Choice
@@ -46,7 +46,7 @@ def main() -> None:
     arguments = _parser().parse_args()
     limit_spinning()
     end_on_signals()
-    with sentences("interrupted; the same command goes on"):
+    with exit_on_errors("interrupted; the same command goes on"):
         load_plugins(arguments.plugin)
         _confirm(arguments)
 

@@ -20,7 +20,7 @@ from cifar_arch.layers import IMAGE_SIZE
 from cifar_arch.plugins import add_plugin_option, load_plugins
 from cifar_arch.saved import SavedRun
 from cifar_arch.schema import ConfigError
-from cifar_arch.terminal import printable, sentences
+from cifar_arch.terminal import exit_on_errors, printable
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="for programs: all numbers, as JSON")
     add_plugin_option(parser)
     arguments = parser.parse_args()
-    with sentences():
+    with exit_on_errors():
         load_plugins(arguments.plugin)
         if arguments.images and arguments.json:
             raise ConfigError("--json: of the test set alone, got --images as well; type one of them")

@@ -131,7 +131,7 @@ def run(
     any other error; summary.json is written all the same.
     """
     folder = RunFolder(path)
-    with folder.held():
+    with folder.locked():
         if done := identity.finished(folder, experiment):
             log.info(f"{folder.path} is complete: nothing is left to train")
             return done
@@ -182,7 +182,7 @@ def _steps(
     artifacts.save_augmented(folder, experiment.augment, experiment.seed, pictures)
     artifacts.save_curves(folder, trained.history, experiment.limits.target_accuracy, pictures)
     scored = pictures.test if experiment.read_test else pictures.validation
-    artifacts.save_mistakes(folder, scored, probabilities, pictures.classes)
+    artifacts.save_misclassified(folder, scored, probabilities, pictures.classes)
     yield {"status": Status.COMPLETED, **results}
 
 

@@ -24,7 +24,7 @@ from cifar_arch.plugins import add_plugin_option, load_plugins
 from cifar_arch.runfolder import atomic
 from cifar_arch.saved import SavedRun
 from cifar_arch.schema import ConfigError
-from cifar_arch.terminal import sentences, table
+from cifar_arch.terminal import exit_on_errors, table
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 CHECKED = 256  # images on which both are compared
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--int8", action="store_true", help="a quantised file too, network.int8.onnx")
     add_plugin_option(parser)
     arguments = parser.parse_args()
-    with sentences():
+    with exit_on_errors():
         load_plugins(arguments.plugin)
         path, difference = export(arguments.run, arguments.to, arguments.data)
         size = path.stat().st_size / 1024

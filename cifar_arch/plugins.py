@@ -29,7 +29,7 @@ def add_plugin_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def files_as_typed(files: Sequence[str], runtime: Any) -> list[str]:
+def plugin_paths(files: Sequence[str], runtime: Any) -> list[str]:
     """The files as they are found where the command was typed; `runtime` is that node of `hydra`."""
     places = _places(runtime)
     found = [next((p for p in places if (p / file).is_file()), places[0]) for file in files]

@@ -18,7 +18,7 @@ from cifar_arch.report.runs import load_runs
 from cifar_arch.runfolder import atomic
 from cifar_arch.schema import ConfigError
 from cifar_arch.spec import STAGES, TRANSITIONS
-from cifar_arch.terminal import sentences
+from cifar_arch.terminal import exit_on_errors
 
 TABLE = Path(__file__).parent.parent / "results" / "cifar10-table" / "table.parquet"  # of the repository
 SIZES = ("params", "macs", "receptive_field", "width")
@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument("--study", required=True, help="its name")
     parser.add_argument("--to", type=Path, required=True, help="a .parquet file; its rows are kept")
     arguments = parser.parse_args()
-    with sentences():
+    with exit_on_errors():
         if arguments.to.suffix != ".parquet":
             raise ConfigError(f"--to: expected a file that ends in .parquet, got {str(arguments.to)!r}")
         table = table_of(arguments.outputs, arguments.study)

@@ -51,7 +51,7 @@ class RunFolder:
         return self.plots / f"{name}.png"
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Locks the folder for training; re-entrant in a thread. Raises ConfigError where it is held.
 
         No lock is taken where the system, or the file system, cannot lock a folder.

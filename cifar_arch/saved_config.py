@@ -12,11 +12,11 @@ import msgspec
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from cifar_arch.compose import COMPOSITION_ERRORS, plain, sentence
+from cifar_arch.compose import COMPOSITION_ERRORS, hydra_message, plain
 from cifar_arch.experiment import Experiment
 from cifar_arch.identity import recorded_config
 from cifar_arch.overrides import CONF, config_groups, default_groups
-from cifar_arch.plugins import files_as_typed
+from cifar_arch.plugins import plugin_paths
 from cifar_arch.provenance import flatten, masked
 from cifar_arch.record import ADDED, decides_search
 from cifar_arch.runfolder import RunFolder
@@ -55,7 +55,7 @@ def saved_config(folder: RunFolder) -> dict[str, Any]:
             raise ConfigError(f"{key} is {text}, which is not looked up here; write its value there")
         return plain(loaded)
     except Exception as error:  # PyYAML and OmegaConf have many kinds for what is not theirs
-        text = sentence(error) if isinstance(error, COMPOSITION_ERRORS) else str(error)
+        text = hydra_message(error) if isinstance(error, COMPOSITION_ERRORS) else str(error)
         reason = text.strip().partition("\n")[0] or type(error).__name__
         raise ConfigError(f"run: {str(folder.config)!r} is not the config of a run ({reason})") from error
 
@@ -188,7 +188,7 @@ def command(folder: RunFolder, typed_in: Path) -> str | None:
     if trial := next((text for text in typed if text.startswith("trial.number=")), None):
         own, named = [folder.path.resolve().parent], []
         typed = [
-            *plugin_override(files_as_typed(files, {**runtime, "cwd": typed_in})),
+            *plugin_override(plugin_paths(files, {**runtime, "cwd": typed_in})),
             f"+experiment=trial-{trial.partition('=')[2]}",
             *(text for text in typed if text.startswith("data.root=")),
         ]

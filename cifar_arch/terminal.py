@@ -113,8 +113,8 @@ def _interrupt(*_: object) -> None:
 
 
 @contextlib.contextmanager
-def sentences(interrupted: str = "interrupted") -> Iterator[None]:
-    """Ends a command as `explained` says; errors of other kinds are bugs, and pass."""
+def exit_on_errors(interrupted: str = "interrupted") -> Iterator[None]:
+    """Ends a command as `message_and_status` says; errors of other kinds are bugs, and pass."""
     prepare_terminal()
     try:
         yield
@@ -122,12 +122,12 @@ def sentences(interrupted: str = "interrupted") -> Iterator[None]:
     except BrokenPipeError:
         reader_left()
     except (ConfigError, SearchStopped, OSError, KeyboardInterrupt) as error:
-        sentence, status = explained(error, interrupted)
+        sentence, status = message_and_status(error, interrupted)
         print(one_line(sentence), file=sys.stderr)
         sys.exit(status)
 
 
-def explained(error: BaseException, interrupted: str = "interrupted") -> tuple[str, int]:
+def message_and_status(error: BaseException, interrupted: str = "interrupted") -> tuple[str, int]:
     """What a command says about an error, and its exit status.
 
     2 for a mistake in what was typed; 130 after Ctrl-C, saying `interrupted`; 1 for all else.

@@ -226,7 +226,7 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run draws nothing, which takes as long as a tiny training; `finished_run` has the figures."""
-    for name in ("save_augmented", "save_curves", "save_mistakes"):
+    for name in ("save_augmented", "save_curves", "save_misclassified"):
         monkeypatch.setattr(artifacts, name, lambda *_: None)
 
 

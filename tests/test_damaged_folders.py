@@ -111,7 +111,7 @@ def folder(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Fold
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No figures, and the process as it was."""
-    for name in ("save_augmented", "save_curves", "save_mistakes"):
+    for name in ("save_augmented", "save_curves", "save_misclassified"):
         monkeypatch.setattr(artifacts, name, lambda *_: None)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)

@@ -86,7 +86,7 @@ def test_a_full_disk_keeps_the_old_file(tmp_path: Path) -> None:
 HOLD = """
 import sys
 from cifar_arch.runfolder import RunFolder
-with RunFolder(sys.argv[1]).held():
+with RunFolder(sys.argv[1]).locked():
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -106,27 +106,27 @@ def test_a_folder_is_of_one_process_until_that_ends(tmp_path: Path, monkeypatch:
         assert other.stdout.readline() == "held\n"
         with monkeypatch.context() as patch:
             patch.setattr(runfolder, "PATIENCE", 0.1)
-            with pytest.raises(ConfigError, match="another process is training in"), folder.held():
+            with pytest.raises(ConfigError, match="another process is training in"), folder.locked():
                 pytest.fail("two processes at once")
         other.kill()
-        with folder.held():
+        with folder.locked():
             assert os.listdir(folder.path) == []
 
 
 def test_a_forked_process_keeps_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runfolder, "PATIENCE", 0.1)
     folder = RunFolder(tmp_path)
-    with folder.held():
+    with folder.locked():
         child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
         child.start()
-    with folder.held():
+    with folder.locked():
         assert child.is_alive()
         child.kill()
 
 
 def test_where_no_lock_can_be_made_nobody_is_kept_out() -> None:
     folder = RunFolder("/proc/none")
-    with folder.held():
+    with folder.locked():
         assert not folder.path.exists()
 
 

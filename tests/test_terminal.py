@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from cifar_arch.__main__ import COMMANDS
 from cifar_arch.schema import ConfigError
-from cifar_arch.terminal import duration, printable, sentences, table
+from cifar_arch.terminal import duration, exit_on_errors, printable, table
 
 
 def missing() -> None:
@@ -45,7 +45,7 @@ ENDS = [
 def test_what_goes_wrong_is_one_sentence_and_a_status(
     work: Callable[[], None], status: int, sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as end, sentences():
+    with pytest.raises(SystemExit) as end, exit_on_errors():
         work()
     assert end.value.code == status
     assert capsys.readouterr().err == f"{sentence}\n"
@@ -67,7 +67,7 @@ def test_whatever_a_text_holds_nothing_of_it_steers_the_terminal(text: str) -> N
 
 
 def test_other_errors_are_not_hidden() -> None:
-    with pytest.raises(ZeroDivisionError), sentences():
+    with pytest.raises(ZeroDivisionError), exit_on_errors():
         _ = 1 / 0
 
 
@@ -90,12 +90,12 @@ def test_nobody_reads_on(typed: str) -> None:
 
 DROPPING = """
 import os, signal, time
-from cifar_arch.terminal import end_on_signals, sentences
+from cifar_arch.terminal import end_on_signals, exit_on_errors
 class Finalised:
     def __del__(self):
         os.kill(os.getpid(), signal.{sent})
         time.sleep(10)
-with sentences():
+with exit_on_errors():
     end_on_signals()
     Finalised()
     time.sleep(10)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cifar_arch.schema import ConfigError
-from cifar_arch.terminal import sentences
+from cifar_arch.terminal import exit_on_errors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Exits with 2 for a mistake in what was typed, 1 where the report cannot be written."""
-    with sentences():
+    with exit_on_errors():
         _report(_parser().parse_args())
 
 

@@ -14,10 +14,10 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from cifar_arch.compose import (
     COMPOSITION_ERRORS,
-    explaining,
+    as_config_errors,
+    hydra_message,
     options,
     plain,
-    sentence,
 )
 from cifar_arch.experiment import Experiment
 from cifar_arch.idle_choices import refuse_idle_downsample
@@ -173,7 +173,7 @@ def _lines(params: Any) -> list[str]:
     """`hydra.sweeper.params` as overrides, aliases as full keys."""
     if params is not None and not isinstance(params, Mapping):
         raise ConfigError(f"hydra.sweeper.params: expected keys with their values, got {params!r}")
-    with explaining():
+    with as_config_errors():
         values: Any = OmegaConf.to_container(params) if isinstance(params, DictConfig) else params or {}
         texts = {key: v if isinstance(v, str) else Transformer.str(v) for key, v in values.items()}
     return [expanded(f"{key}={text}") for key, text in texts.items()]
@@ -183,7 +183,7 @@ def _read(text: str) -> Override:
     try:
         return read_override(text)
     except (ValueError, RecursionError, *COMPOSITION_ERRORS) as error:
-        raise ConfigError(f"the space cannot be read: {sentence(error)}") from error
+        raise ConfigError(f"the space cannot be read: {hydra_message(error)}") from error
 
 
 def _distribution(override: Override, text: str) -> BaseDistribution:
@@ -199,7 +199,7 @@ def _distribution(override: Override, text: str) -> BaseDistribution:
         if names := sorted(set(override.sweep_string_iterator())):
             return CategoricalDistribution(names)
     except (AssertionError, ValueError, OverflowError, *COMPOSITION_ERRORS) as error:
-        name, reason = ALIASES.get(bare(key), bare(key)), sentence(error).rstrip(".")
+        name, reason = ALIASES.get(bare(key), bare(key)), hydra_message(error).rstrip(".")
         raise ConfigError(
             f"{name}: {values} cannot be searched ({reason}); type values with commas between them, or a "
             "range that goes upwards"

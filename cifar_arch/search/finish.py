@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from cifar_arch.compose import plain
 from cifar_arch.experiment import Experiment
-from cifar_arch.plugins import files_as_typed
+from cifar_arch.plugins import plugin_paths
 from cifar_arch.provenance import masked
 from cifar_arch.runfolder import atomic
 from cifar_arch.saved_config import best_config, copy_own_options
@@ -46,7 +46,7 @@ def finish(shared: SharedStudy, composer: Composer, prefer: Prefer, target: floa
         name = f"trial-{trial.number}"
         if not search.folder.experiment(name).exists():  # its worker died before it could write the file
             _compose_again(search, composer, trial, name)
-    plugins = files_as_typed(whole.plugins, whole.hydra.runtime)
+    plugins = plugin_paths(whole.plugins, whole.hydra.runtime)
     print(next_steps(search, ranking, plugins, data_override(data), prefer, target))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from hydra import compose as hydra_compose
 from omegaconf import DictConfig
 
-from cifar_arch.compose import composing, explaining, plain
+from cifar_arch.compose import as_config_errors, composing, plain
 from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import judge
 from cifar_arch.overrides import expanded, read_override
@@ -29,10 +29,10 @@ def preview(arguments: Sequence[str], config_dir: str | None = None) -> str:
     """The text of `check -m`. Raises ConfigError where the space or its configs cannot be read."""
 
     def load(chosen: list[str]) -> DictConfig:
-        with explaining([*arguments, *chosen]):
+        with as_config_errors([*arguments, *chosen]):
             return hydra_compose("config", chosen, return_hydra_config=True)
 
-    with composing(config_dir), explaining(arguments):
+    with composing(config_dir), as_config_errors(arguments):
         typed = [expanded(argument) for argument in arguments]
         base = load([text for text in typed if not read_override(text).is_sweep_override()])
         load_plugins_of(base)

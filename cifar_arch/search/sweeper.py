@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
 from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler
 
-from cifar_arch.compose import anchored, explaining, plain
+from cifar_arch.compose import anchored, as_config_errors, plain
 from cifar_arch.device import cores
 from cifar_arch.outputs import SWEEPS, WORKERS, Outputs
 from cifar_arch.overrides import read_all, read_override
@@ -159,7 +159,7 @@ class ArchitectureSweeper(Sweeper):
 
     def _composer(self, space: Space, fixed: list[str]) -> Composer:
         def load(chosen: list[str]) -> DictConfig:
-            with explaining([*sys.argv[1:], *chosen]):
+            with as_config_errors([*sys.argv[1:], *chosen]):
                 return self.hydra_context.config_loader.load_sweep_config(self.config, chosen)
 
         return Composer(load, [*fixed, "read_test=false"], space)

@@ -9,7 +9,7 @@ from typing import Any
 from cifar_arch.spec import STAGES, TRANSITIONS
 
 
-def explained(text: str) -> str | None:
+def known_mistake(text: str) -> str | None:
     """The sentence for one of the mistakes that are known; None for others."""
     for pattern, explain in _EXPLAINED:
         if match := re.search(pattern, text, re.DOTALL):
