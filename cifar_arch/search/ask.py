@@ -14,7 +14,7 @@ from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.edited import require_unedited
 from cifar_arch.search.ledger import UNTRIED, Counts
 from cifar_arch.search.notes import note_rejection
-from cifar_arch.search.space import Point, point_identity, typed
+from cifar_arch.search.space import Point, point_identity, short_overrides
 from cifar_arch.search.storage import patient
 from cifar_arch.search.study import SearchConfig, SharedStudy
 from cifar_arch.search.tell import Teller
@@ -271,6 +271,6 @@ class Asker:
         closest, point = min(assessed, key=lambda pair: pair[0].excess)
         raise ConfigError(
             f"nothing inside the limits among {len(assessed)} candidates; the rules that bind: {binding}; "
-            f"the closest is {typed(point)}: "
+            f"the closest is {short_overrides(point)}: "
             f"{'; '.join(v.message for v in closest.violations)}; widen the space or the limits"
         )

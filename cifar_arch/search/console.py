@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 from tqdm import tqdm
 
 from cifar_arch.search.objectives import OBJECTIVES, by_accuracy_first
-from cifar_arch.search.space import typed
+from cifar_arch.search.space import short_overrides
 from cifar_arch.search.storage import GRACE, network_file_system
 from cifar_arch.search.study import SharedStudy
 from cifar_arch.search.trial import Role, TrialRecord
@@ -147,7 +147,7 @@ def _result_line(shared: SharedStudy, trial: TrialRecord) -> str:
         text = str(trial.reason)
     else:
         text = f"failed: {trial.reason}"
-    return f"trial {trial.number}  {text}  {trial.params or 0:,} parameters  {typed(trial.point)}"
+    return f"trial {trial.number}  {text}  {trial.params or 0:,} parameters  {short_overrides(trial.point)}"
 
 
 def done_line(shared: SharedStudy) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from cifar_arch.schema import ConfigError
 from cifar_arch.search.candidate import Candidate
-from cifar_arch.search.space import Point, typed
+from cifar_arch.search.space import Point, short_overrides
 from cifar_arch.search.trial import Role, TrialRecord
 
 KNOWN = (None, Role.REQUEUED, Role.REPLAYED, Role.REJECTED)  # their trials have a key or sizes on record
@@ -27,7 +27,7 @@ def require_same(trial: TrialRecord, had: object, has: object) -> None:
     """Raises ConfigError where what a trial had is known, and its values mean something else now."""
     if had not in (None, has):
         raise ConfigError(
-            f"study: trial {trial.number} had other options than {typed(trial.point)} has now; "
+            f"study: trial {trial.number} had other options than {short_overrides(trial.point)} has now; "
             "put them back, or choose another study=NAME"
         )
 

@@ -6,7 +6,7 @@ import optuna
 from optuna.trial import Trial
 
 from cifar_arch.limits import Violation
-from cifar_arch.search.space import Point, typed
+from cifar_arch.search.space import Point, short_overrides
 from cifar_arch.search.trial import TrialRecord
 
 # Rejected candidates that get a note. The dashboard keeps all notes of a study in one place and each note
@@ -19,7 +19,7 @@ def note_study(study: optuna.Study, about: str, best: TrialRecord | None) -> Non
     lines = [about]
     if best:
         values = ", ".join(f"{n} {v:g}" for n, v in zip(study.metric_names or (), best.values, strict=True))
-        of = f"{best.params or 0:,} parameters, `{typed(best.point)}`"
+        of = f"{best.params or 0:,} parameters, `{short_overrides(best.point)}`"
         lines.append(f"best so far: trial {best.number}, {values}, {of}")
     _save(study, "\n\n".join(lines))
 
@@ -28,7 +28,8 @@ def note_rejection(trial: Trial, point: Point, violations: Iterable[Violation]) 
     """Says which rules a candidate breaks."""
     if trial.number < NOTED:
         broken = "\n".join(f"- {violation.rule}: {violation.message}" for violation in violations)
-        _save(trial, f"**infeasible**: `{typed(point)}` is outside the limits, and never trained\n\n{broken}")
+        heading = f"**infeasible**: `{short_overrides(point)}` is outside the limits, and never trained"
+        _save(trial, f"{heading}\n\n{broken}")
 
 
 def _save(place: optuna.Study | Trial, text: str) -> None:

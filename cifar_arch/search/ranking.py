@@ -7,7 +7,7 @@ import msgspec
 from optuna.trial import TrialState
 
 from cifar_arch.search.objectives import OBJECTIVES, Prefer
-from cifar_arch.search.space import Point, point_identity, typed
+from cifar_arch.search.space import Point, point_identity, short_overrides
 from cifar_arch.search.trial import TrialRecord
 from cifar_arch.terminal import percent, table
 
@@ -109,7 +109,7 @@ class Ranking(msgspec.Struct, frozen=True, kw_only=True):
             "params": f"{c.first.params:,}",
             "field": f"{c.first.receptive_field} px",
             "seconds": f"{statistics.fmean(t.seconds or 0 for t in c.trials):.0f}",
-            "overrides": typed(c.point),
+            "overrides": short_overrides(c.point),
         }
 
 

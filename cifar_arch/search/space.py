@@ -88,7 +88,7 @@ def packages(keys: Iterable[str]) -> tuple[str, ...]:
     return tuple(f"{key.lstrip('+').rpartition('@')[2]}." for key in keys)
 
 
-def typed(point: Mapping[str, Any]) -> str:
+def short_overrides(point: Mapping[str, Any]) -> str:
     """The point as a person types it."""
     return " ".join(f"{ALIASES.get(key, key)}={value}" for key, value in point.items())
 

@@ -19,12 +19,12 @@ from cifar_arch.record import Epoch, differences, with_added, without_added
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError, SearchStopped
 from cifar_arch.search.ledger import Counts, Ledger
+from cifar_arch.search.liveness import Workers
 from cifar_arch.search.notes import note_study
 from cifar_arch.search.objectives import OBJECTIVES
-from cifar_arch.search.space import Point, Space, typed
+from cifar_arch.search.space import Point, Space, short_overrides
 from cifar_arch.search.storage import cached_storage, open_storage, patient, sqlite_file, study_lock
 from cifar_arch.search.trial import TrialRecord, stored_attributes
-from cifar_arch.search.workers import Workers
 
 REJECTED_COLUMNS = ("trial", "overrides", "rule", "limit", "actual", "message")
 
@@ -196,7 +196,7 @@ class SharedStudy:
         writer = csv.writer(text, lineterminator="\n")
         if not path.exists():
             writer.writerow(REJECTED_COLUMNS)
-        words = typed(trial.point)
+        words = short_overrides(trial.point)
         writer.writerows((trial.number, words, v.rule, v.limit, v.actual, v.message) for v in violations)
         with path.open("a", newline="", encoding="utf-8") as file:
             file.write(text.getvalue())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import TINY, environment, summary_of, type_command
 
-from cifar_arch.search.workers import Workers
+from cifar_arch.search.liveness import Workers
 
 
 def test_a_dead_worker_stays_dead(tmp_path: Path) -> None:
@@ -16,7 +16,7 @@ def test_a_dead_worker_stays_dead(tmp_path: Path) -> None:
     code = """if True:
         import os, sys
         from pathlib import Path
-        from cifar_arch.search.workers import Workers
+        from cifar_arch.search.liveness import Workers
         workers = Workers(Path(sys.argv[1]))
         workers.join()
         print(workers.me, flush=True)
