@@ -42,6 +42,7 @@ def one_line(text: str) -> str:
         ("width=-4", r"model\.width: .* at least 1 .*got -4"),
         ("seed=-1", r"seed: .* got -1"),
         ("training.resume=nowhere", r"training\.resume: 'nowhere' is no run folder"),
+        ("hydra.run.dir=", r"hydra\.run\.dir: expected a folder, got nothing; name one, or"),
         ("hydra.run.dir=${nope}", r"hydra\.run\.dir: Interpolation key 'nope' not found"),
     ],
 )
@@ -126,6 +127,30 @@ def test_the_end_says_whether_the_target_was_reached(
     )
     monkeypatch.setattr(experiment, "run_config", lambda *_, **__: summary)
     assert f", {told}\n" in cli("run").out
+
+
+COMPLETED = """if True:
+    from cifar_arch import app, experiment
+    from cifar_arch.record import Status, Summary
+    experiment.run_config = lambda *_, **__: Summary(status=Status.COMPLETED)
+    app.main()
+"""
+
+
+def test_nobody_reads_on(tmp_path: Path) -> None:
+    """As after `| head`, which is gone before the run has ended."""
+    with subprocess.Popen(
+        [sys.executable, "-c", COMPLETED, *TINY],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
 
 
 @pytest.mark.slow
