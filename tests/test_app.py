@@ -129,30 +129,6 @@ def test_the_end_says_whether_the_target_was_reached(
     assert f", {told}\n" in cli("run").out
 
 
-COMPLETED = """if True:
-    from cifar_arch import app, experiment
-    from cifar_arch.record import Status, Summary
-    experiment.run_config = lambda *_, **__: Summary(status=Status.COMPLETED)
-    app.main()
-"""
-
-
-def test_nobody_reads_on(tmp_path: Path) -> None:
-    """As after `| head`, which is gone before the run has ended."""
-    with subprocess.Popen(
-        [sys.executable, "-c", COMPLETED, *TINY],
-        cwd=tmp_path,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
-        assert process.stdout
-        assert process.stderr
-        process.stdout.close()
-        assert process.stderr.read() == b""
-    assert process.returncode == 1
-
-
 @pytest.mark.slow
 def test_a_run_completes_with_plain_lines_off_a_terminal(tmp_path: Path) -> None:
     both = [
