@@ -34,7 +34,14 @@ from cifar_arch.runfolder import RunFolder
 from cifar_arch.saved_config import began_with, command, saved_config
 from cifar_arch.schema import ConfigError
 from cifar_arch.shown_commands import plugin_options, plugin_override, relative_to
-from cifar_arch.terminal import end_on_signals, exit_on_errors, message_and_status, one_line, percent
+from cifar_arch.terminal import (
+    end_on_signals,
+    exit_on_errors,
+    message_and_status,
+    one_line,
+    percent,
+    reader_left,
+)
 
 log = logging.getLogger(__name__)
 
@@ -163,7 +170,10 @@ class Guard(Callback):
             load_plugins_of(config)
             ours = plain(config)
             with as_config_errors():
-                run = RunFolder(config.hydra.run.dir)
+                where = config.hydra.run.dir
+            if not where:  # Hydra would write into the current folder
+                raise ConfigError("hydra.run.dir: expected a folder, got nothing; name one, or leave it out")
+            run = RunFolder(where)
             _held.enter_context(run.locked())  # or another command's files would be written over
             if not holds_run(run):
                 return
@@ -177,8 +187,7 @@ class Guard(Callback):
 
 def _print_finished(summary: Summary, folder: Path, files: Sequence[str]) -> None:
     shown = relative_to(folder, Path.cwd())
-    print(f"{shown} is complete, nothing is left to train; on record:")
-    _print_results(summary, shown, files)
+    _print_results(summary, shown, files, f"{shown} is complete, nothing is left to train; on record:")
 
 
 def _run(config: dict[str, Any], folder: Path, typed_in: Path, files: Sequence[str]) -> None:
@@ -209,24 +218,26 @@ def _explain(error: BaseException) -> int:
     return status
 
 
-def _print_results(summary: Summary, shown: str, files: Sequence[str]) -> None:
+def _print_results(summary: Summary, shown: str, files: Sequence[str], *lines: str) -> None:
+    """Prints `lines`, then what a run reached; ends the command where nobody reads on."""
     words = [shown, *plugin_options(files)]
     target = summary.target_accuracy
     held = ""
     if target is not None and summary.test_accuracy is not None:
         held = f" ({_REACHES[summary.reaches_target]} the target of {percent(target)})"
-    print(
+    lines += (
         f"validation accuracy {_percent(summary.val_accuracy)}, "
-        f"test accuracy {_percent(summary.test_accuracy)}{held}\n"
+        f"test accuracy {_percent(summary.test_accuracy)}{held}",
         f"{summary.params or 0:,} parameters, receptive field {summary.receptive_field} px, "
-        f"{summary.seconds or 0:.0f} s on {one_line(str(summary.device))}"
+        f"{summary.seconds or 0:.0f} s on {one_line(str(summary.device))}",
+        *([one_line(summary.note)] if summary.note else []),
+        f"\ncurves and pictures: {shown}/plots",
+        f"again from the weights: python -m cifar_arch.evaluate {' '.join(map(quote, words))}",
     )
-    if summary.note:
-        print(one_line(summary.note))
-    print(
-        f"\ncurves and pictures: {shown}/plots\n"
-        f"again from the weights: python -m cifar_arch.evaluate {' '.join(map(quote, words))}"
-    )
+    try:
+        print(*lines, sep="\n", flush=True)
+    except BrokenPipeError:  # which Hydra would report
+        reader_left()
 
 
 _REACHES = {True: "reaches", False: "misses", None: "is not held against"}

@@ -6,6 +6,8 @@ import json
 import logging
 import math
 import os
+import re
+import secrets
 import shutil
 import threading
 import time
@@ -134,8 +136,8 @@ class RunFolder:
         ours = {file.name for file in vars(self).values()}
         for place in {file.parent for file in vars(self).values()} | {self.plots}:
             for temporary in place.glob(".*.tmp"):
-                name, _, process = temporary.name[1 : -len(".tmp")].rpartition(".")
-                if process.isdecimal() and (name in ours or place == self.plots):
+                name, _, by = temporary.name[1 : -len(".tmp")].rpartition(".")
+                if re.fullmatch(r"\d+(-[0-9a-f]{8})?", by) and (name in ours or place == self.plots):
                     temporary.unlink(missing_ok=True)
 
 
@@ -192,7 +194,8 @@ def atomic(path: Path) -> Iterator[Path]:
     Raises OSError (ENOSPC) where the disk is full, whatever the library that wrote made of it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Two processes in containers may have one number.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         yield temporary
         with temporary.open("rb+") as file:
@@ -201,6 +204,9 @@ def atomic(path: Path) -> Iterator[Path]:
     except Exception as error:
         if shutil.disk_usage(path.parent).free < FULL:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        if isinstance(error, OSError) and str(error.filename) == str(temporary):
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()

@@ -47,6 +47,7 @@ def one_line(text: str) -> str:
             r"training\.resume: expected the folder of one run, got a, b;",
         ),
         ("training.resume=", r"training\.resume: expected the folder of one run, got nothing;"),
+        ("hydra.run.dir=", r"hydra\.run\.dir: expected a folder, got nothing; name one, or"),
         ("hydra.run.dir=${nope}", r"hydra\.run\.dir: Interpolation key 'nope' not found"),
     ],
 )

@@ -18,6 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cifar_arch import artifacts
+from cifar_arch.report import load_runs
+from cifar_arch.report.report import Report
+from cifar_arch.report.screen import screen
 from cifar_arch.runfolder import RunFolder
 
 many = cases(500)
@@ -149,6 +152,17 @@ def test_a_resumed_run_answers_in_a_sentence(
         for name in ("summary.json", "checkpoints/weights.safetensors"):
             (folder.path / name).unlink(missing_ok=True)
     in_a_sentence(cli("run", f"training.resume={folder.path}"), lines=2)
+
+
+@pytest.mark.slow
+@many
+@given(data=st.data())
+def test_a_report_lists_it(folder: Folder, data: st.DataObject) -> None:
+    folder.damage(data, (*READ, *RESUMED))
+    if data.draw(st.booleans()):
+        (folder.path / "summary.json").unlink(missing_ok=True)
+    runs = load_runs(folder.path, use_cache=False)
+    assert len(screen(Report.of(runs, folder.path)).splitlines()) > 2
 
 
 NOT_OURS = {

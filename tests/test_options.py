@@ -56,6 +56,8 @@ MISTAKES = {
     "got '-x'",
     "hydra.sweep.dir=elsewhere": "hydra.sweep.dir: a trial's folder is always OUTPUTS/sweeps/STUDY/NUMBER, "
     "got 'elsewhere'; type outputs=FOLDER or study=NAME to choose those",
+    "hydra.sweeper.pruner.n_startup_trials=abc": "hydra.sweeper.pruner: '<' not supported between instances "
+    "of 'str' and 'int'; got n_startup_trials=abc, n_warmup_steps=2",
     "hydra.sweeper.params=3": "hydra.sweeper.params: expected keys with their values, got 3",
 }
 

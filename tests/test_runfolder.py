@@ -83,6 +83,22 @@ def test_a_full_disk_keeps_the_old_file(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["summary.json"]
 
 
+def test_an_error_names_the_file_that_was_meant(tmp_path: Path) -> None:
+    (tmp_path / "best.yaml").mkdir()
+    for path in (tmp_path / "best.yaml", tmp_path / ("long" * 63)):
+        with pytest.raises(OSError, match=rf"{path}'$"), atomic(path) as temporary:
+            temporary.touch()
+
+
+def test_two_processes_of_one_number_write_two_files(tmp_path: Path) -> None:
+    """As two workers in containers, which share the folder alone."""
+    path = tmp_path / "best.yaml"
+    with atomic(path) as one, atomic(path) as other:
+        one.write_text("one", encoding="utf-8")
+        other.write_text("other", encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == "one"
+
+
 HOLD = """
 import sys
 from cifar_arch.runfolder import RunFolder
@@ -145,6 +161,8 @@ def test_what_a_killed_process_was_writing_is_discarded(tmp_path: Path) -> None:
         subprocess.run([sys.executable, "-c", code, str(path)], env=environment(), check=False)
     assert len(list(tmp_path.rglob(".*.tmp"))) == 2
     others = {tmp_path / name for name in (".mine.tmp", ".mine.1.tmp", ".summary.json.tmp", ".draft.1.tmp")}
+    earlier = tmp_path / ".summary.json.4242.tmp"  # as a version before named it
+    earlier.touch()
     others |= {tmp_path / "other" / ".summary.json.4242.tmp"}  # as where a run's folder holds others
     for file in others:
         file.parent.mkdir(exist_ok=True)

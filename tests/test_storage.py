@@ -74,14 +74,28 @@ def test_other_addresses_are_refused(url: str) -> None:
         open_storage(url)
 
 
-def test_a_database_that_cannot_be_opened_says_why_and_what_is_expected() -> None:
-    said = (
-        r"storage: 'sqlite:////proc/x/s\.db' cannot be opened \(.+\); expected sqlite:///FILE\.db or "
-        r"postgresql\+psycopg://USER@HOST/DATABASE, the latter with its driver: "
-        r"uv sync --inexact --extra postgres"
-    )
-    with pytest.raises(ConfigError, match=f"^{said}$"):
-        open_storage("sqlite:////proc/x/s.db")
+EXPECTED = (
+    "expected sqlite:///FILE.db or postgresql+psycopg://USER@HOST/DATABASE, the latter with its driver: "
+    "uv sync --inexact --extra postgres"
+)
+MEND = "mend it, or name another one"
+UNUSABLE = {
+    "sqlite:////proc/x/s.db": f"([Errno 2] No such file or directory: '/proc/x'); {MEND}",
+    "sqlite:///torn.db": f"((sqlite3.DatabaseError) file is not a database); {MEND}",
+    "sqlite+nope:///s.db": f"(Can't load plugin: sqlalchemy.dialects:sqlite.nope); {EXPECTED}",
+    "postgresql+nope://me@host/s": f"(Can't load plugin: sqlalchemy.dialects:postgresql.nope); {EXPECTED}",
+}
+
+
+@pytest.mark.parametrize(("url", "why"), UNUSABLE.items())
+def test_a_database_that_cannot_be_opened_says_why_and_what_helps(
+    url: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "torn.db").write_bytes(b"no database" * 99)
+    with pytest.raises(ConfigError) as error:
+        open_storage(url)
+    assert str(error.value) == f"storage: {url!r} cannot be opened {why}"
 
 
 @pytest.fixture

@@ -88,6 +88,47 @@ def test_nobody_reads_on(typed: str) -> None:
     assert process.returncode == 1
 
 
+COMPLETED = """if True:
+    from cifar_arch import app, experiment
+    from cifar_arch.record import Status, Summary
+    def run(*_, **__):
+        import matplotlib
+        matplotlib.get_configdir()
+        return Summary(status=Status.COMPLETED)
+    experiment.run_config = run
+    app.main()
+"""
+
+
+def test_what_matplotlib_tells_of_its_folders_is_not_shown(tmp_path: Path) -> None:
+    elsewhere = {name: value for name, value in environment().items() if name != "MPLCONFIGDIR"}
+    done = subprocess.run(
+        [sys.executable, "-c", COMPLETED, *TINY],
+        cwd=tmp_path,
+        env={**elsewhere, "HOME": "/dev/null", "XDG_CONFIG_HOME": "", "XDG_CACHE_HOME": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("validation accuracy not read")
+
+
+def test_nobody_reads_on_after_a_run(tmp_path: Path) -> None:
+    """As after `| head`, which is gone before the run has ended."""
+    with subprocess.Popen(
+        [sys.executable, "-c", COMPLETED, *TINY],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
+
+
 DROPPING = """
 import os, signal, time
 from cifar_arch.terminal import end_on_signals, exit_on_errors

@@ -19,6 +19,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import (
     ArgumentError,
     InterfaceError,
+    NoSuchModuleError,
     OperationalError,
     PendingRollbackError,
     SQLAlchemyError,
@@ -95,10 +96,10 @@ def _open(url: str) -> RDBStorage:
             warnings.simplefilter("ignore", ExperimentalWarning)
             storage = RDBStorage(url, engine_kwargs=options, heartbeat_interval=HEARTBEAT, grace_period=GRACE)
     except Exception as error:
-        raise ConfigError(
-            f"storage: {masked(url)!r} cannot be opened ({first_line(error)}); expected {FORMS}, "
-            "the latter with its driver: uv sync --inexact --extra postgres"
-        ) from error
+        said, advice = first_line(error), "mend it, or name another one"
+        if isinstance(error, ArgumentError | NoSuchModuleError | ImportError):
+            advice = f"expected {FORMS}, the latter with its driver: uv sync --inexact --extra postgres"
+        raise ConfigError(f"storage: {masked(url)!r} cannot be opened ({said}); {advice}") from error
     sqlalchemy.event.listen(storage.engine, "connect", _fast_sqlite if file else _in_utc)
     storage.engine.dispose()  # connections made before have other settings
     return storage

@@ -273,8 +273,9 @@ def _made(kind: str, node: DictConfig, allowed: tuple[str, ...], **more: Any) ->
     try:
         return instantiate(node, _execution_whitelist_=allowed, **more)
     except Exception as error:
-        cause = first_line(error.__cause__ or error)
-        raise ConfigError(f"hydra.sweeper.{kind}: {cause.removeprefix('Error in call to ')}") from error
+        cause = first_line(error.__cause__ or error).removeprefix("Error in call to ")
+        given = ", ".join("=".join(map(str, o)) for o in node.items_ex(resolve=False) if o[0] != "_target_")
+        raise ConfigError(f"hydra.sweeper.{kind}: {cause}; got {given or 'no options'}") from error
 
 
 def _require_working(pruner: BasePruner) -> None:
