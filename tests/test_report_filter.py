@@ -4,7 +4,7 @@ import re
 import pandas as pd
 import pytest
 from conftest import cases
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cifar_arch.report.filter import closest, filter_runs, require_column
@@ -141,7 +141,7 @@ WORDS = (
     "< <= == != > >= in not and or is ( ) [ ] , 1 0.5 -1 1e400 1j 'strided' null False None lr . + if else"
 )
 WORDS += " lambda: b'x' f'{t1}' ... := ; #"
-OPERANDS = [*RUNS.columns, "true", "1", "-0.5", "'strided'", "[1, 'x']", "null"]
+OPERANDS = [*RUNS.columns, "true", "1", "-0.5", "9" * 30, "'strided'", "[1, 'x']", "null"]
 ANY_OPERAND, OPERATORS = st.sampled_from(OPERANDS), st.sampled_from(["<", "==", "!=", ">=", "in", "not in"])
 COMPARISONS = st.tuples(ANY_OPERAND, OPERATORS, ANY_OPERAND).map(" ".join)
 ANY_WORD = st.sampled_from([*WORDS.split(), *OPERANDS, "\n"]) | st.text(max_size=4)
@@ -155,7 +155,6 @@ CONDITIONS = (
 @cases(300)
 @given(CONDITIONS)
 def test_whatever_is_typed_some_of_the_runs_stay_or_a_sentence_says_why_not(condition: str) -> None:
-    assume("true" not in condition)  # which is taken for a column beside a text: a KeyError so far
     kept, said = [], "--where: none"
     try:
         kept = filter_runs(RUNS, condition)["folder"].tolist()

@@ -2,6 +2,7 @@
 
 import ast
 import difflib
+import math
 import operator
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -131,12 +132,14 @@ def _operand(runs: pd.DataFrame, node: ast.AST) -> Any:
 
 def _constant(node: ast.AST) -> Any:
     match node:
+        case ast.Constant(value=int() as number) if number >= 2**63:
+            return math.inf  # larger than what any column holds
         case ast.Constant(value=bool() | int() | float() | str()):
             return node.value
         case ast.Name(id=name) if name in BOOLEANS:
             return BOOLEANS[name]
-        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as number)):
-            return -number
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float()) as number):
+            return -_constant(number)
     raise _refused(node)
 
 
