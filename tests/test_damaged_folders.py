@@ -34,7 +34,9 @@ VALUES = st.recursive(
     | st.integers()
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(max_size=9)
-    | st.sampled_from(["completed", "${oc.env:HOME}", "${seed}", "${", "???", "auto", 1e400, -1, "\ud800"]),
+    | st.sampled_from(
+        ["completed", "${oc.env:HOME}", "${seed}", "${", "???", "auto", 1e400, -1, 2**63, "\ud800"]
+    ),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=5,
 )
