@@ -82,6 +82,7 @@ def page(table: pd.DataFrame) -> Iterator[str]:
         yield "\nPairs of networks that differ in this choice alone, where there are three or more:\n"
         yield from as_table(pairs, "pairs")
     yield from the_best(table)
+    yield from with_several_seeds()
     yield from known_before(table)
     yield from of_the_full_schedule(both_schedules(table))
 
@@ -97,6 +98,24 @@ def the_best(table: pd.DataFrame) -> Iterator[str]:
             f"| {best['t1']}, {best['t2']}, {best['t3']} | {best['c2']} | {best['c3']} | {best['c4']} "
             f"| {best['model.depth']} |"
         )
+
+
+def with_several_seeds() -> Iterator[str]:
+    """The networks that were trained with several seeds, by their means."""
+    every = load_table()
+    fast = every[every["epochs"] == every["epochs"].min()]
+    several = fast[fast.groupby("architecture")["seed"].transform("nunique") > 1]
+    found = several.groupby(["t1", "t2", "t3", "c2", "c3", "c4", "model.depth"])["val_accuracy"]
+    means = found.agg(["mean", "std", "count"]).sort_values("mean", ascending=False)
+    yield (
+        f"\n{len(means)} networks were trained with {means['count'].min()} seeds each: those with T1 strided "
+        "and separable residual blocks in C3 and C4.\nThe standard deviation over seeds is "
+        f"{100 * float((means['std'] ** 2).mean()) ** 0.5:.2f} points (root of the mean variance), so that a "
+        "training of each tells apart\nwhat lies a point apart:\n"
+    )
+    yield "| mean | standard deviation | T1, T2, T3 | C2 | depth |\n|---:|---:|---|---|---|"
+    for (t1, t2, t3, c2, _, _, depth), row in means.iterrows():
+        yield f"| {row['mean']:.2%} | {100 * row['std']:.2f} | {t1}, {t2}, {t3} | {c2} | {depth} |"
 
 
 def known_before(table: pd.DataFrame) -> Iterator[str]:
