@@ -9,14 +9,18 @@ from cifar_arch.search import heartbeat
 from cifar_arch.search.heartbeat import Heartbeat
 from cifar_arch.search.session import Session
 from cifar_arch.search.storage import quiet_optuna
+from cifar_arch.search.worker import Worker
 
 
-def test_a_trial_beats_and_its_progress_is_shown_while_it_is_trained(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Worker:
+    """One whose trials give a sign of life each second."""
     quiet_optuna()
     monkeypatch.setattr(heartbeat, "HEARTBEAT", 1)
-    worker = open_worker(search_config(tmp_path, WIDTHS))
+    return open_worker(search_config(tmp_path, WIDTHS))
+
+
+def test_a_trial_beats_and_its_progress_is_shown_while_it_is_trained(worker: Worker) -> None:
     job = ask(worker)
     beats: set[tuple[int, str]] = set()
     shown: list[bool] = []
@@ -36,9 +40,7 @@ def test_a_trial_beats_and_its_progress_is_shown_while_it_is_trained(
     assert not beating.thread.is_alive()
 
 
-def test_the_end_of_a_session_interrupts_a_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    quiet_optuna()
-    worker = open_worker(search_config(tmp_path, WIDTHS))
+def test_the_end_of_a_session_interrupts_a_training(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     session, sent = Session(worker.shared, "w1"), []
     monkeypatch.setattr(heartbeat, "interrupt", lambda *numbers: sent.append(numbers))
     beating = Heartbeat(worker.shared, ask(worker), session, lambda: None)
@@ -49,11 +51,8 @@ def test_the_end_of_a_session_interrupts_a_training(tmp_path: Path, monkeypatch:
 
 
 def test_a_storage_that_is_busy_at_one_beat_gets_the_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    quiet_optuna()
-    monkeypatch.setattr(heartbeat, "HEARTBEAT", 1)
-    worker = open_worker(search_config(tmp_path, WIDTHS))
     job = ask(worker)
     beats: list[int] = []
 
@@ -65,3 +64,4 @@ def test_a_storage_that_is_busy_at_one_beat_gets_the_next(
     monkeypatch.setattr(worker.shared, "beat", beat)
     with Heartbeat(worker.shared, job, None, lambda: None):
         wait_until(lambda: len(beats) > 1, seconds=20)
+    assert set(beats) == {job.trial_id}

@@ -56,12 +56,11 @@ def search(
 ) -> Ranking:
     """The completed trials of a search, the best first; print it, or take its `best`.
 
-    `config` is an experiment as plain data; `space` maps full keys, such as model.width or
-    model.t1.kind, to the values to try or to an Optuna distribution. As in a sweep, `n_trials` counts
-    trained trials (None: every point once), points outside the limits are rejected, the test set is not
-    read, and the same call goes on where it was interrupted. `sampler` is called with `seed=`; `pruner`
-    is the median one by default. Writes outputs/sweeps/<study> and outputs/studies.db.
-    Raises ConfigError for a mistake, SearchStopped where too many trials fail.
+    `config` is an experiment as plain data; `space` maps full keys, such as model.width or model.t1.kind,
+    to the values to try or to an Optuna distribution. As in a sweep, `n_trials` counts trained trials (None:
+    every point once), points outside the limits are rejected, the test set is not read, and the same call
+    goes on where it was interrupted. `sampler` is called with `seed=`; `pruner=None` is the median one. Writes
+    into `outputs`. Raises ConfigError for a mistake, SearchStopped where too many trials fail.
     """
     quiet_optuna()
     _require_kinds(config, space, objectives, pruner)
