@@ -59,7 +59,8 @@ def main() -> None:
 
 
 def assess(point: Point) -> Candidate:
-    return Candidate(key=str(sorted(point.items())), violations=(), totals={"params": 1})
+    key = str(sorted(point.items()))
+    return Candidate(key=key, configuration=key, violations=(), totals={"params": 1})
 
 
 def measured(folder: Path, count: int, turns: int, storage: str | None) -> dict[str, list[float]]:

@@ -75,8 +75,10 @@ def broken(rule: str, limit: int, actual: int) -> Violation:
 def assess(point: Point, most: int = 1000) -> Candidate:
     """A candidate with a limit on the sum of its values."""
     total = sum(point.values())
+    key = str(sorted(point.items()))
     return Candidate(
-        key=str(sorted(point.items())),
+        key=key,
+        configuration=key,
         violations=(broken("sum", most, total),) if total > most else (),
         totals={"params": total, "macs": total, "receptive_field": 45},
     )

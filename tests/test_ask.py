@@ -172,9 +172,8 @@ def rejections_late(tmp_path: Path, sampler: BaseSampler) -> float:
     def narrow(point: Point) -> Candidate:
         total = round(100 * sum(point.values()))
         rules = (broken("sum", 53, total),) if total > 53 else ()
-        return Candidate(
-            key=str(point), violations=rules, totals={"params": 1, "macs": 1, "receptive_field": 45}
-        )
+        totals = {"params": 1, "macs": 1, "receptive_field": 45}
+        return Candidate(key=str(point), configuration=str(point), violations=rules, totals=totals)
 
     space: dict[str, BaseDistribution] = {name: FloatDistribution(0, 1) for name in "ab"}
     wanted = search_config(tmp_path, space, exhaustive=False, n_trials=24)

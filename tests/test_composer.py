@@ -227,7 +227,9 @@ def test_every_value_is_looked_at_once_before_a_sweep() -> None:
 
 def test_the_excess_is_in_parts_of_each_limit() -> None:
     def excess(rule: str, limit: int, actual: int) -> float:
-        return Candidate(key="", violations=(broken(rule, limit, actual),), totals={}).excess
+        return Candidate(
+            key="", configuration="", violations=(broken(rule, limit, actual),), totals={}
+        ).excess
 
     assert excess("params", 100, 100) > 0  # the limit itself is outside
     assert excess("params", 200_000, 210_000) < excess("receptive_field", 44, 30)

@@ -38,7 +38,7 @@ SPACE: dict[str, BaseDistribution] = {
 def outside_where_never(point: Point) -> Candidate:
     found = assess({"x": 10})
     rules = (broken("kind", 0, 1),) if point["kind"] == "never" else ()
-    return Candidate(key=str(point), violations=rules, totals=found.totals)
+    return Candidate(key=str(point), configuration=str(point), violations=rules, totals=found.totals)
 
 
 @pytest.fixture

@@ -78,7 +78,8 @@ def test_whatever_chooses_no_value_is_trained_twice(sampler: BaseSampler, tmp_pa
 
     def assess(point: Point) -> Candidate:
         totals = {"params": 1, "macs": 1, "receptive_field": 45}
-        return Candidate(key=str(sorted(point.items())), violations=(), totals=totals)
+        key = str(sorted(point.items()))
+        return Candidate(key=key, configuration=key, violations=(), totals=totals)
 
     worker = open_worker(search_config(tmp_path, STEPPED, exhaustive=False, n_trials=12), sampler, assess)
     while job := worker.asker.ask():

@@ -4,7 +4,6 @@ import hashlib
 from typing import Any
 
 import msgspec
-from msgspec.structs import force_setattr
 
 from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import judge
@@ -17,12 +16,9 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """What a search has to know of a point before it is trained."""
 
     key: str  # equal for equal layers, recipe, data, augmentation and seed
-    configuration: str = ""  # equal for what is equal but for its seed; by default the key
+    configuration: str  # equal for what is equal but for its seed
     violations: tuple[Violation, ...]
     totals: dict[str, int]  # params, macs, receptive_field
-
-    def __post_init__(self) -> None:
-        force_setattr(self, "configuration", self.configuration or self.key)
 
     @classmethod
     def from_dict(cls, config: dict[str, Any]) -> "Candidate":
@@ -35,7 +31,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
             verdict = judge(experiment.model, experiment.limits, experiment.augment.active(), repairs=False)
         except ConfigError as error:
             impossible = Violation(rule="plan", limit=0, actual=1, message=str(error))
-            return cls(key="", violations=(impossible,), totals={})
+            return cls(key="", configuration="", violations=(impossible,), totals={})
         a = verdict.analysis
         parts = _parts(experiment, verdict.key)
         return cls(

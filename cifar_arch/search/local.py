@@ -59,8 +59,8 @@ def search(
     `config` is an experiment as plain data; `space` maps full keys, such as model.width or model.t1.kind,
     to the values to try or to an Optuna distribution. As in a sweep, `n_trials` counts trained trials (None:
     every point once), points outside the limits are rejected, the test set is not read, and the same call
-    goes on where it was interrupted. `sampler` is called with `seed=`; `pruner=None` is the median one. Writes
-    into `outputs`. Raises ConfigError for a mistake, SearchStopped where too many trials fail.
+    goes on where it was interrupted. `sampler` is called with `seed=`; `pruner=None` is the median one.
+    Writes into `outputs`. Raises ConfigError for a mistake, SearchStopped where too many trials fail.
     """
     quiet_optuna()
     _require_kinds(config, space, objectives, pruner)
