@@ -26,7 +26,6 @@ from cifar_arch.layers import (
     Linear,
     Norm,
     Plan,
-    Section,
     Shuffle,
     SqueezeExcite,
     Sum,
@@ -84,7 +83,7 @@ def analyse(plan: Plan) -> Analysis:
     field = last_field = jump = 1
     before: Conv | None = None
     for section in plan:
-        part, others = _part(section, shape)
+        part, others = _part(section.layers, shape)
         params += part.params
         macs += part.macs
         if part.last_field is not None:
@@ -95,7 +94,8 @@ def analyse(plan: Plan) -> Analysis:
             before = part.last
         dilated += part.dilated
         downsamplers += part.downsamplers
-        foreign += others
+        if others:
+            foreign += tuple(section.name + name for name in others)
         fully_connected = fully_connected or part.fully_connected
     return Analysis(
         plan=plan,
@@ -112,14 +112,14 @@ def analyse(plan: Plan) -> Analysis:
 
 
 @functools.lru_cache(maxsize=100_000)  # a search asks for the same sections in ever new combinations
-def _part(section: Section, shape: tuple[int, ...]) -> tuple["_Walk", tuple[str, ...]]:
-    """A walk over a section as if it came first, and the names of its foreign downsamplers."""
+def _part(layers: tuple[Layer, ...], shape: tuple[int, ...]) -> tuple["_Walk", tuple[str, ...]]:
+    """A walk over a section as if it came first, and its foreign downsamplers: ".conv1", after its name."""
     walk = _Walk(shape=shape)
-    walk.read(section.layers)
+    walk.read(layers)
     names: list[str] = []
     if walk.foreign:
         again = _Walk(shape=shape)
-        for row in again.rows(section.layers, section.name):
+        for row in again.rows(layers, ""):
             if again.foreign > len(names):
                 names.append(row.name)
     return walk, tuple(names)

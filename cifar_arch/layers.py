@@ -18,7 +18,8 @@ Count = Annotated[int, Meta(ge=1)]
 ActivationName = Literal["relu", "leaky_relu", "silu", "gelu", "hardswish"]
 
 
-class Layer(Struct, frozen=True, kw_only=True, gc=False, tag=str.lower):  # holds no cycles to collect
+# Layers hold no cycles to collect, and searches look up rows of them by their hashes.
+class Layer(Struct, frozen=True, kw_only=True, gc=False, cache_hash=True, tag=str.lower):
     """Base of the primitive layers; the lower-case class name is the layer's kind."""
 
     kind: ClassVar[str]
@@ -95,7 +96,7 @@ class Linear(Layer, frozen=True, kw_only=True):
     out_features: int
 
 
-class Section(Struct, frozen=True, kw_only=True, gc=False, cache_hash=True):
+class Section(Struct, frozen=True, kw_only=True, gc=False):
     """The layers of one block, transition or head, under the name that users know it by."""
 
     name: str
@@ -107,13 +108,13 @@ Plan = tuple[Section, ...]
 
 def content_key(plan: Plan) -> str:
     """Equal for plans with equal layers, however their sections are named."""
-    return hashlib.sha256(b"[" + b",".join(map(_encoded, plan)) + b"]").hexdigest()[:16]
+    return hashlib.sha256(b"[" + b",".join(_encoded(s.layers) for s in plan) + b"]").hexdigest()[:16]
 
 
 @functools.lru_cache(maxsize=100_000)
-def _encoded(section: Section) -> bytes:
+def _encoded(layers: tuple[Layer, ...]) -> bytes:
     """The layers as JSON, without the brackets around them."""
-    return msgspec.json.encode(section.layers)[1:-1]
+    return msgspec.json.encode(layers)[1:-1]
 
 
 def named(layers: Iterable[Layer]) -> Iterator[tuple[str, Layer]]:

@@ -164,12 +164,15 @@ class _Planner:
         self.sections: list[Section] = []
 
     def add(self, name: str, variant: Any, wanted: int) -> None:
-        given = (name, variant, self.channels, self.size, wanted, self.activation)
+        given = (variant, self.channels, self.size, wanted, self.activation)
         try:
-            section, self.channels, self.size = _section(*given)
-        except TypeError:  # a variant made in Python, with a list where a tuple is meant
-            section, self.channels, self.size = _section.__wrapped__(*given)
-        self.sections.append(section)
+            try:
+                layers, self.channels, self.size = _expanded(*given)
+            except TypeError:  # a variant made in Python, with a list where a tuple is meant
+                layers, self.channels, self.size = _expanded.__wrapped__(*given)
+        except ConfigError as error:
+            raise ConfigError(f"model.{name.partition('.')[0]}: {error}") from error.__cause__
+        self.sections.append(Section(name=name, layers=layers))
 
     def finish(self, head: str) -> Plan:
         return (*self.sections, _output(head, self.channels))
@@ -191,21 +194,17 @@ def _output(head: str, channels: int) -> Section:
 
 
 @functools.lru_cache(maxsize=100_000)  # a search asks for the same sections in ever new combinations
-def _section(
-    name: str, variant: Any, channels: int, size: int, wanted: int, activation: ActivationName
-) -> tuple[Section, int, int]:
-    """A variant expanded, with the channels and the side of the map that it makes.
+def _expanded(
+    variant: Any, channels: int, size: int, wanted: int, activation: ActivationName
+) -> tuple[tuple[Layer, ...], int, int]:
+    """The layers of a variant, with the channels and the side of the map that they make.
 
     Raises ConfigError where the map collapses or the variant cannot work on what it is given.
     """
-    field = f"model.{name.partition('.')[0]}"
     given = (channels, wanted, *(() if isinstance(variant, Block) else (size,)), activation)
-    try:
-        ours = type(variant).__module__.startswith("cifar_arch.")
-        layers = variant.expand(*given) if ours else _foreign(variant, given)
-    except ConfigError as error:
-        raise ConfigError(f"{field}: {error}") from error.__cause__
-    return Section(name=name, layers=layers), *_passed(layers, channels, size, field)
+    ours = type(variant).__module__.startswith("cifar_arch.")
+    layers = variant.expand(*given) if ours else _foreign(variant, given)
+    return layers, *_passed(layers, channels, size)
 
 
 def _foreign(variant: Any, given: tuple[Any, ...]) -> tuple[Layer, ...]:
@@ -233,33 +232,39 @@ def _require_layers(layers: Iterable[Any], where: str) -> None:
             require_multiples(layer.in_channels, layer.out_channels, layer.groups, f"{where}[{place}]")
 
 
-def _passed(layers: Iterable[Layer], channels: int, size: int, field: str) -> tuple[int, int]:
+def _passed(layers: Iterable[Layer], channels: int, size: int) -> tuple[int, int]:
     """The channels and the side of a map after layers. Raises ConfigError where it collapses."""
     for layer in layers:
-        given = layer.in_channels if isinstance(layer, Conv) else getattr(layer, "channels", channels)
-        if given != channels:  # a block of the user's own
-            what = "convolution" if isinstance(layer, Conv) else layer.kind
-            raise ConfigError(
-                f"{field}: a {what} of {given} channels cannot follow {channels}; "
-                "let the first one of a block take in_channels, and each other what the one before makes"
-            )
-        if isinstance(layer, Conv):
-            smaller = layer.out_size(size)
-            if smaller < 1:
-                raise ConfigError(
-                    f"{field}: the {layer.kernel}x{layer.kernel} convolution with stride {layer.stride}, "
-                    f"dilation {layer.dilation} and padding {layer.padding} collapses the "
-                    f"{size}x{size} map; allowed are those that leave at least 1x1"
-                )
-            channels, size = layer.out_channels, smaller
-        elif isinstance(layer, Sum):
-            after = _passed(layer.body, channels, size, field)
-            if after != (channels, size):
-                raise ConfigError(
-                    f"{field}: a residual sum needs equal shapes, got {_shape(channels, size)} in and "
-                    f"{_shape(*after)} out; set residual=false"
-                )
+        match layer:
+            case Conv():
+                _require_channels(layer, layer.in_channels, channels)
+                smaller = layer.out_size(size)
+                if smaller < 1:
+                    raise ConfigError(
+                        f"the {layer.kernel}x{layer.kernel} convolution with stride {layer.stride}, "
+                        f"dilation {layer.dilation} and padding {layer.padding} collapses the "
+                        f"{size}x{size} map; allowed are those that leave at least 1x1"
+                    )
+                channels, size = layer.out_channels, smaller
+            case Norm() | Shuffle() | SqueezeExcite():
+                _require_channels(layer, layer.channels, channels)
+            case Sum():
+                after = _passed(layer.body, channels, size)
+                if after != (channels, size):
+                    raise ConfigError(
+                        f"a residual sum needs equal shapes, got {_shape(channels, size)} in and "
+                        f"{_shape(*after)} out; set residual=false"
+                    )
     return channels, size
+
+
+def _require_channels(layer: Layer, taken: int, given: int) -> None:
+    if taken != given:  # of a block of the user's own
+        what = "convolution" if isinstance(layer, Conv) else layer.kind
+        raise ConfigError(
+            f"a {what} of {taken} channels cannot follow {given}; "
+            "let the first one of a block take in_channels, and each other what the one before makes"
+        )
 
 
 def _typed(value: int | tuple[float, ...]) -> str:
