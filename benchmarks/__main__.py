@@ -15,7 +15,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ALL = {
     "step_speed": ["--turns", "3", "--seconds", "3"],
-    "pipeline_speed": ["--turns", "5"],
+    "pipeline_speed": ["--turns", "15"],
     "analysis_speed": [],
     "start_up": ["--turns", "2"],
     "between_trials": [],

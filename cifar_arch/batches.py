@@ -28,7 +28,7 @@ from cifar_arch.layers import IMAGE_SIZE
 CENTRE = (IMAGE_SIZE - 1) / 2  # pixels
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue in a grey
 
-# Images (N, 3, 32, 32) of 0 to 255 and parameters (N, K) of each -> images, neither clipped nor rounded.
+# Images (N, 3, 32, 32) uint8 and parameters (N, K) of each -> such images.
 Change = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -41,7 +41,7 @@ class BatchAugment:
         """`mean` of the `count` training images, per channel, 0 to 255."""
         self.transforms = list(augment.of_images().values())
         self.seed, self.count, self.device = seed, count, torch.device(device)
-        self.fill = torch.tensor(mean, device=self.device).round().view(1, 3, 1, 1)
+        self.fill = _to_pixels(torch.tensor(mean, device=self.device)).view(1, 3, 1, 1)
         # For each transform, which images it changes in this epoch, (count), and with which parameters,
         # (count, K). They stay where they are in memory, for a capture reads them there.
         self.chosen = [torch.empty(count, dtype=torch.bool, device=self.device) for _ in self.transforms]
@@ -73,11 +73,11 @@ class BatchAugment:
             case HorizontalFlip():
                 return lambda images, _: images.flip(3)
             case ShiftScaleRotate():
-                return _affine
+                return lambda images, parameters: _to_pixels(_affine(images.float(), parameters))
             case ColourJitter():
-                return _jittered
+                return lambda images, parameters: _to_pixels(_jittered(images.float(), parameters))
             case Grayscale():
-                return lambda images, _: _grey(images).expand_as(images)
+                return lambda images, _: _to_pixels(_grey(images)).expand_as(images)
             case CoarseDropout(size=size):
                 return lambda images, corners: torch.where(_hole(corners, size), self.fill, images)
         raise TypeError(f"no batch transform for {transform!r}")
@@ -95,10 +95,9 @@ def _where(chosen: Tensor, change: Change, images: Tensor, parameters: Tensor) -
         if not len(rows):
             return images
         images = images.clone()
-        images[rows] = _to_pixels(change(images[rows].float(), parameters[rows]))
+        images[rows] = change(images[rows], parameters[rows])
         return images
-    changed = _to_pixels(change(images.float(), parameters))
-    return torch.where(chosen[:, None, None, None], changed, images)
+    return torch.where(chosen[:, None, None, None], change(images, parameters), images)
 
 
 def _to_pixels(images: Tensor) -> Tensor:

@@ -209,8 +209,8 @@ class BatchLoader:
         self.mixing = Mixing(augment, seed)
         self.order = _EpochOrder(len(split.labels), batch_size, seed)
         self.augment = BatchAugment(augment, mean, seed, len(split.labels), device)
-        images = torch.from_numpy(split.images).permute(0, 3, 1, 2)  # channels last in memory
-        self.images, self.labels = images.to(device), torch.from_numpy(split.labels).to(device)
+        self.images = torch.from_numpy(split.images).to(device)  # (N, 32, 32, 3)
+        self.labels = torch.from_numpy(split.labels).to(device)
         self.batches = Prefetch(self._batch) if captured else functools.partial(map, self._batch)
 
     def __len__(self) -> int:
@@ -225,7 +225,8 @@ class BatchLoader:
         return self.mixing(self.batches(order), number)
 
     def _batch(self, indices: "torch.Tensor") -> tuple["torch.Tensor", "torch.Tensor"]:
-        return self.augment(self.images[indices], indices), self.labels[indices]
+        images = self.images.index_select(0, indices).permute(0, 3, 1, 2)  # channels last in memory
+        return self.augment(images, indices), self.labels[indices]
 
 
 class _EpochOrder:
