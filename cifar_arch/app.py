@@ -231,7 +231,7 @@ def _print_results(summary: Summary, shown: str, files: Sequence[str], *lines: s
         f"{summary.params or 0:,} parameters, receptive field {summary.receptive_field} px, "
         f"{summary.seconds or 0:.0f} s on {one_line(str(summary.device))}",
         *([one_line(summary.note)] if summary.note else []),
-        f"\ncurves and pictures: {shown}/plots",
+        f"\ncurves and pictures: {RunFolder(shown).plots}",
         f"again from the weights: python -m cifar_arch.evaluate {' '.join(map(quote, words))}",
     )
     try:

@@ -212,7 +212,7 @@ def page(
     yield "\n## Accuracy\n"
     yield from accuracy_tables(tested)
     yield f"\nBy class the mean over the seeds; below, seed {first.seed}.\n"
-    yield from (f"![{name.replace('_', ' ')}](plots/{name}.png)" for name in PICTURES)
+    yield from (f"![{name.replace('_', ' ')}]({RunFolder('').figure(name)})" for name in PICTURES)
     yield from recipe(folder, first, files)
 
 

@@ -152,7 +152,7 @@ def _confirm(arguments: argparse.Namespace) -> None:
 def _planned(choices: "list[Choice]", seeds: int, first: Experiment) -> str:
     """What is going to be trained, and how long it takes by what the trials took."""
     epochs, count = first.training.epochs, len(choices) * seeds
-    each = [choice.seconds for choice in choices if choice.seconds]
+    each = [choice.epoch_seconds for choice in choices if choice.epoch_seconds]
     time = f", about {duration(count * epochs * statistics.mean(each))} of work" if each else ""
     return (
         f"networks: {len(choices)}, seeds for each: {seeds}, so {counted(count, 'training')} of "

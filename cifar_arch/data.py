@@ -54,6 +54,12 @@ def usual_root() -> str:
     return os.environ.get("CIFAR_ARCH_DATA", "data")
 
 
+def require_batch(size: int, images: int) -> None:
+    """Raises ConfigError where there are not so many training images."""
+    if size > images:
+        raise ConfigError(f"training.batch_size: at most the {images} training images, got {size}")
+
+
 class Split(NamedTuple):
     """Images (N, 32, 32, 3) uint8 with labels (N,) int64."""
 
@@ -233,8 +239,7 @@ class _EpochOrder:
     """Shuffled batches of (epoch, index); an incomplete last batch is left out."""
 
     def __init__(self, count: int, batch_size: int, seed: int):
-        if batch_size > count:
-            raise ConfigError(f"training.batch_size: at most the {count} training images, got {batch_size}")
+        require_batch(batch_size, count)
         self.count, self.batch_size, self.seed, self.number = count, batch_size, seed, 0
 
     def __len__(self) -> int:

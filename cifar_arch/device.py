@@ -34,7 +34,7 @@ class Execution(NamedTuple):
 
 
 def execution(recipe: Recipe, images: int = 0) -> Execution:
-    """How this machine trains a recipe on so many `images`, each as often as it is seen.
+    """How this machine trains a recipe for all its epochs on so many `images`; 0: for a few steps.
 
     Raises ConfigError for a device that it does not have.
     """
@@ -45,7 +45,9 @@ def execution(recipe: Recipe, images: int = 0) -> Execution:
         device,
         precision,
         cores() if recipe.threads == "auto" else recipe.threads,
-        _pays_to_compile(device, precision, images) if recipe.compile == "auto" else recipe.compile,
+        _pays_to_compile(device, precision, recipe.epochs * images)
+        if recipe.compile == "auto"
+        else recipe.compile,
     )
 
 

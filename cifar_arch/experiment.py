@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from cifar_arch import artifacts, identity
 from cifar_arch.augment import Augment
-from cifar_arch.data import SYNTHETIC_NOTE, DataConfig, Pictures, load_once
+from cifar_arch.data import SYNTHETIC_NOTE, DataConfig, Pictures, load_once, require_batch
 from cifar_arch.feasibility import Verdict, judge
 from cifar_arch.latency import NOT_INSTALLED, latency_ms, measurable
 from cifar_arch.limits import Accuracy, Limits
@@ -53,10 +53,7 @@ class Experiment(Strict, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.limits.latency_ms_below is not None and not measurable():
             raise ConfigError(f"limits.latency_ms_below: {NOT_INSTALLED}")
-        if self.training.batch_size > (count := self.data.training_images):
-            raise ConfigError(
-                f"training.batch_size: at most the {count} training images, got {self.training.batch_size}"
-            )
+        require_batch(self.training.batch_size, self.data.training_images)
         if self.target is not None:
             limits = replace(self.limits, target_accuracy=self.target)
             msgspec.structs.force_setattr(self, "limits", limits)
@@ -191,6 +188,7 @@ def _begun(experiment: Experiment, config: dict[str, Any] | None, command: str |
     return Summary(
         status=Status.FAILED,
         command=command,
+        seed=experiment.seed,
         data=experiment.data.name,
         note=SYNTHETIC_NOTE if experiment.data.synthetic else None,
         target_accuracy=experiment.limits.target_accuracy,
@@ -229,8 +227,7 @@ def _require_extras(experiment: Experiment) -> None:
 def _execution(experiment: Experiment, pictures: Pictures) -> dict[str, Any]:
     from cifar_arch.device import execution
 
-    images = experiment.training.epochs * len(pictures.train.labels)
-    return execution(experiment.training, images)._asdict()
+    return execution(experiment.training, len(pictures.train.labels))._asdict()
 
 
 def _train(

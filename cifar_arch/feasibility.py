@@ -226,8 +226,7 @@ def _neighbours(architecture: Architecture) -> Iterator[tuple[str, Architecture]
         if block in FORMS.values():
             for form in sorted(FORMS, key=lambda form: FORMS[form].residual != block.residual):
                 yield f"{name}={form}", replace(architecture, **{name: FORMS[form]})
-    depth = architecture.depth
-    depths = (depth,) * 4 if isinstance(depth, int) else depth
+    depths = architecture.depths
     stages = () if architecture.width is None else (3, 2, 1, 0)  # a network written out has no depth
     for index in stages:
         for step in (1, -1):

@@ -78,21 +78,20 @@ def changes(
         {key: value for key, value in new if decides(key)},
         most=8,
     )
-    return different or differences(_network(folder), _network(folder, experiment), most=1)
+    return different or _other_network(folder, experiment)
 
 
-def _network(folder: RunFolder, experiment: "Experiment | None" = None) -> dict[str, Any]:
-    """The key of the network that a folder has on record, or of the one that an experiment makes now.
+def _other_network(folder: RunFolder, experiment: "Experiment") -> str:
+    """Both keys where a block's own file was edited since, so that equal configs make different networks.
 
-    They differ where a block's own file was edited. {} where a folder of an earlier version has none.
+    "" where they make the same, and for a folder of an earlier version, which has no key.
     """
     stored = folder.read_json(folder.architecture) if folder.architecture.exists() else {}
     if "architecture" not in stored:
-        return {}
-    if experiment is None:
-        return {"architecture": stored["architecture"]}
+        return ""
     limits = replace(experiment.limits, latency_ms_below=None)  # which would be measured
-    return {"architecture": judge(experiment.model, limits, repairs=False).key}
+    now = judge(experiment.model, limits, repairs=False).key
+    return differences({"architecture": stored["architecture"]}, {"architecture": now}, most=1)
 
 
 def recorded_config(folder: RunFolder) -> dict[str, Any] | None:

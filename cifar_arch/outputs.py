@@ -51,6 +51,11 @@ class StudyFolder:
         return experiment_file(self.path, name)
 
 
+def trial_config(number: int | str) -> str:
+    """The name of the config of a trial, beside `best`."""
+    return f"trial-{number}"
+
+
 def experiment_file(folder: Path, name: str) -> Path:
     """The config `name` in a folder that is given as --config-dir."""
     return folder / EXPERIMENT / f"{name}.yaml"

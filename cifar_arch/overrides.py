@@ -54,7 +54,7 @@ class GlobalFile(NamedTuple):
 
 
 def global_file(group: str, option: str) -> GlobalFile:
-    """What an option sets and chooses; nothing for one with a package of its own, or where Hydra is over."""
+    """What an option sets and chooses; nothing for one with a package of its own, or outside of Hydra."""
     if not GlobalHydra().is_initialized():
         return GlobalFile()
     repository = GlobalHydra.instance().config_loader().repository  # type: ignore[attr-defined]

@@ -19,7 +19,6 @@ _GIVEN = re.compile(rf"((?:^|[?&;\s])\w*(?:{_NAMES})\w*=)(?:{_QUOTED}|[^&;#\s]+)
 def provenance(config: dict[str, Any]) -> dict[str, Any]:
     """The flattened config without secrets, the versions and the commit that made a run."""
     return {
-        "seed": config.get("seed"),
         "versions": _versions(),
         "git_commit": git_commit(),
         "config": dict(flatten(config)),
@@ -33,9 +32,9 @@ def _versions() -> dict[str, str]:
     return {"python": platform.python_version(), **found}
 
 
-def flatten(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(config: dict[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """(full key, value) of every leaf; passwords and tokens replaced by ***."""
-    for name, value in config.items():
+    for name, value in ((str(name), value) for name, value in config.items()):  # {1: 2} in YAML
         key = f"{prefix}{name}"
         if isinstance(value, dict) and not _SECRET.search(name):
             yield from flatten(value, f"{key}.")

@@ -41,7 +41,7 @@ class Epoch(msgspec.Struct, frozen=True):
     """One row of metrics.csv: losses in nats, accuracies from 0 to 1."""
 
     epoch: int  # from 1
-    lr: float
+    lr: float  # of the step that would follow the epoch: about 0 after the last
     train_loss: float  # on augmented images, with label smoothing
     train_accuracy: float
     val_loss: float | None  # None without validation images
@@ -151,7 +151,7 @@ def with_added(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def without_added(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A flattened config as an earlier version had it, where the values of later keys are those of then."""
+    """The config without the keys that came later, where they hold what earlier versions implied."""
     added = {**ADDED, **ADDED_TO_BLOCKS}
     return {key: value for key, value in config.items() if key not in added or added[key] != value}
 

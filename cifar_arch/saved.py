@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cifar_arch.data import DataConfig, Pictures, load, usual_root
+from cifar_arch.data import DataConfig, Pictures, load_once, usual_root
 from cifar_arch.identity import weights_are_those_of
 from cifar_arch.record import Status, Summary
 from cifar_arch.runfolder import RunFolder
@@ -50,7 +50,7 @@ class SavedRun:
 
     def pictures(self, root: str | None = None) -> Pictures:
         """The images that the run was trained and tested on."""
-        return load(self.data_config(root))
+        return load_once(self.data_config(root))
 
     def network(self) -> "nn.Module":
         """The trained network in eval mode: (N, 3, 32, 32) pixels from 0 to 255 -> (N, 10) logits.

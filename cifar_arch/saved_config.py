@@ -15,13 +15,14 @@ from omegaconf import DictConfig, OmegaConf
 from cifar_arch.compose import COMPOSITION_ERRORS, hydra_message, plain
 from cifar_arch.experiment import Experiment
 from cifar_arch.identity import recorded_config
+from cifar_arch.outputs import trial_config
 from cifar_arch.overrides import CONF, config_groups, default_groups
 from cifar_arch.plugins import plugin_paths
 from cifar_arch.provenance import flatten, masked
 from cifar_arch.record import ADDED, decides_search
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError, first_line
-from cifar_arch.shown_commands import plugin_override, relative_to, run_command
+from cifar_arch.shown_commands import relative_to, run_command
 
 T = TypeVar("T")
 
@@ -183,15 +184,13 @@ def command(folder: RunFolder, typed_in: Path) -> str | None:
         files = _read(folder.config, dict[str, Any]).get("plugins", [])
     except (OSError, ConfigError, msgspec.MsgspecError, yaml.YAMLError, LookupError, TypeError):
         return None
+    if trial := next((text for text in typed if text.startswith("trial.number=")), None):
+        sweep, name = folder.path.resolve().parent, trial_config(trial.partition("=")[2])
+        images = [masked(text) for text in typed if text.startswith("data.root=")]
+        files = plugin_paths(files, {**runtime, "cwd": typed_in})
+        return run_command(relative_to(sweep, typed_in), name, images, files)
     own = [place for place in sources if place != CONF]
     named = ["--config-name", primary] if primary not in ("config", None) else []
-    if trial := next((text for text in typed if text.startswith("trial.number=")), None):
-        own, named = [folder.path.resolve().parent], []
-        typed = [
-            *plugin_override(plugin_paths(files, {**runtime, "cwd": typed_in})),
-            f"+experiment=trial-{trial.partition('=')[2]}",
-            *(text for text in typed if text.startswith("data.root=")),
-        ]
     typed = [masked(text) for text in typed if not text.startswith("hydra.run.dir=")]
     words = [word for place in own for word in ("--config-dir", relative_to(place, typed_in))]
     return shlex.join(["python", "-m", "cifar_arch.run", *words, *named, *typed])

@@ -111,6 +111,11 @@ class Architecture(Strict, frozen=True, kw_only=True):
         """Plain data that `from_dict` takes."""
         return msgspec.to_builtins(self)
 
+    @property
+    def depths(self) -> tuple[int, ...]:
+        """Blocks of each stage."""
+        return (self.depth,) * len(STAGES) if isinstance(self.depth, int) else self.depth
+
     def blocks(self) -> tuple[Block | AnyDownsampler, ...]:
         """The seven variants in the order of computation."""
         return self.c1, self.t1, self.c2, self.t2, self.c3, self.t3, self.c4
@@ -126,13 +131,12 @@ class Architecture(Strict, frozen=True, kw_only=True):
         """
         if self.width == "auto":
             raise ConfigError("model.width: auto has to be solved for limits before it is planned")
-        depths = (self.depth,) * 4 if isinstance(self.depth, int) else self.depth
         wanted = [max(1, round((self.width or 1) * m)) for m in self.multipliers]
         plan = _Planner(self.activation)
         if self.stem is not None:
             plan.add("stem", Stem(kernel=self.stem), wanted[0])
         blocks = self.blocks()
-        for index, (stage, depth) in enumerate(zip(blocks[::2], depths, strict=True)):
+        for index, (stage, depth) in enumerate(zip(blocks[::2], self.depths, strict=True)):
             if index:
                 plan.add(f"t{index}", blocks[2 * index - 1], wanted[index])
             for repeat in range(1 if isinstance(stage, Custom) else depth):

@@ -86,7 +86,7 @@ def duration(seconds: float) -> str:
 
 # What schedulers send before they take a machine away: SLURM at the end (TERM), or some time before it
 # (USR1 and USR2, as --signal and submitit have it).
-ENDING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)]
 
 
 def end_on_signals() -> None:

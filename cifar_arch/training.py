@@ -66,7 +66,7 @@ def train(
     Sets torch's number of threads. After every epoch the checkpoint is written, then `on_epoch` gets the
     history so far; what it raises ends the training. Raises TrainingDiverged on a loss that is not finite.
     """
-    how = execution(recipe, recipe.epochs * len(pictures.train.labels))
+    how = execution(recipe, len(pictures.train.labels))
     torch.set_num_threads(how.threads)  # which changes the last bits of whatever is computed
     if recipe.whiten:
         whiten(network, pictures)

@@ -181,8 +181,10 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 Cli = Callable[..., Done]
 
 
-def on_a_terminal(command: Sequence[str], cwd: Path, env: dict[str, str], columns: int) -> str:
-    """What a command that succeeds writes to a terminal so wide, control characters included."""
+def on_a_terminal(
+    command: Sequence[str], cwd: Path, env: dict[str, str], columns: int, status: int = 0
+) -> str:
+    """What a command that ends with this status writes to a terminal so wide, control characters included."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (40, columns))
     process = subprocess.Popen(command, cwd=cwd, env=env, stdout=theirs, stderr=theirs)
@@ -197,7 +199,7 @@ def on_a_terminal(command: Sequence[str], cwd: Path, env: dict[str, str], column
             break
         written += chunk
     os.close(ours)
-    assert process.wait() == 0
+    assert process.wait() == status
     return written.decode()
 
 

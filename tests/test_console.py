@@ -35,6 +35,14 @@ def test_a_narrow_terminal_keeps_the_epoch_and_the_time_left(tmp_path: Path) -> 
     assert re.search(r"best \d\d\.\d\d%, trial 4 epoch \d, about \d\.\d min left", trained[-1])
 
 
+@pytest.mark.slow
+def test_the_reason_why_a_search_stopped_does_not_share_its_line_with_the_bar(tmp_path: Path) -> None:
+    settings = stub_environment('{"faults": {"4": "raise", "6": "raise", "8": "raise"}}')
+    shown = on_a_terminal(stub("width=4,6,8", "study=seen"), tmp_path, settings, columns=160, status=1)
+    lines = [line for line in re.split(r"[\r\n]+", shown) if "the sweep was stopped" in line]
+    assert [line.startswith("the sweep was stopped: ") for line in lines] == [True]
+
+
 FITTING: list[dict[str, Any]] = [
     {"room": 100, "kept": ["best 40%", "2 failed", "trial 4 epoch 1", "5 min left"]},
     {"room": 40, "kept": ["best 40%", "trial 4 epoch 1", "5 min left"]},

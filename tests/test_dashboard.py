@@ -82,7 +82,8 @@ def answers(port: int) -> bool:
 def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
     folder = tmp_path_factory.mktemp("dashboard")
     tiny = [text for text in TINY if not text.startswith(("width", "limits"))]
-    typed = ("-m", "c4=separable,plain", "width=4,6", *tiny, "study=looked-at")
+    pooled = ("model.head=conv", "limits.fully_connected=false")
+    typed = ("-m", "c4=separable,plain", "width=4,6", *tiny, *pooled, "study=looked-at")
     done = type_command("run", *typed, cwd=folder)
     assert done.returncode == 0, done.stderr
     with socket.socket() as probe:
@@ -133,6 +134,7 @@ PAGES = {
         "python -m cifar_arch.run -m c4=separable,plain width=4,6",
         "limits: ",
         "separable_at_least 1",
+        "fully_connected False",
         "best so far: trial ",
     ],
     "/studies/1/trials?numbers=0": [

@@ -232,6 +232,7 @@ def test_weights_that_are_no_numbers_have_no_test_accuracy(
         ({"training": {"batch_size": 500}}, r"training\.batch_size: at most the 200 .*, got 500"),
         ({"data": {"validation": 7000}}, r"data\.validation: .* got 7000"),
         ({"seed": -1}, r"seed: .* got -1"),
+        ({"seed": "abc"}, r"seed: .* got 'abc'"),
     ],
 )
 def test_a_mistake_in_the_config_is_named_and_recorded(
@@ -241,6 +242,7 @@ def test_a_mistake_in_the_config_is_named_and_recorded(
         experiment.run_config(tiny_config(**change), tmp_path)
     summary = summary_of(tmp_path)
     assert (summary["status"], summary["reason"]) == ("failed", str(raised.value))
+    assert RunFolder(tmp_path).read_summary() is not None  # `report` shows it
 
 
 def test_the_test_set_is_read_only_when_asked_for_and_objectives_may_be_null(tmp_path: Path) -> None:

@@ -156,13 +156,13 @@ def learning_curves(runs: pd.DataFrame, curves: pd.DataFrame) -> Figure:
     figure, axes = _axes(xlabel="epoch", ylabel="validation accuracy (%)")
     by_folder = dict(list(curves.dropna(subset=["val_accuracy"]).groupby("folder")))
     seen = runs[runs["folder"].isin(by_folder)]
-    completed = seen[seen["status"] == Status.COMPLETED].drop(columns="rank", errors="ignore")
+    completed = seen[seen["status"] == Status.COMPLETED]
     best = list(ranking(completed)["folder"])[:BEST_CURVES]  # whatever the report is sorted by
     styles = {Status.COMPLETED: (BLUE, "completed"), Status.PRUNED: (ORANGE, "pruned")}
     labelled = set()
     for folder, status in list(zip(seen["folder"], seen["status"], strict=True)):
         rows = by_folder[folder]
-        colour, name = styles.get(status, (GREY, "failed or running"))
+        colour, name = styles.get(status, (GREY, "running"))
         thick = folder in best
         axes.plot(
             rows["epoch"].astype(float),

@@ -10,10 +10,8 @@ from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError
 
 _RUN = RunFolder("")
-MARKS = {str(p) for p in (_RUN.summary, _RUN.architecture, _RUN.metrics, _RUN.log)} | {
-    ".hydra",
-    "checkpoints",
-}
+_MADE = (_RUN.summary, _RUN.architecture, _RUN.metrics, _RUN.log, _RUN.config, _RUN.checkpoint)
+MARKS = {path.parts[0] for path in _MADE}
 OURS = {"report", ARTIFACTS, EXPERIMENT, WORKERS}  # beside runs; also names that a study may have
 SWEEP = OURS | {REJECTED, LOCKS}  # what the folder of a sweep may hold, also before its first run
 
@@ -74,7 +72,7 @@ def _below(
     below = [n for n, is_folder in names.items() if is_folder and not n.startswith(".")]
     configs = names and all(name.endswith(".yaml") for name in names)  # options of a user's own
     if not (below or configs or SWEEP & names.keys() or OURS & set(folder.split("/"))) and folder:
-        yield folder, "no run: it holds none of " + ", ".join(sorted(MARKS - {".hydra"}))
+        yield folder, "no run: it holds none of " + ", ".join(sorted(MARKS - {_RUN.config.parts[0]}))
     for name in below:
         path = f"{folder}/{name}" if folder else name
         if NO_TEXT.search(name):

@@ -58,9 +58,9 @@ def effect_rows(effects: pd.DataFrame) -> list[dict[str, str]]:
             "factor": tables.label(row.factor),
             "change": f"{row.baseline} → {row.level}",
             "effect": f"{100 * row.effect:+.2f}",
-            "interval": f"{100 * row.low:+.2f} … {100 * row.high:+.2f}" if row.pairs >= 3 else "too few",
+            "interval": f"{100 * row.low:+.2f} … {100 * row.high:+.2f}" if pd.notna(row.low) else "too few",
             "pairs": str(row.pairs),
-            "sure": "sure" if row.pairs >= 3 and row.low * row.high > 0 else "",
+            "sure": "sure" if row.low * row.high > 0 else "",
         }
         for row in effects.itertuples(index=False)
     ]
@@ -78,7 +78,7 @@ def best_run(report: Report) -> dict[str, Any] | None:
     """The most accurate run, with its pictures and its layer table; None without any."""
     if not len(report.completed):
         return None
-    row = tables.ranking(report.completed.drop(columns="rank")).iloc[0]
+    row = tables.ranking(report.completed).iloc[0]
     folder = RunFolder(row["folder"])
     pictures = {}
     for name, title in PICTURES.items():

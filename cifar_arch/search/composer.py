@@ -19,7 +19,6 @@ from cifar_arch.compose import (
     options,
     plain,
 )
-from cifar_arch.experiment import Experiment
 from cifar_arch.idle_choices import refuse_idle_downsample
 from cifar_arch.overrides import (
     bare,
@@ -57,9 +56,6 @@ class Composer:
         """The plain config of the fixed overrides and a point of the space."""
         config = self._assembled(point)
         return plain(self._by_hydra(point)) if config is None else config
-
-    def experiment_at(self, point: Mapping[str, Any]) -> Experiment:
-        return Experiment.from_dict(self.config_at(point))
 
     def assess(self, point: Mapping[str, Any]) -> Candidate:
         """The candidate at a point. Raises ConfigError for a value that no network could have."""
@@ -143,7 +139,8 @@ def read_space(params: Any, arguments: Sequence[str]) -> tuple[Space, list[str]]
     typed = {_key(argument) for argument in arguments}
     swept: dict[str, tuple[str, BaseDistribution]] = {}
     fixed: dict[str, list[str]] = {}
-    for text in [*(t for t in _lines(params) if _key(t) not in typed), *arguments]:
+    texts = [*(text for text in _lines(params) if _key(text) not in typed), *arguments]
+    for text in texts:
         key, override = _key(text), _read(text)
         if override.is_sweep_override():
             fixed.pop(key, None)
@@ -153,8 +150,8 @@ def read_space(params: Any, arguments: Sequence[str]) -> tuple[Space, list[str]]
             fixed.setdefault(key, []).append(text)
     space = Space(dict(swept.values()))
     refuse_unswept(space)
-    refuse_idle_downsample([*arguments, *(text for text in _lines(params) if _key(text) not in typed)])
-    return space, [text for texts in fixed.values() for text in texts]
+    refuse_idle_downsample(texts)
+    return space, [text for held in fixed.values() for text in held]
 
 
 def fixed_keys(fixed: Sequence[str]) -> list[str]:

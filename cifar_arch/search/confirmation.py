@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 
 from cifar_arch.compose import plain
 from cifar_arch.experiment import Experiment
-from cifar_arch.outputs import Outputs, StudyFolder
+from cifar_arch.outputs import Outputs, StudyFolder, trial_config
 from cifar_arch.provenance import masked
 from cifar_arch.recipe import Recipe
 from cifar_arch.runfolder import RunFolder, atomic
@@ -47,7 +47,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     value: float  # validation accuracy in the study, a mean where seeds are swept
     params: int
     receptive_field: int
-    seconds: float | None  # that an epoch took
+    epoch_seconds: float | None
     seeded: bool  # whether seeds are swept
 
     def config(self, epochs: int | None, seed: int) -> dict[str, Any]:
@@ -182,7 +182,7 @@ def _choice(configuration: Configuration, wanted: Wanted) -> Choice:
         value=configuration.values[0],
         params=trial.params or 0,
         receptive_field=trial.receptive_field or 0,
-        seconds=trial.seconds / trial.epochs_done if trial.seconds and trial.epochs_done else None,
+        epoch_seconds=trial.seconds / trial.epochs_done if trial.seconds and trial.epochs_done else None,
         seeded=configuration.seeded,
     )
 
@@ -279,7 +279,7 @@ class Confirmation:
         choice, epochs = self.choices[point["network"]], config["training"]["epochs"]
         changed = ["data.validation=0", f"training.epochs={epochs}", f"seed={config['seed']}"]
         data = data_override(Experiment.from_dict(config).data)
-        return run_command(choice.sweep.path, f"trial-{choice.number}", [*changed, *data], self.plugins)
+        return run_command(choice.sweep.path, trial_config(choice.number), [*changed, *data], self.plugins)
 
 
 def write_winner(choice: Choice, epochs: int | None) -> Path:

@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 
 from cifar_arch.compose import plain
 from cifar_arch.experiment import Experiment
+from cifar_arch.outputs import trial_config
 from cifar_arch.plugins import plugin_paths
 from cifar_arch.provenance import masked
 from cifar_arch.runfolder import atomic
@@ -43,7 +44,7 @@ def finish(shared: SharedStudy, composer: Composer, prefer: Prefer, target: floa
     best = ranking.configurations[0]
     whole = _compose_again(search, composer, best.first, "best", pin_seed=not best.seeded)
     for trial in (t for c in ranking.configurations for t in c.trials):
-        name = f"trial-{trial.number}"
+        name = trial_config(trial.number)
         if not search.folder.experiment(name).exists():  # its worker died before it could write the file
             _compose_again(search, composer, trial, name)
     plugins = plugin_paths(whole.plugins, whole.hydra.runtime)
@@ -89,7 +90,7 @@ def next_steps(
     outputs = search.folder.outputs
     other = ranking.trials[min(1, len(ranking.trials) - 1)].number
     best, trial = (
-        run_command(search.folder.path, name, data, plugins) for name in ("best", f"trial-{other}")
+        run_command(search.folder.path, name, data, plugins) for name in ("best", trial_config(other))
     )
     confirm = f"  python -m cifar_arch.confirm {search.name}"
     if outputs.path != Path("outputs"):

@@ -130,9 +130,6 @@ class _Points:
     def assess(self, point: Point) -> Candidate:
         return Candidate.from_dict(self.config_at(point))
 
-    def experiment_at(self, point: Point) -> Experiment:
-        return Experiment.from_dict(self.config_at(point))
-
 
 def _described(sampler: Any) -> str:
     """A sampler's class and options as text, for the fingerprint."""

@@ -27,8 +27,6 @@ class Points(Protocol):
 
     def config_at(self, point: Point) -> dict[str, Any]: ...
 
-    def experiment_at(self, point: Point) -> Experiment: ...
-
     def assess(self, point: Point) -> Candidate: ...
 
 
@@ -94,7 +92,7 @@ def each_experiment(points: Points, objectives: Sequence[str]) -> list[Experimen
     found = []
     for point in points.space.each_value():
         points.assess(point)
-        found.append(points.experiment_at(point))
+        found.append(Experiment.from_dict(points.config_at(point)))
         if "accuracy" in objectives and found[-1].data.validation == 0:
             raise ConfigError(
                 "data.validation: a search chooses by validation images, got 0; type data.validation=5000"

@@ -72,7 +72,8 @@ def _text(space: Space, looked_at: Sequence[tuple[Point, Candidate]], composer: 
             (pair for pair in looked_at if not pair[1].violations),
             key=lambda pair: abs(pair[1].totals["macs"] - macs),
         )
-        lines.append(_estimate(trials, [composer.experiment_at(point) for point, _ in typical_first]))
+        configs = (composer.config_at(point) for point, _ in typical_first)
+        lines.append(_estimate(trials, [Experiment.from_dict(c) for c in configs]))
     else:
         lines.append("give n_trials to see how long it takes")
     return "\n".join(lines)

@@ -56,7 +56,7 @@ class Space:
         return [self.sample(rng) for _ in range(most)]
 
     def sample(self, rng: random.Random) -> Point:
-        """A point at random: choices and numbers equally likely, in a logarithmic range magnitudes."""
+        """A point at random: choices and numbers equally likely; on a logarithmic range, magnitudes."""
         return {key: _sampled(d, rng) for key, d in self.distributions.items()}
 
     def each_value(self) -> Iterator[Point]:

@@ -163,7 +163,7 @@ def patient(method: Callable[P, T]) -> Callable[P, T]:
                 cause = _unreachable(error)
                 if cause is None:
                     raise
-                if _is_file(cause) or time.monotonic() > end:
+                if isinstance(cause, sqlite3.Error) or time.monotonic() > end:
                     raise SearchStopped(
                         f"the study cannot be reached ({first_line(cause)}); what was trained is kept in "
                         "its folder, and the same command goes on"
@@ -185,10 +185,6 @@ def _unreachable(error: BaseException | None) -> BaseException | None:
         hidden = error.__context__ if isinstance(error, PendingRollbackError) else None
         error = error.__cause__ or hidden
     return None
-
-
-def _is_file(error: BaseException) -> bool:
-    return isinstance(error, sqlite3.Error)
 
 
 def network_file_system(file: Path, mounts: Path = Path("/proc/mounts")) -> str | None:

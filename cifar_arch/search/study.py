@@ -145,8 +145,9 @@ class SharedStudy:
     def with_checkpoint(self, trial: TrialRecord) -> int:
         """The trial to go on from in place of one that did not come to an end."""
         # A worker may have died before it had copied the checkpoint: then the older one counts.
-        own = RunFolder(self.folder(trial.number)).checkpoint.is_file() or trial.continues is None
-        return trial.number if own else trial.continues or 0
+        if trial.continues is None or RunFolder(self.folder(trial.number)).checkpoint.is_file():
+            return trial.number
+        return trial.continues
 
     def history(self, number: int) -> list[Epoch]:
         """The epochs that a trial has done; none where metrics.csv cannot be read."""

@@ -21,7 +21,8 @@ from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler
 
 from cifar_arch.compose import anchored, as_config_errors, plain
 from cifar_arch.device import cores
-from cifar_arch.outputs import SWEEPS, WORKERS, Outputs
+from cifar_arch.limits import Limits
+from cifar_arch.outputs import SWEEPS, WORKERS, Outputs, trial_config
 from cifar_arch.overrides import read_all, read_override
 from cifar_arch.plugins import load_plugins_of
 from cifar_arch.provenance import masked
@@ -253,13 +254,14 @@ class ArchitectureSweeper(Sweeper):
                 f"hydra: no trial can be started with this config ({one_line(str(error))})"
             ) from error
         if done.status == JobStatus.COMPLETED and done.cfg and done.hydra_cfg:
-            write_experiment(shared.config, f"trial-{job.number}", done.cfg, done.hydra_cfg.hydra)
+            write_experiment(shared.config, trial_config(job.number), done.cfg, done.hydra_cfg.hydra)
 
 
 def _about(limits: dict[str, Any]) -> str:
     """The command as it was typed, and its limits, for the note of the study."""
     words = " ".join(map(quote, sys.argv[1:]))
-    kept = ", ".join(f"{name} {value}" for name, value in limits.items() if value not in (None, [], False))
+    off = {**asdict(Limits()), "augment": []}
+    kept = ", ".join(f"{name} {value}" for name, value in limits.items() if value != off.get(name))
     return f"`python -m cifar_arch.run {masked(words)}`\n\nlimits: {kept or 'none'}"
 
 

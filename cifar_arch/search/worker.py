@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 
 from cifar_arch.runfolder import RunFolder, atomic
 from cifar_arch.search.ask import Asker, Assess, Job, MakeSampler, total
@@ -51,8 +51,10 @@ class Worker:
         """
         if progress:
             announce(self.shared)
-        console = Console(self.shared, total(self.shared.config, self.asker.assess), progress=progress)
-        with self.session.of_worker() if self.session else nullcontext():
+        # Of several workers none has it measured anew what a limit on latency asks for.
+        wanted = total(self.shared.config, self.asker.assess) if progress and not self.session else None
+        console = Console(self.shared, wanted, progress=progress)
+        with closing(console), self.session.of_worker() if self.session else nullcontext():
             asked_again = False
             while not (self.session and self.session.ended()):
                 if job := self.asker.ask():
@@ -67,7 +69,6 @@ class Worker:
                     asked_again = True  # one was given back a moment ago
                 else:
                     break
-        console.close()
 
     def _train(self, train: Callable[[Job], None], job: Job, console: Console) -> None:
         """Trains a job and tells its result, also where `train` itself breaks."""
