@@ -227,7 +227,8 @@ class _Walk(Struct, kw_only=True, gc=False):
         self.dilated += conv.dilation != 1 and kernel != 1
         if stride != 1 or 2 * out <= size:  # the map is thinned out
             by_dilation = stride == 1 and conv.padding == 0 and 2 * out == size
-            known = kernel == 3 and (stride == 2 or by_dilation)
+            by_stride = stride == 2 and abs(2 * out - size) <= 2  # whatever its padding
+            known = kernel == 3 and (by_stride or by_dilation)
             self.downsamplers += known
             self.foreign += not known
         self.first = self.first or conv

@@ -133,7 +133,8 @@ def _divided(architecture: Architecture, width: int) -> int:
 
     A block of a user's own may ask for what it likes.
     """
-    if all(type(block) in ANY_CHANNELS for block in architecture.blocks()):
+    any_channels = all(type(block) in ANY_CHANNELS for block in architecture.blocks())
+    if any_channels and architecture.head != "none":  # which asks for a C4 of ten channels
         return width
     for narrower in range(width, 0, -1):
         with contextlib.suppress(ConfigError):

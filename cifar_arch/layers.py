@@ -108,7 +108,8 @@ Plan = tuple[Section, ...]
 
 def content_key(plan: Plan) -> str:
     """Equal for plans with equal layers, however their sections are named."""
-    return hashlib.sha256(b"[" + b",".join(_encoded(s.layers) for s in plan) + b"]").hexdigest()[:16]
+    layers = b",".join(_encoded(section.layers) for section in plan if section.layers)
+    return hashlib.sha256(b"[" + layers + b"]").hexdigest()[:16]
 
 
 @functools.lru_cache(maxsize=100_000)

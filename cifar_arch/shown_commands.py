@@ -20,11 +20,17 @@ def run_command(
 
 
 def exact_command(summary: Summary) -> str | None:
-    """The command of a run with what `auto` came to: both of these change its numbers."""
+    """The command of a run with what `auto` came to, of what changes its numbers."""
     if summary.command is None:
         return None
     words = shlex.split(summary.command)
-    for key, value in {"training.threads": summary.threads, "training.precision": summary.precision}.items():
+    came_to = {
+        "training.threads": summary.threads,
+        "training.precision": summary.precision,
+        # On a GPU nothing is compiled but captured, which computes the same.
+        "training.compile": "true" if summary.compiled and summary.device == "cpu" else None,
+    }
+    for key, value in came_to.items():
         if value is not None:
             words = [word for word in words if word.lstrip("+") != f"{key}=auto"]
             given = any(word.lstrip("+").startswith(f"{key}=") for word in words)

@@ -214,26 +214,26 @@ def _expanded(
 def _foreign(variant: Any, given: tuple[Any, ...]) -> tuple[Layer, ...]:
     """The layers of a block of the user's own. Raises ConfigError for whatever is wrong with it."""
     try:
-        layers = tuple(variant.expand(*given))
-        _require_layers(layers, "layers")
-        hash(layers)  # as they are looked up by: no lists in them
+        return _checked_layers(variant.expand(*given), "layers")
     except ConfigError:
         raise
     except Exception as error:
         kind, what = variant.__struct_config__.tag, f"{type(error).__name__}: {error}"
         raise ConfigError(f"the block {kind!r} cannot be expanded ({what})") from error
-    return layers
 
 
-def _require_layers(layers: Iterable[Any], where: str) -> None:
-    """Raises ConfigError for what is none of the layers of a block, or has a field that cannot be."""
-    for place, layer in enumerate(layers):
-        if isinstance(layer, Sum):
-            _require_layers(layer.body, f"{where}[{place}].body")
-        else:
-            checked(_BLOCK_LAYERS, msgspec.to_builtins(layer), f"{where}[{place}]")
-        if isinstance(layer, Conv):
-            require_multiples(layer.in_channels, layer.out_channels, layer.groups, f"{where}[{place}]")
+def _checked_layers(layers: Iterable[Any], where: str) -> tuple[Layer, ...]:
+    """The layers of a block. Raises ConfigError for what is none, or has a field that cannot be."""
+    return tuple(_checked_layer(layer, f"{where}[{place}]") for place, layer in enumerate(layers))
+
+
+def _checked_layer(layer: Any, where: str) -> Layer:
+    if isinstance(layer, Sum):
+        return Sum(body=_checked_layers(layer.body, f"{where}.body"))
+    found: Layer = checked(_BLOCK_LAYERS, msgspec.to_builtins(layer), where)
+    if isinstance(found, Conv):
+        require_multiples(found.in_channels, found.out_channels, found.groups, where)
+    return found
 
 
 def _passed(layers: Iterable[Layer], channels: int, size: int) -> tuple[int, int]:

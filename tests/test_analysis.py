@@ -35,6 +35,9 @@ COUNTS: list[tuple[dict[str, Any], tuple[int, int, int, tuple[str, ...]]]] = [
     ({"t1": convs({"kernel": 5, "padding": 0, "dilation": 4})}, (0, 1, 2, ("t1.conv1",))),
     ({"t1": convs({"kernel": 17, "padding": 0})}, (0, 0, 2, ("t1.conv1",))),
     ({"t1": convs({"padding": 1, "dilation": 9})}, (0, 1, 2, ("t1.conv1",))),  # it pads
+    ({"t1": convs({"stride": 2, "padding": 17})}, (0, 0, 2, ("t1.conv1",))),  # the map keeps its size
+    ({"t1": convs({"stride": 2, "padding": 0, "dilation": 12})}, (0, 1, 2, ("t1.conv1",))),  # 32 to 4
+    ({"t1": convs({"stride": 2, "padding": 0})}, (0, 0, 3, ())),  # 32 to 15
     ({"c2": convs(DEPTHWISE, {"kernel": 1, "depthwise": True})}, (0, 0, 3, ())),  # not across channels
     ({"c2": convs({"kernel": 1, "depthwise": True}, POINTWISE)}, (0, 0, 3, ())),  # one pixel has no depth
     # a dilated downsampler on a 4x4 map has dilation 1

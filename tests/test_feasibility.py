@@ -223,6 +223,11 @@ def test_auto_stops_at_the_widest_width_there_is() -> None:
     assert Architecture.from_dict(verdict.architecture.to_dict()) == verdict.architecture
 
 
+def test_auto_finds_the_width_that_ends_in_the_classes() -> None:
+    halved = architecture(width="auto", head="none", multipliers=(1.0, 1.0, 1.0, 0.5))
+    assert judge(halved, Limits(params_below=10**6)).architecture.width == 21  # half of it is 10
+
+
 AUTO_WRONG = [
     (
         architecture(width="auto"),
@@ -231,9 +236,9 @@ AUTO_WRONG = [
         "or give a number",
     ),
     (
-        architecture(width="auto", head="none"),
+        architecture(width="auto", head="none", multipliers=(1.0, 1.0, 1.0, 3.0)),
         Limits(params_below=10_000),
-        "model.head: none needs a C4 that ends in 10 channels, got 2; use linear or conv",
+        "model.head: none needs a C4 that ends in 10 channels, got 12288; use linear or conv",
     ),
 ]
 

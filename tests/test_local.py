@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from conftest import environment, summary_of, tiny_config, type_command
 from optuna.distributions import FloatDistribution, IntDistribution
-from optuna.pruners import MedianPruner, ThresholdPruner
+from optuna.pruners import MedianPruner, PatientPruner, ThresholdPruner
 from optuna.samplers import RandomSampler, TPESampler
 from sweeping import trained_trials, trials
 
@@ -207,6 +207,11 @@ def test_another_search_under_the_same_name_is_refused(tmp_path: Path) -> None:
         ConfigError, match=r"pruner=MedianPruner, now MedianPruner\(percentile=50.0, n_startup_trials=3, "
     ):
         call({"model.width": [4]}, study="s", pruner=MedianPruner(n_startup_trials=3))
+    low, high = (PatientPruner(ThresholdPruner(lower=lower), 1) for lower in (0.1, 0.9))
+    with pytest.raises(ConfigError, match="nothing inside the limits"):
+        call({"model.width": [4]}, study="patient", pruner=low)
+    with pytest.raises(ConfigError, match=r"lower=0\.1, .* now PatientPruner\(.*lower=0\.9, "):
+        call({"model.width": [4]}, study="patient", pruner=high)
     with pytest.raises(ConfigError, match="nothing inside the limits"):  # the default one, written out
         call({"model.width": [4]}, study="s", pruner=MedianPruner(n_startup_trials=5, n_warmup_steps=2))
 

@@ -1,7 +1,9 @@
 """Effects that are known beforehand are found again in generated runs."""
 
 import itertools
+import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +66,20 @@ def test_without_noise_the_truth_comes_out(
     row = effect(exact, *change)
     assert row["pairs"] == 8
     assert (row["effect"], row["low"], row["high"]) == pytest.approx((accuracy,) * 3, abs=1e-9)
+
+
+def test_fields_that_came_later_tell_no_runs_apart(tmp_path: Path) -> None:
+    """Those of blocks, which a record of an earlier version does not name."""
+    write_sweep(tmp_path, "s", SPACE, truth, seeds=(0, 1))
+    later = re.compile(r"model\.(t\d\.separable|c\d\.(kernel|squeeze|preactivation))")
+    for place in sorted((tmp_path / "sweeps" / "s").iterdir())[::3]:
+        folder = RunFolder(place)
+        config = json.loads(folder.summary.read_text(encoding="utf-8"))["config"]
+        edit_summary(folder, config={k: v for k, v in config.items() if not later.fullmatch(k)})
+    for change, accuracy in EXACT.items():
+        row = effect(tmp_path, *change)
+        assert (row["pairs"], row["effect"]) == (16, pytest.approx(accuracy))
+    assert set(repeats(load_runs(tmp_path))["n"]) == {2}
 
 
 def test_a_frame_that_a_user_filtered_or_extended_will_do(exact: Path) -> None:

@@ -21,6 +21,9 @@ def test_a_command_on_record_says_what_auto_came_to(typed: str, recorded: str) -
     summary = Summary(status=Status.COMPLETED, command=typed, threads=3, precision="bf16")
     assert exact_command(summary) == recorded
     assert exact_command(replace(summary, command=None)) is None
+    compiled = replace(summary, compiled=True, device="cpu")
+    assert exact_command(compiled) == f"{recorded} training.compile=true"
+    assert exact_command(replace(compiled, device="cuda")) == recorded
 
 
 NAMES = [

@@ -78,10 +78,6 @@ OWN: list[tuple[Callable[..., Any], str]] = [
         lambda *_: None,
         "model.c2: the block 'mine' cannot be expanded (TypeError: 'NoneType' object is not iterable)",
     ),
-    (
-        lambda *given: [Sum(body=conv()(*given))],
-        "model.c2: the block 'mine' cannot be expanded (TypeError: unhashable type: 'list')",
-    ),
     (conv(kernel="3"), "model.c2: layers[0].kernel: expected an integer at least 1, got '3'"),
     (conv(out_channels=0), "model.c2: layers[0].out_channels: expected an integer at least 1, got 0"),
     (conv(groups=3), "model.c2: layers[0] needs channels that are multiples of 3, got 8 in and 8 out; "),
@@ -111,6 +107,18 @@ def test_a_mistake_in_a_block_of_ones_own_is_a_sentence(expand: Callable[..., An
         architecture(c2=own).plan()
     assert str(error.value).startswith(message)
     assert len(calls) == 1
+
+
+def test_equal_layers_of_blocks_of_ones_own_have_equal_keys() -> None:
+    """However their numbers and rows are written, and where a block has no layers at all."""
+    whole, real = (own_block(lambda *_, p=p: [Dropout(p=p)]) for p in (0, 0.0))
+    assert architecture(c2=whole).key() == architecture(c2=real).key()
+    body, listed = (
+        own_block(lambda *given, row=row: [Sum(body=row(conv()(*given)))]) for row in (tuple, list)
+    )
+    assert architecture(c2=body).key() == architecture(c2=listed).key()
+    nothing = own_block(lambda *_: ())
+    assert architecture(c2=nothing).key() == architecture(c2=nothing, depth=(1, 2, 1, 1)).key()
 
 
 NO_PLAN: list[tuple[dict[str, Any], str]] = [

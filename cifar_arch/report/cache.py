@@ -13,7 +13,7 @@ from cifar_arch.report.folders import Stamp
 from cifar_arch.runfolder import atomic
 
 NAME = ".report-cache"
-VERSION = 3  # of what the rows mean; a file of another one is not used
+VERSION = 4  # of what the rows mean; a file of another one is not used
 
 
 class Column(msgspec.Struct, array_like=True, frozen=True):

@@ -1,12 +1,15 @@
 """One run folder -> one row of plain values, whatever state the folder is in."""
 
 import contextlib
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from cifar_arch.blocks import BLOCKS
+from cifar_arch.downsample import DOWNSAMPLERS
 from cifar_arch.identity import recorded_config
 from cifar_arch.provenance import flatten
 from cifar_arch.record import Epoch, Summary
@@ -78,7 +81,7 @@ def read_curve(path: str | Path) -> list[Epoch]:
 
 
 def _finished(folder: RunFolder, summary: Summary) -> tuple[Row, Row]:
-    config = {name: _plain(value) for name, value in summary.config.items()}
+    config = _with_block_fields({name: _plain(value) for name, value in summary.config.items()})
     row = {name: getattr(summary, name) for name in FIELDS}
     row["status"] = str(summary.status)
     row |= _forms(config)
@@ -101,7 +104,8 @@ def _unfinished(folder: RunFolder) -> tuple[Row, Row]:
     if network := _architecture(folder, _network):
         totals = ("params", "macs", "receptive_field", "receptive_field_with_pooling")
         row |= {name: getattr(network, name) for name in totals}
-        config |= {name: _plain(value) for name, value in flatten(network.spec, "model.")}
+        spec = {name: _plain(value) for name, value in flatten(network.spec, "model.")}
+        config = _with_block_fields(config | spec)
         row |= _forms(config)
         row["width"] = config.get("model.width")
     if curve := read_curve(folder.path):
@@ -157,6 +161,23 @@ def _forms(config: Row) -> Row:
     if None not in kinds:
         forms["downsample"] = kinds[0] if len(set(kinds)) == 1 else "mixed"
     return forms
+
+
+def _with_block_fields(config: Row) -> Row:
+    """With every field of the blocks: one that the record does not name, or that came later, is as usual."""
+    whole = dict(config)
+    for place in (*STAGES, *TRANSITIONS):
+        for field, usual in _usual_fields(place, config.get(f"model.{place}.kind")).items():
+            whole.setdefault(f"model.{place}.{field}", usual)
+    return whole
+
+
+@functools.cache
+def _usual_fields(place: str, kind: str | None) -> Row:
+    """The fields of a block in this place where nobody sets them; none of a kind of the user's own."""
+    variants: Mapping[str, Any] = BLOCKS if place in STAGES else DOWNSAMPLERS
+    fields = msgspec.structs.fields(variants[kind]) if kind and kind in variants else ()
+    return {f.name: _plain(f.default) for f in fields if f.default is not msgspec.NODEFAULT}
 
 
 def _plain(value: Any) -> Any:

@@ -145,11 +145,13 @@ def _described(sampler: Any) -> str:
 
 
 def _pruner_described(pruner: BasePruner) -> str:
-    """Its class; for a median pruner with other options than the default, those too."""
+    """Its class and its options; those of the default pruner are left out."""
     name, options = type(pruner).__name__, vars(pruner)
-    if name != type(default := MEDIAN()).__name__ or options == vars(default):
+    if not options or (name == type(default := MEDIAN()).__name__ and options == vars(default)):
         return name
-    return f"{name}({', '.join(f'{key[1:]}={value!r}' for key, value in options.items())})"
+    plain = {key: _pruner_described(v) if isinstance(v, BasePruner) else v for key, v in options.items()}
+    shown = (f"{key[1:]}={v!r}" for key, v in plain.items() if isinstance(v, int | float | str | None))
+    return f"{name}({', '.join(shown)})"
 
 
 def _train(points: _Points, shared: SharedStudy, pruner: BasePruner, job: Job) -> None:
