@@ -32,7 +32,7 @@ class Block(Strict, frozen=True, kw_only=True, tag_field="kind", tag=str.lower):
 
     def expand(self, in_channels: int, out_channels: int, act: ActivationName) -> tuple[Layer, ...]:
         """The primitive layers that take `in_channels` to `out_channels` on a map of any size."""
-        raise NotImplementedError
+        raise NotImplementedError("its class has no method expand")
 
 
 class Unit(Block, frozen=True, kw_only=True):
@@ -51,7 +51,7 @@ class Unit(Block, frozen=True, kw_only=True):
 
     def convs(self, in_channels: int, out_channels: int) -> tuple[Layer, ...]:
         """The convolutions of one unit of the chain."""
-        raise NotImplementedError
+        raise NotImplementedError("its class has no method convs")
 
     def unit(self, in_channels: int, out_channels: int, act: ActivationName) -> tuple[Layer, ...]:
         """One unit of the chain."""

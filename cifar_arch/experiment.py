@@ -27,6 +27,7 @@ from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError, Strict, checked
 from cifar_arch.shown_commands import exact_command
 from cifar_arch.spec import Architecture
+from cifar_arch.terminal import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,7 +64,9 @@ class Experiment(Strict, frozen=True, kw_only=True):
         """The checked experiment. Raises ConfigError with the full key of the first wrong field."""
         known = {*cls.__struct_fields__, *(key.partition(".")[0] for key in EXECUTION | SELECTION)}
         if unknown := [name for name in config if name not in known]:
-            raise ConfigError(f"{unknown[0]}: unknown key; choose from {', '.join(sorted(known))}")
+            unplaced = unknown[0] in ("experiment", "search")
+            hint = "; a file of that group begins with the line # @package _global_" * unplaced
+            raise ConfigError(f"{unknown[0]}: unknown key; choose from {', '.join(sorted(known))}{hint}")
         ours = {name: config[name] for name in cls.__struct_fields__ if name in config}
         return checked(cls, ours, "")
 
@@ -169,8 +172,8 @@ def _steps(
     yield {"split": {part: len(getattr(pictures, part).labels) for part in ("train", "validation", "test")}}
     yield (how := _execution(experiment, pictures))
     log.info(
-        f"{experiment.training.epochs} epochs on {len(pictures.train.labels):,} images of {pictures.name}, "
-        "on {device} in {precision}, threads: {threads}".format_map(how)
+        f"{counted(experiment.training.epochs, 'epoch')} on {len(pictures.train.labels):,} images "
+        f"of {pictures.name}, on {how['device']} in {how['precision']}, threads: {how['threads']}"
     )
     trained = _train(experiment, verdict, pictures, folder, on_epoch, progress)
     yield trained.how._asdict()  # a run that was resumed goes on as it began

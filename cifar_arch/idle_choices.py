@@ -16,6 +16,7 @@ def refuse_idle_choices(config: DictConfig) -> None:
     """Raises ConfigError where an option was typed, and something else decides all that it would set."""
     typed = [str(text) for text in OmegaConf.to_container(config.hydra.overrides.task, resolve=False) or ()]
     choices = {str(group): str(option) for group, option in config.hydra.runtime.choices.items()}
+    _refuse_lists(typed)
     refuse_idle_downsample(typed)
     chosen = [text for text in typed if bare(text.partition("=")[0]) == "downsample"]
     if chosen and not any(group.startswith("downsample@") for group in choices):
@@ -25,6 +26,16 @@ def refuse_idle_choices(config: DictConfig) -> None:
         )
     for group in (name for name in choices if name.isidentifier() and name not in default_groups()):
         _refuse_beside(f"+{group}={choices[group]}", global_file(group, choices[group]), config, typed)
+
+
+def _refuse_lists(typed: Iterable[str]) -> None:
+    """Raises ConfigError for several options of one place, of which the last says all fields."""
+    for override in (o for _, o in read_all(typed) if o.package and o.key_or_group in config_groups()):
+        if isinstance(options := override.value(), list):
+            key, names = short(bare(override.get_key_element())), ",".join(map(str, options))
+            raise ConfigError(
+                f"{key}: expected one option, got [{names}]; to compare them type -m {key}={names}"
+            )
 
 
 def _refuse_beside(name: str, file: GlobalFile, config: DictConfig, typed: Iterable[str]) -> None:

@@ -20,6 +20,10 @@ class SavedRun:
 
     def __init__(self, path: str | Path):
         self.folder = RunFolder(path)
+        if not self.folder.path.is_dir():
+            raise ConfigError(
+                f"run: {str(path)!r} is no folder; name the folder of a run, such as one under outputs/runs"
+            )
         for file in (self.folder.architecture, self.folder.summary, self.folder.weights):
             if not file.is_file():
                 raise ConfigError(

@@ -155,7 +155,8 @@ def _allowed(info: inspect.Type) -> Iterator[str]:
                 yield f"a list of {len(member.item_types)}"
             case inspect.VarTupleType() | inspect.ListType():
                 low, high = member.min_length, member.max_length
-                yield f"a list of {low}" if low == high and low else f"a list of {low or 0} or more"
+                many = f"of {low} or more" if low else "such as [a,b]"
+                yield f"a list of {low}" if low == high and low else f"a list {many}"
             case inspect.BoolType():
                 yield "true or false"
             case inspect.NoneType():

@@ -222,11 +222,12 @@ def _describe(bar: "tqdm[Any]", state: State, loss: float, accuracy: float) -> N
 def _log_epoch(history: list[Epoch], epochs: int) -> None:
     row = history[-1]
     validation = "" if row.val_accuracy is None else f"val accuracy {row.val_accuracy:7.2%}  "
-    left = sum(r.seconds for r in history) / len(history) * (epochs - row.epoch)
+    seconds_left = sum(r.seconds for r in history) / len(history) * (epochs - row.epoch)
+    left = f"  {seconds_left / 60:4.1f} min left" * (row.epoch < epochs)
     log.info(
         f"epoch {row.epoch:3}/{epochs}  loss {row.train_loss:.3f}  "
         f"train accuracy {row.train_accuracy:7.2%}  {validation}"
-        f"{row.images_per_second:6,.0f} images/s  {left / 60:4.1f} min left"
+        f"{row.images_per_second:6,.0f} images/s{left}"
     )
 
 

@@ -158,7 +158,7 @@ def test_a_run_completes_with_plain_lines_off_a_terminal(tmp_path: Path) -> None
         first, second = [line for line in out.splitlines() if line.startswith("epoch ")]
         number = r"loss \d\.\d+  train accuracy +[\d.]+%  val accuracy +[\d.]+%"
         assert re.match(rf"epoch +1/2  {number} +[\d,]+ images/s +[\d.]+ min left$", first)
-        assert re.match(r"epoch +2/2 .* 0\.0 min left$", second)
+        assert re.match(r"epoch +2/2 .* images/s$", second)
         assert "\r" not in out
         assert "never counts towards the target" in out
     first_run, second_run = run_folders(tmp_path)

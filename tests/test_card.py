@@ -125,8 +125,7 @@ REFUSED = {
     "name runs of one network and recipe\n",
     ("s0", "s0"): "run: seed 0 is there twice; name each seed once\n",
     ("unread",): "run: 'unread' has not read the test set; train it with read_test=true, as `confirm` does\n",
-    ("none",): "run: 'none' holds no finished run (architecture.json is missing); "
-    "name a folder under outputs/runs whose summary.json says completed\n",
+    ("none",): "run: 'none' is no folder; name the folder of a run, such as one under outputs/runs\n",
 }
 
 
@@ -144,6 +143,18 @@ def test_files_of_one_name_cannot_stand_in_one_card(cwd: Path, cli: Cli) -> None
     assert (done.status, done.err) == (2, said)
     for number in range(len(files)):
         del BLOCKS[f"mine{number}"]
+
+
+def test_a_card_of_another_recipe_is_no_earlier_one(cwd: Path, cli: Cli) -> None:
+    for _ in range(2):  # over its own
+        assert cli("card", "s0", "s1", "--to", "results/mine").status == 0
+    before = page(cwd)
+    said = (
+        "--to: 'results/mine' is the card of another network or recipe (training.lr=0.03, now 0.04); "
+        "remove it, or name another folder\n"
+    )
+    assert cli("card", "faster", "--to", "results/mine") == (2, "", said)
+    assert page(cwd) == before
 
 
 @pytest.mark.parametrize("to", ["s0", "s1", "", "s0/summary.json"])

@@ -30,6 +30,13 @@ def test_an_option_is_taken_where_a_file_sets_only_some_of_its_keys(cli: Cli) ->
     assert cli("check", "+experiment=reference", "training=fast").status == 0
 
 
+@pytest.mark.parametrize("typed", ["check", "check -m width=8,9", "run -m width=8,9"])
+def test_one_place_takes_one_option(typed: str, cli: Cli) -> None:
+    done = cli(*typed.split(), "c3=[dilated,separable]")
+    said = "c3: expected one option, got [dilated,separable]; to compare them type -m c3=dilated,separable\n"
+    assert (done.status, done.out, done.err) == (2, "", said)
+
+
 SWEPT = {
     (*WINNER, "c4=plain,separable"): "c4: has no effect beside +experiment=winner, ",
     ("+search=blocks", "downsample=dilated"): "downsample: has no effect where t1, t2 and t3 are chosen, got "

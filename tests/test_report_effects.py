@@ -14,7 +14,7 @@ from cifar_arch.compose import compose
 from cifar_arch.provenance import flatten
 from cifar_arch.record import decides_result
 from cifar_arch.report import load_runs
-from cifar_arch.report.effects import importances, interval, paired_effects, repeats
+from cifar_arch.report.effects import compared, importances, interval, paired_effects, repeats
 from cifar_arch.report.settings import swept
 from cifar_arch.report.tables import cells
 from cifar_arch.runfolder import RunFolder
@@ -161,6 +161,9 @@ def test_with_width_auto_pairs_are_equal_in_parameters(tmp_path: Path) -> None:
     edit_summary(folders["dilated"], params=180_000)
     table = paired_effects(load_runs(tmp_path))
     assert table[["baseline", "level"]].to_numpy().tolist() == [["plain", "separable"]]
+    unequal = compared(load_runs(tmp_path))[1]
+    because = "are not compared, because with width=auto their parameters differ by more than 2%"
+    assert unequal == [f"c4: dilated and {other} {because}" for other in ("plain", "separable")]
 
 
 def limited(outputs: Path, width: int | str) -> None:

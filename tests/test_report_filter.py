@@ -61,6 +61,7 @@ REFUSED = {
     "t1 < 3": "t1 holds text and cannot be compared with 3",
     "params == 'many'": "params holds numbers and cannot be compared with 'many'",
     "params <": "'params <' cannot be read; allowed are comparisons of columns",
+    "c4 = 'plain'": "t1 == 'dilated'\"; == compares",
     "": "'' cannot be read",
     "params": "'params' is not allowed there; allowed are comparisons",
     "1 < 2": "'1' is not allowed there",

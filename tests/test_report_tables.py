@@ -49,6 +49,14 @@ def test_the_target_is_held_against_tested_runs(tmp_path: Path) -> None:
     assert target_line(load_runs(tmp_path)) == "1 of 2 tested runs reach their target"
 
 
+def test_the_notes_say_what_is_left_out(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", 0.9, pictures="shapes")
+    left_out = "effects and groups leave these out; --where \"data == 'shapes'\" shows them alone"
+    assert left_out not in notes(load_runs(tmp_path))
+    write_run(tmp_path / "b", 0.9)
+    assert left_out in notes(load_runs(tmp_path))
+
+
 def test_the_notes_say_which_images_the_accuracies_are_of(tmp_path: Path) -> None:
     of_validation = "accuracy is that of the validation images"
     write_run(tmp_path / "a", 0.9)

@@ -57,7 +57,7 @@ def test_the_folder_of_the_data_is_that_of_the_run_or_of_this_machine(
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        ("no folder", "holds no finished run"),
+        ("no folder", "is no folder; name the folder of a run, such as one under outputs/runs"),
         ("architecture.json", "holds no finished run (architecture.json is missing)"),
         ("summary.json", "holds no finished run (summary.json is missing)"),
         ("weights.safetensors", "holds no finished run (checkpoints/weights.safetensors is missing)"),

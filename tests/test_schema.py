@@ -55,7 +55,7 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"shape": ROUND, "size": True}, "d.size: expected an integer at least 1 or auto or null, got true"),
     ({"shape": ROUND, "pair": [1]}, "d.pair: expected a list of 2, got [1]"),
     ({"shape": ROUND, "pair": [1, "x"]}, "d.pair[1]: expected a number, got 'x'"),
-    ({"shape": ROUND, "several": 3}, "d.several: expected a list of 0 or more, got 3"),
+    ({"shape": ROUND, "several": 3}, "d.several: expected a list such as [a,b], got 3"),
     (
         {"shape": ROUND, "several": [ROUND, {**ROUND, "radius": -1}]},
         "d.several[1].radius: expected a number above 0, got -1",

@@ -7,7 +7,7 @@ from conftest import cases, tiny_architecture
 from hypothesis import given
 from msgspec import json
 
-from cifar_arch.blocks import Custom, CustomConv, Plain, Unit
+from cifar_arch.blocks import Block, Custom, CustomConv, Plain, Unit
 from cifar_arch.downsample import Dilated
 from cifar_arch.layers import NUM_CLASSES, Conv, Dropout, GlobalPool, Layer, Linear, Norm, Sum
 from cifar_arch.schema import ConfigError
@@ -73,6 +73,14 @@ OWN: list[tuple[Callable[..., Any], str]] = [
     (
         lambda *_: 1 / 0,
         "model.c2: the block 'mine' cannot be expanded (ZeroDivisionError: division by zero)",
+    ),
+    (
+        lambda given, out, _: Unit().convs(given, out),
+        "model.c2: the block 'mine' cannot be expanded (NotImplementedError: its class has no method convs)",
+    ),
+    (
+        lambda *given: Block().expand(*given),
+        "model.c2: the block 'mine' cannot be expanded (NotImplementedError: its class has no method expand)",
     ),
     (
         lambda *_: None,

@@ -51,7 +51,7 @@ def test_what_goes_wrong_is_one_sentence_and_a_status(
     assert capsys.readouterr().err == f"{sentence}\n"
 
 
-TURNING = ["\u200e", "\u200f", *map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))]
+TURNING = ["\u061c", "\u200e", "\u200f", *map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))]
 
 
 @cases(500)

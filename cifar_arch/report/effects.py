@@ -60,17 +60,29 @@ def paired_effects(runs: pd.DataFrame) -> pd.DataFrame:
     fewer than 3 pairs), pairs. Both runs of a pair are equal in every other setting, the seed and the
     data set included, and with width=auto also in parameters, within 2 %.
     """
+    return compared(runs)[0]
+
+
+def compared(runs: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The `paired_effects`, and a sentence for each change of which no pair is equal in parameters."""
     done = main_part(comparable(runs))
     codes = _Codes(done)
-    rows = []
+    rows, unequal = [], []
     for name, factors in _factors(done).items():
         found: dict[tuple[str, str], list[float]] = {}
         for factor in factors:
             for levels, differences in codes.pairs(factor).items():
                 found.setdefault(levels, []).extend(differences)
         for (baseline, level), differences in sorted(found.items()):
-            rows.append((name, baseline, level, *interval(differences), len(differences)))
-    return pd.DataFrame(rows, columns=["factor", "baseline", "level", "effect", "low", "high", "pairs"])
+            if differences:
+                rows.append((name, baseline, level, *interval(differences), len(differences)))
+            else:
+                unequal.append(
+                    f"{name}: {baseline} and {level} are not compared, because with width=auto their "
+                    f"parameters differ by more than {EQUAL_PARAMS:.0%}"
+                )
+    columns = ["factor", "baseline", "level", "effect", "low", "high", "pairs"]
+    return pd.DataFrame(rows, columns=columns), unequal
 
 
 def interval(values: Sequence[float]) -> tuple[float, float, float]:
@@ -99,7 +111,10 @@ class _Codes:
         self.params = runs["params"].to_numpy(float, na_value=np.nan)
 
     def pairs(self, factor: Factor) -> dict[tuple[str, str], list[float]]:
-        """Differences in accuracy by (baseline, level), one for each group of runs equal otherwise."""
+        """Differences in accuracy by (baseline, level), one for each group of runs equal otherwise.
+
+        None of a group that differs in parameters where these ought to be equal.
+        """
         member = np.array([not pd.isna(level) for level in factor.levels], bool)
         given = {*factor.columns, *(SIZES if "model.width" in factor.columns else ())}
         others = [i for i, name in enumerate(self.columns) if name not in given]
@@ -115,9 +130,9 @@ class _Codes:
                 levels.setdefault(factor.levels[place], []).append(place)
             for baseline, level in _ordered_pairs(list(levels)):
                 a, b = levels[baseline], levels[level]
+                differences = found.setdefault((str(baseline), str(level)), [])
                 if self._comparable(a, b):
-                    difference = self.accuracy[b].mean() - self.accuracy[a].mean()
-                    found.setdefault((str(baseline), str(level)), []).append(float(difference))
+                    differences.append(float(self.accuracy[b].mean() - self.accuracy[a].mean()))
         return found
 
     def _comparable(self, a: list[int], b: list[int]) -> bool:

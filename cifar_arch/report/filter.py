@@ -4,6 +4,7 @@ import ast
 import difflib
 import math
 import operator
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -36,7 +37,8 @@ def filter_runs(runs: pd.DataFrame, condition: str) -> pd.DataFrame:
     try:
         tree = ast.parse(condition.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise ConfigError(f"--where: {condition!r} cannot be read; {ALLOWED}") from None
+        single = "; == compares" * bool(re.search(r"[^=!<>]=[^=]", condition))
+        raise ConfigError(f"--where: {condition!r} cannot be read; {ALLOWED}{single}") from None
     try:
         kept = _mask(runs, tree.body)
     except RecursionError:

@@ -105,9 +105,9 @@ def _unfinished(folder: RunFolder) -> tuple[Row, Row]:
         totals = ("params", "macs", "receptive_field", "receptive_field_with_pooling")
         row |= {name: getattr(network, name) for name in totals}
         spec = {name: _plain(value) for name, value in flatten(network.spec, "model.")}
-        config = _with_block_fields(config | spec)
+        row["width"] = spec.get("model.width")
+        config = _with_block_fields(spec | config)  # the width that was asked for: auto, say
         row |= _forms(config)
-        row["width"] = config.get("model.width")
     if curve := read_curve(folder.path):
         last = curve[-1]
         row["epochs_done"] = last.epoch

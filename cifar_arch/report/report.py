@@ -43,14 +43,15 @@ class Report:
         ranked = tables.ranking(runs, sort)
         rejections, damaged = read_rejections(outputs, set(ranked["study"].dropna()))
         curves, broken = read_curves(_drawn(ranked)["folder"])
+        changes, unequal = effects.compared(ranked)
         return cls(
             outputs=outputs,
             runs=ranked,
             sort=sort,
             columns=tables.shown_columns(ranked, sort),
-            notes=tables.notes(ranked),
+            notes=[*tables.notes(ranked), *unequal],
             completed=effects.comparable(ranked),
-            effects=effects.paired_effects(ranked),
+            effects=changes,
             importances=effects.importances(ranked),
             repeats=effects.repeats(ranked),
             group_by=group_by,

@@ -139,6 +139,10 @@ def notes(runs: pd.DataFrame) -> list[str]:
     synthetic = int((runs["data"] == SYNTHETIC).sum())
     if synthetic:
         found.append(f"{synthetic:,} of them on the synthetic data set: {SYNTHETIC_NOTE}")
+        if (comparable(runs)["data"] != SYNTHETIC).any():
+            found.append(
+                f"effects and groups leave these out; --where \"data == '{SYNTHETIC}'\" shows them alone"
+            )
     read = int(runs["test_accuracy"].notna().sum())
     without = ", or of the test images where a run has no others"
     found.append(

@@ -59,10 +59,10 @@ class Console:
             bar_format=f"{{percentage:3.0f}}% {{bar:{BAR}}} {{n_fmt}}/{{total_fmt}} trials{{postfix}}",
         )
 
-    def finished(self, trial: TrialRecord) -> None:
-        """Prints a line about a trial and brings the bar up to date."""
+    def finished(self, trial: TrialRecord, after: int = 0) -> None:
+        """Prints a line about a trial and brings the bar up to date; so many were finished `after` it."""
         self._update(())
-        done = self.bar.n
+        done = self.bar.n - after
         of = f"/{self.total}" if self.total else ""
         line = one_line(_result_line(self.shared, trial))
         if self.progress:
@@ -82,11 +82,11 @@ class Console:
     def follow(self) -> None:
         """Prints a line about each trial that any worker has finished since, and shows what is running."""
         trials = self.shared.trials()
-        for trial in trials:
-            if trial.state.is_finished() and trial.number not in self.told:
-                self.told.add(trial.number)
-                if trial.role in (None, Role.REQUEUED, Role.MISTAKEN):
-                    self.finished(trial)
+        fresh = [t for t in trials if t.state.is_finished() and t.number not in self.told]
+        self.told |= {trial.number for trial in fresh}
+        for place, trial in enumerate(fresh, 1):
+            if trial.role in (None, Role.REQUEUED, Role.MISTAKEN):
+                self.finished(trial, after=sum(later.trained for later in fresh[place:]))
         self.refresh([t.number for t in trials if t.state == TrialState.RUNNING])
 
     def refresh(self, running: Sequence[int]) -> None:
