@@ -60,6 +60,13 @@ def test_the_least_wanted_is_left_out_until_the_rest_fits(case: dict[str, Any]) 
 
 
 @pytest.mark.slow
+def test_each_line_has_its_own_number_whoever_trained_it(tmp_path: Path) -> None:
+    done = sweep(*GRID, "workers=2", cwd=tmp_path, settings='{"seconds": 0.2}')
+    numbers = [line.split("/")[0].strip() for line in done.stdout.splitlines() if re.match(r" *\d/4 ", line)]
+    assert numbers == ["1", "2", "3", "4"]
+
+
+@pytest.mark.slow
 def test_plain_lines_elsewhere(tmp_path: Path) -> None:
     done = sweep(*GRID, cwd=tmp_path, settings='{"seconds": 0.2}')
     assert (done.returncode, done.stderr) == (0, "")

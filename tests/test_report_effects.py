@@ -16,7 +16,7 @@ from cifar_arch.record import decides_result
 from cifar_arch.report import load_runs
 from cifar_arch.report.effects import compared, importances, interval, paired_effects, repeats
 from cifar_arch.report.settings import swept
-from cifar_arch.report.tables import cells
+from cifar_arch.report.tables import cells, not_compared
 from cifar_arch.runfolder import RunFolder
 
 KINDS = ["strided", "dilated"]
@@ -162,8 +162,11 @@ def test_with_width_auto_pairs_are_equal_in_parameters(tmp_path: Path) -> None:
     table = paired_effects(load_runs(tmp_path))
     assert table[["baseline", "level"]].to_numpy().tolist() == [["plain", "separable"]]
     unequal = compared(load_runs(tmp_path))[1]
-    because = "are not compared, because with width=auto their parameters differ by more than 2%"
-    assert unequal == [f"c4: dilated and {other} {because}" for other in ("plain", "separable")]
+    assert unequal == [f"c4 dilated and {other}" for other in ("plain", "separable")]
+    note = "not compared, because with width=auto their parameters differ by more than 2%: a; b; c"
+    assert not_compared(["a", "b", "c"]) == [note]
+    assert not_compared(["a", "b", "c", "d", "e"]) == [f"{note}; 2 more"]
+    assert not_compared([]) == []
 
 
 def limited(outputs: Path, width: int | str) -> None:

@@ -64,7 +64,7 @@ def paired_effects(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def compared(runs: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """The `paired_effects`, and a sentence for each change of which no pair is equal in parameters."""
+    """The `paired_effects`, and the changes that have none, for no pair is equal in parameters."""
     done = main_part(comparable(runs))
     codes = _Codes(done)
     rows, unequal = [], []
@@ -77,10 +77,7 @@ def compared(runs: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
             if differences:
                 rows.append((name, baseline, level, *interval(differences), len(differences)))
             else:
-                unequal.append(
-                    f"{name}: {baseline} and {level} are not compared, because with width=auto their "
-                    f"parameters differ by more than {EQUAL_PARAMS:.0%}"
-                )
+                unequal.append(f"{name} {baseline} and {level}")
     columns = ["factor", "baseline", "level", "effect", "low", "high", "pairs"]
     return pd.DataFrame(rows, columns=columns), unequal
 

@@ -49,7 +49,7 @@ class Report:
             runs=ranked,
             sort=sort,
             columns=tables.shown_columns(ranked, sort),
-            notes=[*tables.notes(ranked), *unequal],
+            notes=[*tables.notes(ranked), *tables.not_compared(unequal)],
             completed=effects.comparable(ranked),
             effects=changes,
             importances=effects.importances(ranked),

@@ -80,8 +80,9 @@ def effect_lines(effects: pd.DataFrame) -> list[str]:
     """An effect a line: t1: strided to dilated -1.20 points (95 % interval -2.00 to -0.40, n=12)."""
     lines = []
     for row in effects.itertuples(index=False):
-        size = f"95 % interval {100 * row.low:+.2f} to {100 * row.high:+.2f}, " if row.pairs >= 3 else ""
-        few = ", too few for an interval" if row.pairs < 3 else ""
+        known = pd.notna(row.low)
+        size = f"95 % interval {100 * row.low:+.2f} to {100 * row.high:+.2f}, " if known else ""
+        few = "" if known else ", too few for an interval"
         change = f"{tables.label(row.factor)}: {row.baseline} to {row.level} {100 * row.effect:+.2f} points"
         lines.append(f"{change} ({size}n={row.pairs}{few})")
     return lines

@@ -8,7 +8,7 @@ import pandas as pd
 
 from cifar_arch.data import SYNTHETIC, SYNTHETIC_NOTE
 from cifar_arch.record import Status
-from cifar_arch.report.effects import comparable, main_part
+from cifar_arch.report.effects import EQUAL_PARAMS, comparable, main_part
 from cifar_arch.report.settings import nulls, swept
 from cifar_arch.terminal import counted, table
 
@@ -157,6 +157,17 @@ def notes(runs: pd.DataFrame) -> list[str]:
     if line := target_line(runs):
         found.append(line)
     return found
+
+
+def not_compared(unequal: Sequence[str]) -> list[str]:
+    """A sentence on the changes that have no effect, for no pair of their runs is equal in parameters."""
+    if not unequal:
+        return []
+    more = [f"{len(unequal) - 3:,} more"] if len(unequal) > 3 else []
+    return [
+        f"not compared, because with width=auto their parameters differ by more than {EQUAL_PARAMS:.0%}: "
+        + "; ".join([*unequal[:3], *more])
+    ]
 
 
 def target_line(runs: pd.DataFrame) -> str | None:

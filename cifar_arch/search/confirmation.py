@@ -36,6 +36,7 @@ from cifar_arch.search.worker import Worker
 from cifar_arch.shown_commands import data_override, run_command
 
 OPTION = "--target "  # of `confirm`
+OWN = "-confirm"  # what the name of a confirmation's own study ends in
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,8 +147,9 @@ def _load(study: str, storage: str) -> optuna.Study:
     backend = open_storage(storage)
     names = optuna.get_all_study_names(backend)
     if study not in names:
-        close = difflib.get_close_matches(study, names, 1, 0.4)
-        hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(names) or 'none'}"
+        others = [name for name in names if not name.endswith(OWN)]
+        close = difflib.get_close_matches(study, others, 1, 0.4)
+        hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(others) or 'none'}"
         raise ConfigError(f"study: no study {study!r} in {masked(storage)}; {hint}")
     return optuna.load_study(study_name=study, storage=backend)
 
@@ -204,7 +206,7 @@ class Confirmation:
                     "name others with --trial"
                 )
         self.search = SearchConfig(
-            name=f"{wanted.study}-confirm",
+            name=wanted.study + OWN,
             storage=wanted.storage,
             folder=wanted.outputs.confirmation(wanted.study),
             space=Seeds(list(self.choices), seeds),
