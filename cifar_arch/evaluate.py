@@ -1,6 +1,6 @@
 """python -m cifar_arch.evaluate RUN [--data FOLDER]: test accuracy from the saved weights alone.
 
-With --images FOLDER it classifies your own pictures instead.
+With --images it classifies a picture of yours instead, or a folder of them.
 """
 
 import argparse
@@ -68,7 +68,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m cifar_arch.evaluate", description=__doc__)
     parser.add_argument("run", type=Path, help="a run folder: outputs/runs/<date>/<time>")
     parser.add_argument("--data", help="folder that holds cifar-10-batches-py (default: the run's)")
-    parser.add_argument("--images", type=Path, help="a folder of pictures to classify instead")
+    parser.add_argument("--images", type=Path, help="a picture, or a folder of them, to classify instead")
     parser.add_argument("--json", action="store_true", help="for programs: all numbers, as JSON")
     add_plugin_option(parser)
     arguments = parser.parse_args()
@@ -104,17 +104,17 @@ def evaluate(path: Path, root: str | None = None) -> tuple[Pictures, np.ndarray,
 
 
 def classify(path: Path, images: Path) -> str:
-    """A line for each file in the folder `images`: its three most likely classes, or why it is not read.
+    """A line for each file of `images`, a file or a folder: its three most likely classes, or why none.
 
     A picture of another form is cut to its middle square, then scaled to 32x32 pixels. Raises
-    ConfigError where the folder holds no picture that can be read.
+    ConfigError where there is no picture that can be read.
     """
     run = SavedRun(path)
-    if not images.is_dir():
-        raise ConfigError(f"--images: expected a folder with pictures, got {str(images)!r}")
+    if not images.exists():
+        raise ConfigError(f"--images: expected a picture or a folder of pictures, got {str(images)!r}")
     says: dict[Path, str] = {}
     read: dict[Path, np.ndarray] = {}
-    for file in sorted(images.iterdir()):
+    for file in sorted(images.iterdir()) if images.is_dir() else [images]:
         try:
             read[file] = read_picture(file)
         except Unread as reason:
@@ -122,8 +122,8 @@ def classify(path: Path, images: Path) -> str:
     if not read:
         why = "; ".join(f"{_name(file)} {text}" for file, text in says.items())
         raise ConfigError(
-            f"--images: no picture in {str(images)!r} can be read; put .png, .jpg, .tif or others that "
-            f"Pillow reads there{f' ({why})' if why else ''}"
+            f"--images: nothing of {str(images)!r} can be read; name a .png, .jpg, .tif or another that "
+            f"Pillow reads, or a folder of them{f' ({why})' if why else ''}"
         )
     from cifar_arch.training import predict
 

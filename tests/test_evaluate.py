@@ -84,6 +84,8 @@ def test_own_pictures_are_classified(run: RunFolder, tmp_path: Path, cli: Cli) -
         start = rf"{index}\.(png|PNG) +{pictures.classes[best]} {probabilities[index][best]:.0%}, "
         assert re.match(start, line), line
     assert lines[3:] == [f"{name:10}  cannot be read as a picture" for name in ("broken.jpg", "notes.txt")]
+    alone = cli("evaluate", str(run.path), "--images", str(own / "0.png")).out.splitlines()
+    assert [line.split() for line in alone] == [lines[0].split()]
 
 
 @pytest.mark.slow
@@ -251,9 +253,9 @@ def test_transparent_pictures_are_laid_on_white(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("folder", "message"),
     [
-        ("none", "--images: expected a folder with pictures, got '"),
-        ("empty", "can be read; put .png, .jpg, "),
-        ("broken", "can be read; put .png, .jpg, "),
+        ("none", "--images: expected a picture or a folder of pictures, got '"),
+        ("empty", "can be read; name a .png, .jpg, "),
+        ("broken", "can be read; name a .png, .jpg, "),
     ],
 )
 def test_a_folder_without_pictures_is_refused(
