@@ -74,7 +74,9 @@ def _sentence(message: str, kind: type, data: object, where: str) -> str:
         return f"{key}.{name}: missing; give it {choices}".removeprefix(".")
     if problem.startswith("Invalid value"):  # the tag of a union; of a literal it is an "enum value"
         return f"{key}: unknown kind {_shown(value)}; choose from {', '.join(_tags(info))}"
-    return f"{key}: expected {' or '.join(_allowed(info))}, got {_shown(value)}"
+    allowed = " or ".join(_allowed(info))
+    whole = isinstance(value, float) and value >= 1 and value.is_integer() and "an integer" in allowed
+    return f"{key}: expected {allowed}, got {_shown(value)}{f'; type {int(value)}' if whole else ''}"
 
 
 def _shown(value: Any) -> str:

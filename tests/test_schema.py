@@ -52,6 +52,11 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({}, "d.shape: missing; give it fields with kind: round, square"),
     ({"shape": ROUND, "colour": "pink"}, "d.colour: expected one of blue, red, got 'pink'"),
     ({"shape": ROUND, "size": 0}, "d.size: expected an integer at least 1 or auto or null, got 0"),
+    (
+        {"shape": ROUND, "size": 4e6},
+        "d.size: expected an integer at least 1 or auto or null, got 4000000.0; type 4000000",
+    ),
+    ({"shape": ROUND, "size": 4.5}, "d.size: expected an integer at least 1 or auto or null, got 4.5"),
     ({"shape": ROUND, "size": True}, "d.size: expected an integer at least 1 or auto or null, got true"),
     ({"shape": ROUND, "pair": [1]}, "d.pair: expected a list of 2, got [1]"),
     ({"shape": ROUND, "pair": [1, "x"]}, "d.pair[1]: expected a number, got 'x'"),
