@@ -78,9 +78,16 @@ def processes(cwd: Path, name: str = "") -> set[int]:
     return {process_of(t.worker) for t in trials(cwd, name=name) if t.worker}
 
 
-def at_work(cwd: Path) -> list[str]:
-    """The workers that train something now."""
-    return [t.worker for t in trials(cwd) if t.state == TrialState.RUNNING and t.worker]
+def someone_at_work(cwd: Path) -> str:
+    """A worker that trains something, once there is one: between two trials there may be none."""
+    seen: list[str] = []
+
+    def look() -> bool:
+        seen.extend(t.worker for t in trials(cwd) if t.state == TrialState.RUNNING and t.worker)
+        return bool(seen)
+
+    wait_until(look)
+    return seen[0]
 
 
 @pytest.mark.slow
@@ -90,8 +97,7 @@ def test_workers_share_the_total_and_a_killed_one_costs_nothing(
     process = start((*GRID, *engine), tmp_path, '{"seconds": 0.2}')
     wait_until(progressed(tmp_path, 4))
     wait_until(lambda: len(processes(tmp_path)) == 2)
-    wait_until(lambda: bool(at_work(tmp_path)))  # between two trials there may be none
-    os.kill(process_of(at_work(tmp_path)[0]), signal.SIGKILL)
+    os.kill(process_of(someone_at_work(tmp_path)), signal.SIGKILL)
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert "Traceback" not in out
