@@ -69,17 +69,6 @@ def test_params_are_those_of_the_network_and_width_auto_is_solved(tmp_path: Path
     assert (row["width"], row["model.width"]) == (network["spec"]["width"], "auto")
 
 
-def test_a_run_that_was_killed_has_both_widths_too(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "runs" / "a", width="auto", status=Status.FAILED)
-    config = json.loads(folder.summary.read_text(encoding="utf-8"))["config"]
-    folder.experiment.write_text(json.dumps({"model": {"width": config["model.width"]}}), encoding="utf-8")
-    folder.summary.unlink()
-    row = one(tmp_path)
-    network = json.loads(folder.architecture.read_text(encoding="utf-8"))
-    assert (row["width"], row["model.width"]) == (network["spec"]["width"], "auto")
-    assert (row["c4"], row["model.c4.kind"]) == ("separable_residual", "separable")
-
-
 def test_a_real_run_is_read(finished_run: Path, tmp_path: Path) -> None:
     shutil.copytree(finished_run, tmp_path / "run")  # a report leaves a file
     row = one(tmp_path)

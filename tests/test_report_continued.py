@@ -1,4 +1,4 @@
-"""What a report says of a trial whose worker ended, once a later trial of the study went on from it."""
+"""What a report says of a run that was killed, and once a later trial of the study went on from it."""
 
 import json
 import shutil
@@ -47,3 +47,13 @@ def test_a_trial_that_was_killed_before_it_began_was_taken_over_too(tmp_path: Pa
     launched["data"]["root"] = "${oc.env:CIFAR_ARCH_DATA,data}"
     killed.config.write_text(yaml.safe_dump(launched), encoding="utf-8")
     assert load_runs(tmp_path)["status"].tolist() == ["continued", "completed", "completed"]
+
+
+def test_a_run_that_was_killed_has_both_widths(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "runs" / "a", width="auto")
+    folder.experiment.write_text(json.dumps({"model": {"width": "auto"}}), encoding="utf-8")
+    folder.summary.unlink()
+    (row,) = load_runs(tmp_path).to_dict("records")
+    network = json.loads(folder.architecture.read_text(encoding="utf-8"))
+    assert (row["width"], row["model.width"]) == (network["spec"]["width"], "auto")
+    assert (row["c4"], row["model.c4.kind"]) == ("separable_residual", "separable")

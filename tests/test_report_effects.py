@@ -12,11 +12,10 @@ from generated_runs import Changes, edit_summary, write_run, write_sweep
 
 from cifar_arch.compose import compose
 from cifar_arch.provenance import flatten
-from cifar_arch.record import decides_result
 from cifar_arch.report import load_runs
-from cifar_arch.report.effects import compared, importances, interval, paired_effects, repeats
+from cifar_arch.report.effects import compared, importances, paired_effects, repeats
 from cifar_arch.report.settings import swept
-from cifar_arch.report.tables import cells, not_compared
+from cifar_arch.report.tables import cells
 from cifar_arch.runfolder import RunFolder
 
 KINDS = ["strided", "dilated"]
@@ -90,11 +89,6 @@ def test_a_frame_that_a_user_filtered_or_extended_will_do(exact: Path) -> None:
     assert table["pairs"].tolist() == [4, 4, 4]
 
 
-def test_a_config_key_that_decides_a_result_is_known_by_its_dot() -> None:
-    undotted = {key for key, _ in flatten(compose()) if "." not in key and decides_result(key)}
-    assert undotted == {"seed"}
-
-
 def test_nothing_else_is_a_factor(exact: Path) -> None:
     assert set(paired_effects(load_runs(exact))["factor"]) == {"t1", "t2", "c4", "model.width"}
     assert swept(load_runs(exact)) == ["c4", "t1", "t2", "model.width"]
@@ -163,10 +157,6 @@ def test_with_width_auto_pairs_are_equal_in_parameters(tmp_path: Path) -> None:
     assert table[["baseline", "level"]].to_numpy().tolist() == [["plain", "separable"]]
     unequal = compared(load_runs(tmp_path))[1]
     assert unequal == [f"c4 dilated and {other}" for other in ("plain", "separable")]
-    note = "not compared, because with width=auto their parameters differ by more than 2%: a; b; c"
-    assert not_compared(["a", "b", "c"]) == [note]
-    assert not_compared(["a", "b", "c", "d", "e"]) == [f"{note}; 2 more"]
-    assert not_compared([]) == []
 
 
 def limited(outputs: Path, width: int | str) -> None:
@@ -241,12 +231,6 @@ def test_unfinished_runs_are_no_evidence(tmp_path: Path, status: str) -> None:
     write_run(tmp_path / "runs" / "a", t1="strided")
     edit_summary(write_run(tmp_path / "runs" / "b", t1="dilated"), status=status)
     assert len(paired_effects(load_runs(tmp_path))) == 0
-
-
-def test_the_interval_is_students() -> None:
-    mean, low, high = interval([1.0, 2.0, 3.0])
-    assert (mean, low, high) == pytest.approx((2.0, 2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5), abs=1e-6)
-    assert math.isnan(interval([1.0, 2.0])[1])
 
 
 def test_null_is_a_level_like_any_other(tmp_path: Path) -> None:

@@ -1,12 +1,16 @@
-"""Runs that are equal but for the seed, as a mean with its spread."""
+"""What reports compute with: means over seeds, their intervals, and which keys tell runs apart."""
 
+import math
 from pathlib import Path
 
 import pytest
 from generated_runs import write_run
 
+from cifar_arch.compose import compose
+from cifar_arch.provenance import flatten
+from cifar_arch.record import decides_result
 from cifar_arch.report import load_runs
-from cifar_arch.report.effects import repeats
+from cifar_arch.report.effects import interval, repeats
 
 
 def test_repeats_give_mean_std_and_n_over_seeds(tmp_path: Path) -> None:
@@ -39,3 +43,14 @@ def test_designs_stand_beside_their_means(tmp_path: Path) -> None:
         ["strided", 8, 2],
     ]
     assert found["mean"].tolist() == pytest.approx([0.71, 0.61, 0.51])
+
+
+def test_the_interval_is_students() -> None:
+    mean, low, high = interval([1.0, 2.0, 3.0])
+    assert (mean, low, high) == pytest.approx((2.0, 2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5), abs=1e-6)
+    assert math.isnan(interval([1.0, 2.0])[1])
+
+
+def test_a_config_key_that_decides_a_result_is_known_by_its_dot() -> None:
+    undotted = {key for key, _ in flatten(compose()) if "." not in key and decides_result(key)}
+    assert undotted == {"seed"}

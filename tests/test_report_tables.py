@@ -7,7 +7,7 @@ import pytest
 from generated_runs import load_small_sweep, write_run
 
 from cifar_arch.report import load_runs
-from cifar_arch.report.tables import markdown, notes, ranking, shown_columns, target_line
+from cifar_arch.report.tables import markdown, not_compared, notes, ranking, shown_columns, target_line
 
 END = ["epochs_done", "seconds", "status", "folder"]
 
@@ -71,3 +71,10 @@ def test_the_notes_say_which_images_the_accuracies_are_of(tmp_path: Path) -> Non
         f"{of_validation}, or of the test images where a run has no others; "
         "the test images were read in 2 runs"
     )
+
+
+def test_what_is_not_compared_is_named_as_far_as_it_is_short() -> None:
+    note = "not compared, because with width=auto their parameters differ by more than 2%: a; b; c"
+    assert not_compared(["a", "b", "c"]) == [note]
+    assert not_compared(["a", "b", "c", "d", "e"]) == [f"{note}; 2 more"]
+    assert not_compared([]) == []
