@@ -2,20 +2,20 @@
 
     python -m benchmarks.findings
 
-Two estimates of each choice, in points of validation accuracy: the mean over pairs of networks that differ in
-nothing else, and the coefficient of an additive model of all choices, which uses every network. Both with
-95 % t intervals. How soon an epoch tells the final order, and the fast recipe that of the full schedule:
-Spearman's rank correlation.
+Two estimates of each choice, in points of validation accuracy: the coefficient of a model in which all
+choices add up, which uses every network, and the mean over pairs of networks that differ in nothing else.
+Both with 95 % t intervals, and within each kind of T1 too, since they differ there. How soon an epoch tells
+the final order, and the fast recipe that of the full schedule: Spearman's rank correlation.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
-from cifar_arch.report.effects import paired_effects
+from cifar_arch.report.effects import interval
 from cifar_arch.results import load_table
 from cifar_arch.runfolder import atomic
 
@@ -25,7 +25,7 @@ CHOICES = {
     "T1": ("t1", "strided"),
     "T2": ("t2", "strided"),
     "T3": ("t3", "strided"),
-    "C2": ("c2", "plain_residual"),
+    "C2": ("c2", "plain"),
     "C3": ("c3", "dilated_residual"),
     "C4": ("c4", "plain_residual"),
     "depth": ("model.depth", "1"),
@@ -38,6 +38,9 @@ SIZES = {
     "receptive field": "receptive_field",
     "parameters": "params",
 }
+
+
+Effects = dict[tuple[str, str], str]  # by choice and the level it changes to, as text
 
 
 def main() -> None:
@@ -69,22 +72,35 @@ def page(table: pd.DataFrame) -> Iterator[str]:
         "`training=fast`. Accuracies are of 5,000 validation images;\nan effect whose interval holds 0 is "
         "not shown to exist."
     )
-    yield "\n## Each choice, everything else equal\n"
-    effects, fit, left = additive(table)
-    yield (
-        f"A model in which the choices add up, {len(effects) + 1} coefficients fitted to {len(table)} "
-        f"trainings, explains {fit:.0%} of the variance\n(adjusted R²) and leaves a standard deviation of "
-        f"{left:.1f} points. Differences in points of accuracy, at equal parameters:\n"
-    )
-    yield from as_table(effects, "networks")
-    pairs = paired(table)
-    if len(pairs):
-        yield "\nPairs of networks that differ in this choice alone, where there are three or more:\n"
-        yield from as_table(pairs, "pairs")
+    yield from each_choice(table)
     yield from the_best(table)
     yield from with_several_seeds()
     yield from known_before(table)
     yield from of_the_full_schedule(both_schedules(table))
+
+
+def each_choice(table: pd.DataFrame) -> Iterator[str]:
+    """What each choice changes, by both estimates."""
+    parts = {"all": table} | {f"T1 {kind}": table[table["t1"] == kind] for kind in ("strided", "dilated")}
+    params = table["params"]
+    (alone, _), (whole, _), (strided, left) = (
+        explained(part, choices)
+        for part, choices in ((table, ["T1"]), (table, [*CHOICES]), (parts["T1 strided"], [*CHOICES]))
+    )
+    yield "\n## Each choice, everything else equal\n"
+    yield (
+        "Differences in points of accuracy with 95 % intervals; each network is as wide as 100,000 "
+        f"parameters allow, {params.min():,} to {params.max():,}.\nA model in which the choices add up, "
+        "fitted to all networks and to those of either T1:\n"
+    )
+    yield from as_table(parts, additive)
+    yield (
+        f"\nT1 by itself explains {alone:.0%} of the variance (adjusted R²), all choices {whole:.0%}. Of the "
+        f"{len(parts['T1 strided'])} with T1 strided, among which a search has to\nchoose, they explain "
+        f"{strided:.0%} and leave a standard deviation of {left:.1f} points, more than seeds do: not all "
+        "of it adds up.\nPairs of networks that differ in this choice alone, and their number:\n"
+    )
+    yield from as_table(parts, pairs)
 
 
 def the_best(table: pd.DataFrame) -> Iterator[str]:
@@ -150,8 +166,8 @@ def of_the_full_schedule(both: pd.DataFrame) -> Iterator[str]:
         f"(15 epochs), most with another seed:\n{full.mean():.1%} on average, "
         f"{fast.mean():.1%} with the fast recipe. Spearman's correlation of the two is\n"
         f"**{fast.corr(full, 'spearman'):.2f}** (95 % bootstrap interval {low:.2f} "
-        f"to {high:.2f}); the network that the fast recipe finds best\nis number {place_of_best(both)} under "
-        "the full schedule. After each epoch of the fast recipe:\n"
+        f"to {high:.2f}); of these {len(both)} the network that the fast\nrecipe finds best is "
+        f"number {place_of_best(both)} under the full schedule. After each epoch of the fast recipe:\n"
     )
     yield "| epoch | correlation with the full schedule |\n|---:|---:|"
     for epoch in range(1, both["epochs"].max() + 1):
@@ -171,57 +187,73 @@ def place_of_best(both: pd.DataFrame) -> int:
     return int(both["full"].rank(ascending=False)[both["val_accuracy"].idxmax()])
 
 
-def as_table(effects: pd.DataFrame, counted: str) -> Iterator[str]:
-    """The effects in points as Markdown; the column `counted` says how many there are."""
-    yield f"| choice | from | to | difference | 95 % interval | {counted} |\n|---|---|---|---:|---:|---:|"
-    for _, row in effects.iterrows():
-        effect, low, high = (100 * row[name] for name in ("effect", "low", "high"))
-        yield (
-            f"| {row['factor']} | `{row['baseline']}` | `{row['level']}` | {effect:+.1f} "
-            f"| {low:+.1f} to {high:+.1f} | {row[counted]} |"
-        )
+def as_table(parts: dict[str, pd.DataFrame], estimate: Callable[[pd.DataFrame], Effects]) -> Iterator[str]:
+    """The estimated effects within each part of the table, in points, as Markdown."""
+    found = {name: estimate(part) for name, part in parts.items()}
+    yield f"| choice | from | to | {' | '.join(found)} |\n|---|---|---|{'---:|' * len(found)}"
+    for choice, level in dict.fromkeys(key for effects in found.values() for key in effects):
+        shown = (effects.get((choice, level), "") for effects in found.values())
+        yield f"| {choice} | `{CHOICES[choice][1]}` | `{level}` | {' | '.join(shown)} |"
 
 
-def additive(table: pd.DataFrame) -> tuple[pd.DataFrame, float, float]:
-    """Ordinary least squares: the effect of each level, in the form of `paired_effects`; adjusted R²; the
-    standard deviation that is left, in points.
-    """
-    rows, columns = [], [np.ones(len(table))]
+def pairs(table: pd.DataFrame) -> Effects:
+    """The mean difference over pairs of networks that differ in one choice alone, where there are three."""
+    columns = [column for column, _ in CHOICES.values()]
+    found = {}
     for choice, (column, baseline) in CHOICES.items():
-        values = table[column].astype(str)
-        for level in sorted(set(values) - {baseline}):
-            here = (values == level).to_numpy()
-            rows.append((choice, baseline, level, f"{(values == baseline).sum()} and {here.sum()}"))
-            columns.append(here.astype(float))
-    design, accuracy = np.stack(columns, axis=1), table["val_accuracy"].to_numpy(float)
-    free = len(table) - np.linalg.matrix_rank(design)
+        others = [name for name in columns if name != column]
+        accuracy = table.pivot(index=others, columns=column, values="val_accuracy")
+        for level in accuracy.columns.drop(baseline, errors="ignore") if baseline in accuracy else []:
+            differences = (accuracy[level] - accuracy[baseline]).dropna()
+            if len(differences) > 2:
+                found[choice, level] = f"{in_points(*interval(differences))}, {len(differences)}"
+    return found
+
+
+def additive(table: pd.DataFrame) -> Effects:
+    """The coefficients of the additive model."""
+    levels, design = coded(table, [*CHOICES])
+    accuracy = table["val_accuracy"].to_numpy(float)
+    fitted, variance = least_squares(design, accuracy)
+    free = len(table) - design.shape[1]
+    half = stdtrit(free, 0.975) * np.sqrt(variance * np.diag(np.linalg.inv(design.T @ design)))
+    bounds = zip(fitted[1:], (fitted - half)[1:], (fitted + half)[1:], strict=True)
+    return {level: in_points(*values) for level, values in zip(levels, bounds, strict=True)}
+
+
+def explained(table: pd.DataFrame, choices: list[str]) -> tuple[float, float]:
+    """Adjusted R² of an additive model of these choices, and the standard deviation left, in points."""
+    accuracy = table["val_accuracy"].to_numpy(float)
+    _, variance = least_squares(coded(table, choices)[1], accuracy)
+    return 1 - variance / float(accuracy.var(ddof=1)), 100 * variance**0.5
+
+
+def coded(table: pd.DataFrame, choices: list[str]) -> tuple[list[tuple[str, str]], np.ndarray]:
+    """The levels that have a coefficient, and the design matrix: a constant, then a column for each."""
+    levels = [
+        (choice, level)
+        for choice in choices
+        for level in sorted(set(table[CHOICES[choice][0]]) - {CHOICES[choice][1]})
+        if table[CHOICES[choice][0]].nunique() > 1
+    ]
+    columns = [(table[CHOICES[choice][0]] == level).to_numpy(float) for choice, level in levels]
+    return levels, np.stack([np.ones(len(table)), *columns], axis=1)
+
+
+def least_squares(design: np.ndarray, accuracy: np.ndarray) -> tuple[np.ndarray, float]:
+    """The coefficients, and the variance that they leave."""
+    free = len(accuracy) - design.shape[1]
     if free < 1 or np.linalg.matrix_rank(design) < design.shape[1]:
-        raise SystemExit(f"findings: {len(table)} trainings are too few for {design.shape[1]} coefficients")
+        raise SystemExit(
+            f"findings: {len(accuracy)} trainings are too few for {design.shape[1]} coefficients"
+        )
     fitted = np.linalg.lstsq(design, accuracy)[0]
     residual = accuracy - design @ fitted
-    variance = float(residual @ residual) / free
-    half = stdtrit(free, 0.975) * np.sqrt(variance * np.diag(np.linalg.inv(design.T @ design)))
-    found = pd.DataFrame(rows, columns=["factor", "baseline", "level", "networks"]).assign(
-        effect=fitted[1:], low=(fitted - half)[1:], high=(fitted + half)[1:]
-    )
-    return found, 1 - variance / float(accuracy.var(ddof=1)), 100 * variance**0.5
+    return fitted, float(residual @ residual) / free
 
 
-def paired(table: pd.DataFrame) -> pd.DataFrame:
-    """The report's paired effects with three or more pairs."""
-    same = (table["t1"] == table["t2"]) & (table["t2"] == table["t3"])
-    runs = table.assign(
-        status="completed",
-        accuracy=table["val_accuracy"],
-        accuracy_of="validation",
-        data=table["data.name"],
-        downsample=table["t1"].where(same, "mixed"),
-    )
-    # A number that follows from the order of training, not a setting of the network.
-    runs = runs.drop(columns=[name for name in runs if name.startswith("trial.")])
-    effects = paired_effects(runs)
-    # Only C2 is there with and without its sum, so that the row of c2 has the same pairs.
-    return effects[(effects["pairs"] >= 3) & (effects["factor"] != "residual, at equal layers")]
+def in_points(effect: float, low: float, high: float) -> str:
+    return f"{100 * effect:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
 
 
 def order_by_epoch(table: pd.DataFrame) -> list[tuple[int, float]]:

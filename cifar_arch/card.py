@@ -216,11 +216,11 @@ def page(
         f"weights of seed {first.seed} in [checkpoints]({RunFolder('').weights}).\n"
     )
     yield "![The network](network.svg)\n"
-    yield "## Rules\n"
-    yield "| rule | asked | this network |\n|---|---|---|"
-    for rule, asked, got in rules(verdict, experiment, statistics.mean(accuracies)):
-        yield f"| {rule} | {asked} | {got} |"
-    yield "\n## Accuracy\n"
+    if kept := [*rules(verdict, experiment, statistics.mean(accuracies))]:
+        yield "## Rules\n\n| rule | asked | this network |\n|---|---|---|"
+        yield from (f"| {rule} | {asked} | {got} |" for rule, asked, got in kept)
+        yield ""
+    yield "## Accuracy\n"
     yield from accuracy_tables(tested)
     yield f"\nBy class the mean over the seeds; below, seed {first.seed}.\n"
     yield from (f"![{name.replace('_', ' ')}]({RunFolder('').figure(name)})" for name in PICTURES)

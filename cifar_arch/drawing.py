@@ -17,7 +17,7 @@ from cifar_arch.limits import Limits
 from cifar_arch.runfolder import atomic
 from cifar_arch.schema import ConfigError
 
-STAGE, TRANSITION, OUTPUT = "#3b7dc4", "#e08a2e", "#6b7280"
+STAGE, TRANSITION, OUTPUT = "#3b7dc4", "#b45f06", "#6b7280"
 SUFFIXES = (".svg", ".png")
 
 

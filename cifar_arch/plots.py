@@ -23,8 +23,8 @@ def curves(history: Sequence[Epoch], target: float | None = None) -> Figure:
                 axes.plot(epochs, [v * scale for v in values], marker=".", label=label)
     loss.set(xlabel="epoch", ylabel="cross entropy (nats)", title="Loss")
     accuracy.set(xlabel="epoch", ylabel="accuracy (%)", title="Accuracy")
-    if target:
-        accuracy.axhline(100 * target, color="grey", linestyle="--", label=f"target {percent(target)}")
+    if target and any(row.val_accuracy is not None for row in history):  # augmented images are no test
+        accuracy.axhline(100 * target, color="grey", linestyle="--", label=f"target {percent(target)} (test)")
     for axes in (loss, accuracy):
         axes.grid(alpha=0.3)
         axes.legend()

@@ -35,12 +35,12 @@ def test_curves_show_both_parts_and_the_target(epochs: int) -> None:
     lines: dict[Any, Any] = {line.get_label(): line.get_ydata() for line in accuracy.lines}
     assert list(lines["training, augmented"]) == [60.0] * epochs
     assert list(lines["validation"]) == [50.0] * epochs
-    assert list(lines["target 85%"]) == [85.0, 85.0]
+    assert list(lines["target 85% (test)"]) == [85.0, 85.0]
     assert len(loss.lines) == 2
 
 
-def test_curves_without_validation_or_target_show_training_alone() -> None:
-    figure = plots.curves(history(3, validation=False))
+def test_curves_without_validation_show_training_alone_and_no_target() -> None:
+    figure = plots.curves(history(3, validation=False), target=0.85)
     drawn(figure)
     assert [len(axes.lines) for axes in figure.axes] == [1, 1]
 

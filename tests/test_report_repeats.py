@@ -36,7 +36,7 @@ def test_designs_stand_beside_their_means(tmp_path: Path) -> None:
             accuracy = 0.5 + 0.1 * number + 0.02 * seed
             write_run(tmp_path / "runs" / f"{number}-{seed}", accuracy, seed=seed, t1=t1, width=width)
     found = repeats(load_runs(tmp_path))
-    assert list(found.columns[:2]) == ["t1", "model.width"]
+    assert list(found.columns[:6]) == ["mean", "std", "n", "accuracy_of", "t1", "model.width"]
     assert found[["t1", "model.width", "n"]].to_numpy().tolist() == [
         ["dilated", 8, 2],
         ["strided", 16, 2],

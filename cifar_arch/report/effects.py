@@ -212,13 +212,14 @@ def _defaults(kinds: pd.Series, field: str) -> list[Any]:
 
 
 def repeats(runs: pd.DataFrame) -> pd.DataFrame:
-    """Configurations that were run with several seeds: what they differ in, mean, std and n of their
-    accuracy, best first."""
+    """Configurations that were run with several seeds: mean, std and n of their accuracy, of which images it
+    is, what they differ in, and sizes; the best first."""
     done = comparable(runs)
     chosen = swept(done)
     done = done.assign(**{name: levels_of(done, name) for name in chosen if nulls(done, name).any()})
-    kept = (*chosen, "params", "receptive_field", "macs", "accuracy_of", "folder")
+    kept = ("accuracy_of", *chosen, "params", "receptive_field", "macs", "folder")
     means = over_seeds(done, *kept).rename(columns={"accuracy": "mean"})
+    means = means[["mean", "std", "n", *dict.fromkeys(kept)]]
     return means[means["n"] > 1].sort_values("mean", ascending=False, ignore_index=True)
 
 

@@ -53,7 +53,7 @@ def _figures(report: Report) -> Iterator[tuple[str, Figure]]:
     for column in AXES:
         if shown[column].notna().any():
             yield f"accuracy_{column}", accuracy_against(shown, column)
-    if report.curves["val_accuracy"].notna().any():
+    if report.curves.loc[report.curves["epoch"] > 1, "val_accuracy"].notna().any():
         yield "learning_curves", learning_curves(report.runs, report.curves)
     if report.importances["share"].any():  # else the page says why there is none
         yield "importances", importance_bars(report.importances)
@@ -114,7 +114,8 @@ def _means_and_front(axes: Any, means: pd.DataFrame, column: str, colour: str) -
             means[column].astype(float) / scale,
             100 * means["accuracy"],
             100 * means["std"].fillna(0),
-            fmt="_",
+            fmt="D",
+            markersize=4,
             color=colour,
             capsize=3,
             linewidth=1,
@@ -128,7 +129,8 @@ def _means_and_front(axes: Any, means: pd.DataFrame, column: str, colour: str) -
             100 * front["accuracy"],
             where="post",
             color=colour,
-            linewidth=1.2,
+            linewidth=3,
+            alpha=0.3,
             label=f"Pareto front, {len(front)} of {len(means)}",
         )
 

@@ -44,16 +44,17 @@ class Report:
         rejections, damaged = read_rejections(outputs, set(ranked["study"].dropna()))
         curves, broken = read_curves(_drawn(ranked)["folder"])
         changes, unequal = effects.compared(ranked)
+        repeats = effects.repeats(ranked)
         return cls(
             outputs=outputs,
             runs=ranked,
             sort=sort,
             columns=tables.shown_columns(ranked, sort),
-            notes=[*tables.notes(ranked), *tables.not_compared(unequal)],
+            notes=[*tables.notes(ranked), *tables.of_single_runs(repeats), *tables.not_compared(unequal)],
             completed=effects.comparable(ranked),
             effects=changes,
             importances=effects.importances(ranked),
-            repeats=effects.repeats(ranked),
+            repeats=repeats,
             group_by=group_by,
             groups=tables.grouped(ranked, group_by) if group_by else pd.DataFrame(),
             rejections=rejections,

@@ -43,7 +43,8 @@ def _best_runs(report: Report, room: int | None) -> list[str]:
 
 def _means(repeats: pd.DataFrame, room: int | None) -> str:
     """Means, sizes and settings, the last of which are left out where there is no room."""
-    measured = ("mean", "std", "n", "params")
+    images = ["accuracy_of"] if (repeats["accuracy_of"] == "test").any() else []
+    measured = ("mean", "std", "n", *images, "params")
     columns = [
         *measured,
         *(c for c in repeats if c not in (*measured, *LEFT_OUT_FIRST, "accuracy_of", "folder")),

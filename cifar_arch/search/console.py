@@ -142,7 +142,7 @@ def _result_line(shared: SharedStudy, trial: TrialRecord) -> str:
         text = "interrupted, queued again"
     elif trial.state == TrialState.COMPLETE:
         pairs = zip(shared.config.objectives, trial.values, strict=True)
-        text = "  ".join(f"{name} {OBJECTIVES[name].shown(value)}" for name, value in pairs)
+        text = "  ".join(f"{name} {OBJECTIVES[name].shown(v)}" for name, v in pairs if name != "params")
     elif trial.state == TrialState.PRUNED:
         text = str(trial.reason)
     else:
