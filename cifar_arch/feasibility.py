@@ -185,7 +185,8 @@ def _faster(architecture: Architecture, limits: Limits) -> str:
         else:
             low = middle
     width = _divided(architecture, low)
-    return f"width={width} fits" if width else "no width is fast enough: try depth=1, or change the limit"
+    shallower = "try depth=1, or " * (max(architecture.depths) > 1)
+    return f"width={width} fits" if width else f"no width is fast enough: {shallower}change the limit"
 
 
 def _fixes(rule: str, neighbour: Architecture, limits: Limits, broken: set[str]) -> bool:

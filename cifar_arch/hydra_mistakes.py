@@ -68,7 +68,8 @@ def _of_hydra(override: str) -> str:
 
 def _no_such_part(group: str, key: str) -> str:
     return (
-        f"{key}: no {group} option can be chosen there in this model; use {_PLACES[group]} of model=c1c2c3c4"
+        f"{key}: no {group} option can be chosen there in this model; type single fields, {key}.kind=KIND, "
+        f"or use {_PLACES[group]} of model=c1c2c3c4"
     )
 
 

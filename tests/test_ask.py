@@ -90,12 +90,12 @@ def test_a_pruned_equal_is_answered_with_its_last_epoch_and_a_running_one_is_dro
     assert [t.role for t in worker.shared.trials()[1:]] == [Role.DISCARDED] * 2
     worker.shared.report(worker.shared.trial(0), {1: 0.25, 2: 0.5})
     pruned = finish_job(worker, job, status=Status.PRUNED, reason="pruned after epoch 2")
-    assert (pruned.state, pruned.values) == (TrialState.PRUNED, (0.5,))
+    assert (pruned.state, pruned.values) == (TrialState.PRUNED, ())
     more = open_worker(search_config(tmp_path, WIDTHS), assessed=equal_below(9))
     more.shared.queue({"width": 6})
     assert more.asker.ask() is None
     again = more.shared.trial(3)
-    assert (again.state, again.values, again.replays) == (TrialState.PRUNED, (0.5,), 0)
+    assert (again.state, again.curve, again.replays) == (TrialState.PRUNED, {2: 0.5}, 0)
 
 
 def test_a_failed_point_is_not_tried_again(tmp_path: Path) -> None:
@@ -124,6 +124,23 @@ def test_a_search_may_begin_with_the_largest(
     if len(first) > 1:  # a second worker takes the next, and queues nothing again
         assert ask(other).point == {"width": first[1]}
         assert worker.shared.counts().waiting == 0
+
+
+def test_a_worker_that_died_while_it_queued_the_largest_is_made_up_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = search_config(tmp_path, WIDTHS, exhaustive=False, n_trials=3, largest_first=3)
+    worker = open_worker(wanted)
+    queue = worker.shared.queue
+
+    def queue_one(point: Point) -> None:
+        queue(point)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(worker.shared, "queue", queue_one)
+    with pytest.raises(KeyboardInterrupt):
+        worker.asker.ask()
+    assert [ask(open_worker(wanted)).point["width"] for _ in range(3)] == [8, 6, 4]
 
 
 def test_the_largest_have_most_multiply_adds_not_parameters(tmp_path: Path) -> None:

@@ -64,11 +64,13 @@ WRONG = [
     ("experiment=reference", "experiment: nothing is chosen by default; type +experiment=reference"),
     (
         "model=reference t1=strided",
-        "model.t1: no downsample option can be chosen there in this model; use t1, t2, t3 of model=c1c2c3c4",
+        "model.t1: no downsample option can be chosen there in this model; type single fields, "
+        "model.t1.kind=KIND, or use t1, t2, t3 of model=c1c2c3c4",
     ),
     (
         "model=reference c4=plain",
-        "model.c4: no block option can be chosen there in this model; use c1, c2, c3, c4 of model=c1c2c3c4",
+        "model.c4: no block option can be chosen there in this model; type single fields, "
+        "model.c4.kind=KIND, or use c1, c2, c3, c4 of model=c1c2c3c4",
     ),
     (
         "width=16,24",

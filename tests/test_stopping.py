@@ -77,6 +77,14 @@ def test_a_mistake_in_the_config_spends_no_point(tmp_path: Path) -> None:
     assert [t.point["width"] for t in worker.shared.trials() if t.trained] == [4, 6, 8]
 
 
+def test_the_largest_whose_config_was_mistaken_stays_the_first(tmp_path: Path) -> None:
+    quiet_optuna()
+    wanted = search_config(tmp_path, WIDTHS, exhaustive=False, n_trials=2, largest_first=1)
+    worker = open_worker(wanted)
+    finish_job(worker, ask(worker), status=Status.FAILED, reason="no data", error="ConfigError")
+    assert ask(open_worker(wanted)).point == {"width": 8}
+
+
 def test_a_full_disk_stops_a_search(tmp_path: Path) -> None:
     RunFolder(tmp_path).write_summary(Summary(status=Status.FAILED, cause=Cause.DISK_FULL))
     with pytest.raises(SearchStopped, match=r"^no space is left on the disk of "):

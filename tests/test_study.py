@@ -37,6 +37,32 @@ def test_another_fingerprint_and_a_foreign_study_are_refused(tmp_path: Path) -> 
         SharedStudy(replace(wanted, name="foreign"))
 
 
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("step", ["set_user_attr", "set_metric_names"])
+def test_a_study_whose_making_was_cut_short_is_made_whole(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = replace(search_config(tmp_path, WIDTHS), objectives=("params",))
+    with monkeypatch.context() as patched:
+        patched.setattr(optuna.Study, step, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            SharedStudy(wanted)
+    made = SharedStudy(wanted).study
+    assert (made.metric_names, made.user_attrs["fingerprint"]) == (["params"], wanted.fingerprint)
+
+
+def test_a_pruned_trial_is_never_the_best(tmp_path: Path) -> None:
+    worker = open_worker(search_config(tmp_path, WIDTHS))
+    finish_job(worker, ask(worker), 0.5)
+    pruned = ask(worker)
+    worker.shared.storage.set_trial_intermediate_value(pruned.trial_id, 1, 0.7)
+    told = finish_job(worker, pruned, 0.7, Status.PRUNED)
+    assert (told.values, worker.shared.best()) == ((), 0.5)
+
+
 def test_trials_are_counted_by_what_became_of_them(tmp_path: Path) -> None:
     worker = open_worker(search_config(tmp_path, WIDTHS), assessed=at_most(7))
     finish_job(worker, ask(worker))

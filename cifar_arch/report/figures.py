@@ -42,6 +42,13 @@ AXES = {
 }
 
 
+# The names of all figures, of which a report has those that its runs give anything for.
+FIGURES = (
+    *(f"accuracy_{column}" for column in AXES),
+    *("learning_curves", "importances", "parallel_coordinates", "paired_effects", "rejected"),
+)
+
+
 def report_figures(report: Report) -> dict[str, Figure]:
     """Every figure that the runs give anything for, by the name of its file."""
     return dict(_figures(report))

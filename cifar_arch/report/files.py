@@ -4,7 +4,7 @@ import importlib.util
 from pathlib import Path
 
 from cifar_arch.report import tables
-from cifar_arch.report.figures import report_figures
+from cifar_arch.report.figures import FIGURES, report_figures
 from cifar_arch.report.page import html
 from cifar_arch.report.report import Report
 from cifar_arch.runfolder import atomic
@@ -33,6 +33,8 @@ def write(report: Report, to: Path) -> list[str]:
     for name, figure in figures.items():
         with atomic(to / "figures" / f"{name}.png") as temporary:
             figure.savefig(temporary, format="png", dpi=150)
+    for name in set(FIGURES) - figures.keys():  # of an earlier report
+        (to / "figures" / f"{name}.png").unlink(missing_ok=True)
     with atomic(to / "report.html") as temporary:
         temporary.write_text(html(report, figures), encoding="utf-8")
     return hints

@@ -93,14 +93,15 @@ def _comparison(runs: pd.DataFrame, op: ast.cmpop, left: ast.AST, right: ast.AST
         raise _refused(left)
     if NULL in map(ast.unparse, (left, right)):
         return _null_comparison(runs, op, left, right)
+    for column, word in ((left, right), (right, left)):
+        _require_quotes(runs, ast.unparse(column), word)
     a, b = _operand(runs, left), _operand(runs, right)
     if not any(isinstance(side, pd.Series) for side in (a, b)):
         raise _refused(left)
     if _is_text(a) != _is_text(b) and not any(_is_empty(side) for side in (a, b)):
         name, value = (ast.unparse(left), b) if isinstance(a, pd.Series) else (ast.unparse(right), a)
-        kind = "text" if _is_text(runs[name]) else "numbers"
         other = repr(value) if not isinstance(value, pd.Series) else ast.unparse(right)
-        raise ConfigError(f"--where: {name} holds {kind} and cannot be compared with {other}")
+        raise _unlike(runs[name], other)
     missing, null = (pd.Series(False, index=runs.index) for _ in range(2))
     for side in (a, b):
         if isinstance(side, pd.Series):
@@ -108,6 +109,12 @@ def _comparison(runs: pd.DataFrame, op: ast.cmpop, left: ast.AST, right: ast.AST
             null |= nulls(runs, str(side.name))
     met = missing & False if missing.all() else _filled(pd.Series(compare(a, b), index=runs.index)) & ~missing
     return met | null if isinstance(op, ast.NotEq) else met
+
+
+def _require_quotes(runs: pd.DataFrame, column: str, word: ast.AST) -> None:
+    """Raises ConfigError for a word beside a column of text that is no column itself."""
+    if column in runs and _is_text(runs[column]) and isinstance(word, ast.Name) and word.id not in runs:
+        raise ConfigError(f"--where: no column {word.id!r}; a text stands in quotes: {column} == {word.id!r}")
 
 
 def _null_comparison(runs: pd.DataFrame, op: ast.cmpop, left: ast.AST, right: ast.AST) -> pd.Series:
@@ -122,8 +129,19 @@ def _membership(runs: pd.DataFrame, inside: bool, left: ast.AST, right: ast.AST)
     if not isinstance(left, ast.Name | ast.Attribute) or not isinstance(right, ast.List | ast.Tuple):
         raise _refused(right)
     column = runs[_column(runs, left)]
-    found = column.isin([_constant(item) for item in right.elts])
-    return found & column.notna() if inside else ~found & (column.notna() | nulls(runs, str(column.name)))
+    null = nulls(runs, str(column.name))
+    values = [_constant(item) for item in right.elts if ast.unparse(item) != NULL]
+    for value in values:
+        if _is_text(column) != _is_text(value) and not _is_empty(column):
+            raise _unlike(column, repr(value))
+    found = column.isin(values) & column.notna()
+    found = found | null if len(values) < len(right.elts) else found
+    return found if inside else ~found & (column.notna() | null)
+
+
+def _unlike(column: pd.Series, other: str) -> ConfigError:
+    kind = "text" if _is_text(column) else "numbers"
+    return ConfigError(f"--where: {column.name} holds {kind} and cannot be compared with {other}")
 
 
 def _operand(runs: pd.DataFrame, node: ast.AST) -> Any:

@@ -28,6 +28,7 @@ from cifar_arch.search.trial import (
 GUESSES = 20  # consecutive proposals without a new point before a finite space is enumerated
 STALE = 1200  # the same for a space that is too large for that
 LOOKED_AT = 1000  # points among which the largest are looked for
+BEGUN = "largest queued"  # the attribute of a study whose largest points are all queued
 
 Assess = Callable[[Point], Candidate]
 MakeSampler = Callable[[int], BaseSampler]  # by how far its seed moves on
@@ -90,7 +91,7 @@ class Asker:
                 counts = self.shared.ledger.counts()
                 if self._total_reached(counts):
                     return None
-                if counts == Counts() and config.largest_first and not config.exhaustive:
+                if config.largest_first and not config.exhaustive and not (counts.trained or counts.running):
                     self._queue_largest()
                     counts = self.shared.ledger.counts()
                 hopeless = rejected >= config.max_rejections and not config.exhaustive
@@ -127,6 +128,8 @@ class Asker:
         At equal parameters a network with more multiply-adds is better on average (docs/findings.md).
         """
         config = self.shared.config
+        if self.shared.study.user_attrs.get(BEGUN):
+            return
         rng = random.Random(config.name)
         points = config.space.some(LOOKED_AT, rng)
         rng.shuffle(points)  # or equally large ones would come in the order in which values were typed
@@ -137,7 +140,9 @@ class Asker:
                 largest.setdefault(candidate.configuration, (candidate.totals["macs"], point))
         count = min(config.largest_first, config.n_trials or config.largest_first)
         for _, point in sorted(largest.values(), key=lambda sized: -sized[0])[:count]:
-            self.shared.queue(point)
+            if point_identity(point) not in self._tried():  # by a worker that was killed before the last one
+                self.shared.queue(point)
+        self.shared.study.set_user_attr(BEGUN, True)
 
     def _next_trial(self, counts: Counts, fruitless: int) -> Trial | None:
         """A queued point, one from the sampler, or the first untried one; None when none is left."""
@@ -216,8 +221,7 @@ class Asker:
         if done.state == TrialState.PRUNED and done.curve:
             last = max(done.curve)
             self.shared.report(trial, {last: done.curve[last]})
-        values = done.values if done.state == TrialState.COMPLETE else None
-        self.shared.close(trial, done.state, values, role=Role.REPLAYED, replays=done.number)
+        self.shared.close(trial, done.state, done.values or None, role=Role.REPLAYED, replays=done.number)
         return Role.REPLAYED
 
     def _reject(self, trial: TrialRecord, candidate: Candidate) -> Role:

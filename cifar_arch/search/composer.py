@@ -66,7 +66,8 @@ class Composer:
                 wrong = str(error).startswith(f"{bare(key)}: expected an integer")
                 if wrong and isinstance(d, FloatDistribution) and d.step is None:
                     typed = quote(f"{ALIASES.get(key, key)}=int(interval({d.low:g},{d.high:g}))")
-                    raise ConfigError(f"{error}; type {typed}") from error
+                    expected = str(error).partition("; type ")[0]
+                    raise ConfigError(f"{expected}; type {typed}") from error
             raise
 
     def job_at(self, point: Mapping[str, Any]) -> DictConfig:

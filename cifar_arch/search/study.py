@@ -99,10 +99,11 @@ class SharedStudy:
                 raise ConfigError(
                     f"study: {self.config.name!r} was not made by this tool; choose another study=NAME"
                 )
-            self.study.set_user_attr("fingerprint", self.config.fingerprint)
             self.study.set_user_attr("keys", self.config.space.aliases())
             self.study.set_metric_names(list(self.config.objectives))
             note_study(self.study, self.config.about, None)
+            # It comes last: a study that has one has all of them, whenever its process was killed.
+            self.study.set_user_attr("fingerprint", self.config.fingerprint)
         elif different := self._differences(stored):
             raise ConfigError(
                 f"study: {self.config.name!r} was made with {different}; "

@@ -101,6 +101,8 @@ class Teller:
         counts = self.shared.ledger.counts()
         first = not counts.completed and not counts.pruned
         mistaken = first and state == TrialState.FAIL and summary.error == ConfigError.__name__
+        if mistaken:
+            self.shared.queue(trial.point)  # the same command begins with it, once the mistake is mended
         self.shared.close(
             trial,
             state,

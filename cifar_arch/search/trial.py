@@ -80,7 +80,8 @@ class TrialRecord(Attributes, frozen=True, kw_only=True):
             number=trial.number,
             id=trial_id(trial),
             state=trial.state,
-            values=tuple(trial.values or ()),
+            # Of a pruned one Optuna gives its last epoch for a value.
+            values=tuple(trial.values) if trial.state == TrialState.COMPLETE else (),
             point={(keys or {}).get(name, name): value for name, value in _point(trial).items()},
             curve=trial.intermediate_values,
             **attributes,
