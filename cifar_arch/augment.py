@@ -10,15 +10,24 @@ from msgspec import Meta
 from cifar_arch.layers import IMAGE_SIZE
 from cifar_arch.schema import ConfigError, Strict
 
+HOLE = 16  # pixels: the side that the rules ask for
 Probability = Annotated[float, Meta(ge=0, le=1)]
 Strength = Annotated[float, Meta(ge=0, lt=1)]
 Colour = tuple[float, float, float]  # of 0 to 255
 
 
-class Transform(Strict, frozen=True, kw_only=True):
-    """A transform that is applied to a share `p` of the images; 0 is off."""
+class Part(Strict, frozen=True, kw_only=True):
+    """What is applied to a share `p`; 0 is off."""
 
     p: Probability = 0.0
+
+    def lacks(self) -> str:
+        """What to set, where it is on, so that it is what the rules mean by its name; empty where nothing."""
+        return ""
+
+
+class Transform(Part, frozen=True, kw_only=True):
+    """A transform of single images; `p` is the share of the images."""
 
 
 class PadCrop(Transform, frozen=True, kw_only=True):
@@ -48,6 +57,9 @@ class ShiftScaleRotate(Transform, frozen=True, kw_only=True):
     scale: Strength = 0.05
     rotate: Annotated[float, Meta(ge=0, le=180)] = 15.0  # degrees
 
+    def lacks(self) -> str:
+        return "" if self.shift or self.scale or self.rotate else "rotate=15"
+
 
 class ColourJitter(Transform, frozen=True, kw_only=True):
     brightness: Strength = 0.3
@@ -63,13 +75,15 @@ class Grayscale(Transform, frozen=True, kw_only=True):
 class CoarseDropout(Transform, frozen=True, kw_only=True):
     """One square hole, wholly inside the image, filled with the training mean."""
 
-    size: Annotated[int, Meta(ge=1, le=IMAGE_SIZE)] = 16  # pixels
+    size: Annotated[int, Meta(ge=1, le=IMAGE_SIZE)] = HOLE  # pixels
+
+    def lacks(self) -> str:
+        return "" if self.size == HOLE else f"size={HOLE}"
 
 
-class Mix(Strict, frozen=True, kw_only=True):
-    """Images of a share `p` of the batches mixed with others, their labels too; 0 is off."""
+class Mix(Part, frozen=True, kw_only=True):
+    """Images mixed with others, their labels too; `p` is the share of the batches."""
 
-    p: Probability = 0.0
     # The share that is kept of an image is drawn from Beta(alpha, alpha).
     alpha: Annotated[float, Meta(gt=0, le=1000)] = 1.0
 

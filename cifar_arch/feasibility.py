@@ -13,7 +13,7 @@ from cifar_arch.analysis import Analysis, analyse
 from cifar_arch.blocks import BLOCKS, Unit
 from cifar_arch.downsample import DOWNSAMPLERS, Downsampler
 from cifar_arch.layers import Plan, content_key
-from cifar_arch.limits import Limits, Violation, too_slow, violations
+from cifar_arch.limits import Limits, Violation, lacking, too_slow, violations
 from cifar_arch.schema import ConfigError
 from cifar_arch.spec import DEEPEST, STAGES, TRANSITIONS, WIDEST, Architecture
 
@@ -76,7 +76,7 @@ def judge(
 ) -> Verdict:
     """The verdict on an architecture; with `repairs`, each message ends in what to type instead.
 
-    `augment` names the transforms that are on (None: not looked at). Raises ConfigError where the
+    `augment`: as of `violations`. Raises ConfigError where the
     architecture cannot be planned at all.
     """
     if architecture.width == "auto":
@@ -154,8 +154,8 @@ def _repair(
     if rule == "latency":
         return _faster(architecture, limits)
     if rule == "augment":
-        off = (name for name in limits.augment if name not in augment)
-        return " ".join(f"augment.{name}.p=0.25" for name in off) + " fits"
+        settings = lacking(limits, augment).items()
+        return " ".join(f"augment.{name}.{setting}" for name, setting in settings) + " fits"
     neighbours = list(_neighbours(architecture))
     narrower = _narrower(architecture, limits)
     if rule in SIZE and narrower:
@@ -218,14 +218,16 @@ def _neighbours(architecture: Architecture) -> Iterator[tuple[str, Architecture]
     """
     for name in reversed(TRANSITIONS):
         now = getattr(architecture, name)
-        if type(now) in OFFERED.values():
+        if isinstance(now, Downsampler) and _usual(now, separable=now.separable):
             also = f" model.{name}.separable=true" if now.separable else ""
             for kind, downsampler in OFFERED.items():
                 other = downsampler(separable=now.separable)
                 yield f"{name}={kind}{also}", replace(architecture, **{name: other})
     for name in reversed(STAGES):
         block = getattr(architecture, name)
-        if block in FORMS.values():
+        if isinstance(block, Unit) and _usual(
+            block, layers=2 if block.residual else 1, residual=block.residual
+        ):
             for form in sorted(FORMS, key=lambda form: FORMS[form].residual != block.residual):
                 yield f"{name}={form}", replace(architecture, **{name: FORMS[form]})
     depths = architecture.depths
@@ -238,3 +240,11 @@ def _neighbours(architecture: Architecture) -> Iterator[tuple[str, Architecture]
                 yield f"depth={text}", replace(architecture, depth=changed)
     for head in ("conv", "linear", "none"):
         yield f"model.head={head}", replace(architecture, head=head)
+
+
+def _usual(part: Unit | Downsampler, **chosen: Any) -> bool:
+    """Whether its fields are what its kind has by itself, but for the chosen ones."""
+    try:
+        return part == type(part)(**chosen)
+    except TypeError:  # a user's own, with a field that has to be given
+        return False

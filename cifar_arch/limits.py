@@ -1,6 +1,6 @@
 """The rules of the game: limits, and every violation of them as a sentence."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, structs
@@ -54,8 +54,17 @@ class Violation(Struct, frozen=True, kw_only=True):
 def violations(
     analysis: Analysis, limits: Limits, augment: Collection[str] | None = None
 ) -> tuple[Violation, ...]:
-    """All broken rules but `too_slow`; `augment` names the transforms that are on (None: not looked at)."""
+    """All broken rules but `too_slow`; `augment` has the transforms that are on, or their names alone (None:
+    not looked at)."""
     return tuple(_broken(analysis, limits, augment))
+
+
+def lacking(limits: Limits, augment: Collection[str]) -> dict[str, str]:
+    """What to set of each transform that has to be on and is not, or not as the rules mean it."""
+    of = augment if isinstance(augment, Mapping) else {}
+    on = {name: of[name].lacks() if name in of else "" for name in augment}
+    found = {name: on.get(name, "p=0.25") for name in limits.augment}
+    return {name: setting for name, setting in found.items() if setting}
 
 
 def too_slow(latency_ms: float, limits: Limits) -> tuple[Violation, ...]:
@@ -95,9 +104,11 @@ def _broken(a: Analysis, limits: Limits, augment: Collection[str] | None) -> Ite
     if a.fully_connected and not limits.fully_connected:
         message = "no fully connected layer is allowed after global average pooling, got one"
         yield _violation("head", message, 0, 1)
-    if augment is not None and (missing := [name for name in limits.augment if name not in augment]):
-        off = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} off"
-        message = f"the augmentation has to hold {', '.join(limits.augment)}: {off}"
+    if augment is not None and (missing := lacking(limits, augment)):
+        off = [name for name in missing if name not in augment]
+        wrong = [f"{', '.join(off)} {'is' if len(off) == 1 else 'are'} off"] if off else []
+        wrong += [f"{name} without {missing[name]}" for name in missing if name in augment]
+        message = f"the augmentation has to hold {', '.join(limits.augment)}: {', '.join(wrong)}"
         yield _violation("augment", message, ", ".join(limits.augment), ", ".join(augment) or "none")
 
 

@@ -208,7 +208,8 @@ def _progress_bar(state: State, batches: int, shown: bool) -> "Iterator[tqdm[Any
             leave=False,
             smoothing=0.05,
             desc="starting",
-            bar_format="{percentage:3.0f}% {bar:20} {desc}  {rate_fmt}  {remaining} left",
+            # In 80 columns, with three digits of epochs.
+            bar_format="{percentage:3.0f}% {bar:6} {desc}  {remaining} left  {rate_fmt}",
         ) as bar,
     ):
         yield bar

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 from conftest import on_a_terminal
-from sweeping import stub, stub_environment, sweep
+from sweeping import WIDTHS, open_worker, search_config, stub, stub_environment, sweep
 
-from cifar_arch.search.console import fitting
+from cifar_arch.search.console import Console, fitting
+from cifar_arch.search.storage import quiet_optuna
 
 GRID = ("width=64,4,6,8,10", "epochs=3", "study=seen", "pruner=none")
 
@@ -41,6 +42,18 @@ def test_the_reason_why_a_search_stopped_does_not_share_its_line_with_the_bar(tm
     shown = on_a_terminal(stub("width=4,6,8", "study=seen"), tmp_path, settings, columns=160, status=1)
     lines = [line for line in re.split(r"[\r\n]+", shown) if "the sweep was stopped" in line]
     assert [line.startswith("the sweep was stopped: ") for line in lines] == [True]
+
+
+def test_the_time_left_falls_while_a_trial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quiet_optuna()
+    seconds = [0.0]
+    monkeypatch.setattr("cifar_arch.search.console.time.monotonic", lambda: seconds[0])
+    console = Console(open_worker(search_config(tmp_path, WIDTHS)).shared, 3, progress=False)
+    shown = []
+    for now, done in ((60, 0), (60, 1), (90, 1), (120, 1), (300, 1), (300, 2), (330, 2), (400, 3)):
+        seconds[0] = now
+        shown.append(console._left(done).removeprefix("about ").removesuffix(" min left"))
+    assert shown == ["", "2.0", "1.5", "1.0", "1.0", "2.5", "2.0", ""]
 
 
 FITTING: list[dict[str, Any]] = [

@@ -5,7 +5,7 @@ import pytest
 from msgspec.structs import replace
 
 from cifar_arch.analysis import Analysis
-from cifar_arch.augment import Augment
+from cifar_arch.augment import Augment, CoarseDropout, HorizontalFlip, ShiftScaleRotate
 from cifar_arch.compose import compose
 from cifar_arch.limits import Limits, TransformName, violations
 from cifar_arch.schema import ConfigError, checked
@@ -144,6 +144,15 @@ AUGMENTATION: list[dict[str, Any]] = [
         "on": (),
         "says": f"{REQUIRED}, grayscale: "
         "horizontal_flip, shift_scale_rotate, coarse_dropout, grayscale are off",
+    },
+    {
+        "group": "eva6",
+        "on": {
+            "horizontal_flip": HorizontalFlip(p=0.5),
+            "shift_scale_rotate": ShiftScaleRotate(p=0.5, shift=0, scale=0, rotate=0),
+            "coarse_dropout": CoarseDropout(p=0.5, size=8),
+        },
+        "says": f"{REQUIRED}: shift_scale_rotate without rotate=15, coarse_dropout without size=16",
     },
 ]
 

@@ -78,7 +78,7 @@ WIDE = """
 from cifar_arch.downsample import DOWNSAMPLERS, Conv, Downsampler
 
 class Wide(Downsampler, frozen=True, kw_only=True):
-    kernel: int
+    kernel: int = 5
 
     def conv(self, in_channels, out_channels, size):
         kernel, padding = self.kernel, self.kernel // 2
@@ -89,8 +89,10 @@ DOWNSAMPLERS["wide"] = Wide
 """
 
 
-@pytest.mark.parametrize("typed", ["t1=wide model.t1.kernel=5", "t1=wide", "t1=strided"])
-def test_a_downsampler_is_taken_and_never_suggested(typed: str, own: Path, cli: Cli) -> None:
+@pytest.mark.parametrize(
+    ("typed", "advised"), [("t1=wide model.t1.kernel=7", False), ("t1=wide", True), ("t1=strided", False)]
+)
+def test_a_downsampler_is_taken_and_never_suggested(typed: str, advised: bool, own: Path, cli: Cli) -> None:
     (own / "my_blocks.py").write_text(WIDE, encoding="utf-8")
     (own / "own" / "downsample").mkdir()
     (own / "own" / "downsample" / "wide.yaml").write_text("kind: wide\nkernel: 5\n", encoding="utf-8")
@@ -98,6 +100,7 @@ def test_a_downsampler_is_taken_and_never_suggested(typed: str, own: Path, cli: 
     done = cli("check", *named, *typed.split(), "c3=plain", "c4=plain", "width=12")
     assert (done.status, done.err) == (1, "")
     assert "wide" not in done.out
+    assert ("; t1=strided fits" in done.out) is advised
 
 
 def test_a_file_beside_the_configs_is_found(own: Path) -> None:

@@ -122,7 +122,7 @@ def test_smallest_comes_before_the_front() -> None:
 
 
 MISSED = "none reaches 95% on the validation images: the best is 10.00 points below"
-RANKED = ", and accuracy ranks them instead; target=0.5 sets another"
+RANKED = ", and accuracy ranks them instead; target=0.85 sets another"
 NEVER = "accuracies on the synthetic data set never count towards the target"
 SAID: list[dict[str, Any]] = [
     {"target": 0.95, "prefer": "accuracy", "synthetic": False, "lines": [MISSED]},

@@ -210,12 +210,14 @@ def test_half_finished_outputs_report_without_a_best_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
 ) -> None:
     write_run(tmp_path / "outputs" / "runs" / "a").summary.unlink()
+    assert load_runs(tmp_path / "outputs" / "runs" / "a")["folder"][0] == str(tmp_path / "outputs/runs/a")
     (tmp_path / "outputs" / "rejected.csv").write_text("x", encoding="utf-8")
     monkeypatch.setattr(files, "PARQUET", "a_package_that_nobody_has")
     monkeypatch.chdir(tmp_path)
     done = cli(COMMAND)
     assert (done.status, done.err) == (0, "")
     assert "1 run: 1 running" in done.out
+    assert "1 run without an end on record: still running, or killed; the same sweep goes on" in done.out
     assert "runs.parquet needs a package that is not installed: uv sync --inexact --extra report" in done.out
     page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
     assert "No run is completed yet." in page

@@ -6,8 +6,18 @@ import pandas as pd
 import pytest
 from generated_runs import load_small_sweep, write_run
 
+from cifar_arch.record import Status
 from cifar_arch.report import load_runs
-from cifar_arch.report.tables import markdown, not_compared, notes, ranking, shown_columns, target_line
+from cifar_arch.report.effects import repeats
+from cifar_arch.report.tables import (
+    markdown,
+    not_compared,
+    notes,
+    of_single_runs,
+    ranking,
+    shown_columns,
+    target_line,
+)
 
 END = ["epochs_done", "seconds", "status", "folder"]
 
@@ -71,6 +81,25 @@ def test_the_notes_say_which_images_the_accuracies_are_of(tmp_path: Path) -> Non
         f"{of_validation}, or of the test images where a run has no others; "
         "the test images were read in 2 runs"
     )
+
+
+def test_the_notes_say_what_pruning_and_single_seeds_do(tmp_path: Path) -> None:
+    for number in range(3):
+        write_run(
+            tmp_path / str(number),
+            0.5,
+            seed=number,
+            status=Status.PRUNED if number == 2 else Status.COMPLETED,
+        )
+    runs = load_runs(tmp_path)
+    (pruned,) = (note for note in notes(runs) if "pruned run" in note and "effects" in note)
+    assert pruned.startswith(
+        "effects, means and groups leave out 1 pruned run, the poor ones, and so are too small"
+    )
+    assert notes(runs[runs["status"] == "completed"])[-1] != pruned
+    (single,) = of_single_runs(repeats(runs))
+    assert single.startswith("the ranking and the best run are of single seeds")
+    assert of_single_runs(repeats(runs[:1])) == []
 
 
 def test_what_is_not_compared_is_named_as_far_as_it_is_short() -> None:

@@ -83,8 +83,9 @@ def load_runs(outputs: str | Path = "outputs", *, use_cache: bool = True) -> pd.
     row_of |= {folder: len(saved) + number for number, folder in enumerate(news)}
     if use_cache and (lasting := {folder: mark for folder, mark in stamps.items() if mark}) != saved:
         cache.save(root, lasting, rows.take([row_of[folder] for folder in lasting]))
-    prefix = "" if str(root) == "." else f"{root}/"
-    frame = _frame([prefix + folder for folder in found], rows.take([row_of[folder] for folder in found]))
+    frame = _frame(
+        [(root / folder).as_posix() for folder in found], rows.take([row_of[folder] for folder in found])
+    )
     return _continued(frame)
 
 

@@ -138,7 +138,7 @@ def notes(runs: pd.DataFrame) -> list[str]:
     )
     synthetic = int((runs["data"] == SYNTHETIC).sum())
     if synthetic:
-        found.append(f"{synthetic:,} of them on the synthetic data set: {SYNTHETIC_NOTE}")
+        found.append(f"{synthetic:,} of them on synthetic images: {SYNTHETIC_NOTE}")
         if (comparable(runs)["data"] != SYNTHETIC).any():
             found.append(
                 f"effects and groups leave these out; --where \"data == '{SYNTHETIC}'\" shows them alone"

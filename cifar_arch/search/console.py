@@ -47,8 +47,8 @@ class Console:
         self.shared = shared
         self.progress = progress
         self.waiting = False
-        self.start = time.monotonic()
-        self.before = shared.counts().trained
+        self.start = self.last = time.monotonic()  # `last`: when the number of trials that are `done` changed
+        self.before = self.done = shared.counts().trained
         self.told = {t.number for t in shared.trials() if t.state.is_finished()}  # by `follow`
         self.total = total and max(total, self.before)  # n_trials may be less than before
         self.bar = tqdm(
@@ -101,7 +101,11 @@ class Console:
     def _left(self, done: int) -> str:
         if not self.total or done <= self.before or done >= self.total:
             return ""
-        seconds = (time.monotonic() - self.start) / (done - self.before) * (self.total - done)
+        now = time.monotonic()
+        if done != self.done:
+            self.done, self.last = done, now
+        each = (self.last - self.start) / (done - self.before)
+        seconds = each * (self.total - done) - min(now - self.last, each)
         return f"about {seconds / 60:.1f} min left"
 
     def _update(self, trials: Sequence[int]) -> None:

@@ -1,5 +1,6 @@
 """What a study found, the best configuration first; as text, a table of the first of them."""
 
+import math
 import statistics
 from collections.abc import Hashable, Sequence
 
@@ -149,9 +150,14 @@ def target_lines(
     lines = []
     if target is not None and ranking.accuracy < target and (prefer == "smallest" or not synthetic):
         missing = 100 * (target - ranking.accuracy)
+        within_reach = max(0.01, math.floor(20 * ranking.accuracy) / 20)
         lines = [
             f"none reaches {percent(target)} on the validation images: the best is {missing:.2f} points below"
-            + (f", and accuracy ranks them instead; {option}0.5 sets another" if prefer == "smallest" else "")
+            + (
+                f", and accuracy ranks them instead; {option}{within_reach:g} sets another"
+                if prefer == "smallest"
+                else ""
+            )
         ]
     if synthetic:
         lines.append("accuracies on the synthetic data set never count towards the target")
