@@ -72,11 +72,11 @@ def _seen(
         yield seen.permute(0, 2, 3, 1).numpy()
 
 
-def save_curves(folder: RunFolder, history: list[Epoch], target: float | None, pictures: Pictures) -> None:
-    """Saves plots/curves.png; `target`, from 0 to 1, is a line where the images count towards it."""
+def save_curves(folder: RunFolder, history: list[Epoch], target: float | None) -> None:
+    """Saves plots/curves.png; `target`, from 0 to 1, is a line."""
     from cifar_arch import plots
 
-    folder.save_figure("curves", plots.curves(history, None if pictures.synthetic else target))
+    folder.save_figure("curves", plots.curves(history, target))
 
 
 def save_misclassified(

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from cifar_arch.data import SYNTHETIC, SYNTHETIC_NOTE
-from cifar_arch.evaluate import ROUNDING, Evaluation, evaluate, evaluation
+from cifar_arch.evaluate import ROUNDING, Evaluation, evaluate
 from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import Verdict, judge
 from cifar_arch.identity import changes
@@ -124,7 +124,7 @@ def of_one_experiment(runs: Sequence[SavedRun]) -> Experiment:
 
 def tested_again(run: SavedRun, root: str | None) -> Tested:
     """The run on its test set. Raises ConfigError where the accuracy is not the one on record."""
-    found = evaluation(*evaluate(run.folder.path, root))
+    found = evaluate(run, root)
     if abs(found.difference) > ROUNDING:
         raise ConfigError(
             f"run: {str(run.folder.path)!r} gives {found.test_accuracy:.2%} now, and has "

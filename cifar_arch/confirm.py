@@ -139,8 +139,7 @@ def _confirm(arguments: argparse.Namespace) -> None:
     shared = confirmation.work() if arguments.workers == 1 else confirmation.supervise(arguments.workers)
     results = list(confirmation.results(shared))
     found = [_confirmed(choice, trials) for choice, trials in results]
-    reachable = None if first.data.synthetic else target
-    print(f"\n{results_table(found, reachable)}\n\n{verdict(found, target, data)}")
+    print(f"\n{results_table(found, first.reachable_target)}\n\n{verdict(found, target, data)}")
     winner = write_winner(choices[0], arguments.epochs)
     folders = [str(trial.folder) for trial in results[0][1]]
     chosen_as = "the first trial named" if arguments.trial else "the first of the study's ranking"

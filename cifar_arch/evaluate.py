@@ -15,7 +15,7 @@ import numpy as np
 from msgspec import Struct
 
 from cifar_arch import cifar10, shapes
-from cifar_arch.data import SYNTHETIC_NOTE, Pictures
+from cifar_arch.data import SYNTHETIC_NOTE
 from cifar_arch.layers import IMAGE_SIZE
 from cifar_arch.plugins import add_plugin_option, load_plugins
 from cifar_arch.saved import SavedRun
@@ -76,10 +76,11 @@ def main() -> None:
         load_plugins(arguments.plugin)
         if arguments.images and arguments.json:
             raise ConfigError("--json: of the test set alone, got --images as well; type one of them")
+        run = SavedRun(arguments.run)
         if arguments.images:
-            print(printable(classify(arguments.run, arguments.images)))
+            print(printable(classify(run, arguments.images)))
             return
-        found = evaluation(*evaluate(arguments.run, arguments.data))
+        found = evaluate(run, arguments.data)
         print(json.dumps(msgspec.to_builtins(found), indent=2) if arguments.json else text(found))
         if abs(found.difference) > ROUNDING:
             print(
@@ -90,26 +91,35 @@ def main() -> None:
             sys.exit(1)
 
 
-def evaluate(path: Path, root: str | None = None) -> tuple[Pictures, np.ndarray, float | None]:
-    """The run's data, its class probabilities (N, 10) on the test set, and the accuracy on record.
-
-    Raises ConfigError where the folder holds no finished run.
-    """
-    run = SavedRun(path)
-    network = run.network()
-    pictures = run.pictures(root)
+def evaluate(run: SavedRun, root: str | None = None) -> Evaluation:
+    """What the saved weights of a run reach on its test set, whose files are below `root` if one is given."""
+    from cifar_arch.plots import confusion_counts  # with matplotlib, which --help need not wait for
     from cifar_arch.training import predict
 
-    return pictures, predict(network, pictures.test.images), run.summary.test_accuracy
+    network, pictures = run.network(), run.pictures(root)
+    labels, predicted = pictures.test.labels, predict(network, pictures.test.images).argmax(1)
+    counts = confusion_counts(labels, predicted, len(pictures.classes))
+    right, true, found = (part.tolist() for part in (counts.diagonal(), counts.sum(1), counts.sum(0)))
+    return Evaluation(
+        test_accuracy=float((labels == predicted).mean()),
+        recorded=run.summary.test_accuracy,
+        images=len(labels),
+        data=pictures.name,
+        note=SYNTHETIC_NOTE if pictures.synthetic else None,
+        classes=[
+            ClassScore(name=name, recall=r / max(1, t), precision=r / max(1, f))
+            for name, r, t, f in zip(pictures.classes, right, true, found, strict=True)
+        ],
+        confusion=counts.tolist(),
+    )
 
 
-def classify(path: Path, images: Path) -> str:
+def classify(run: SavedRun, images: Path) -> str:
     """A line for each file of `images`, a file or a folder: its three most likely classes, or why none.
 
     A picture of another form is cut to its middle square, then scaled to 32x32 pixels. Raises
     ConfigError where there is no picture that can be read.
     """
-    run = SavedRun(path)
     if not images.exists():
         raise ConfigError(f"--images: expected a picture or a folder of pictures, got {str(images)!r}")
     says: dict[Path, str] = {}
@@ -198,27 +208,6 @@ def _grey(image: "Image.Image", black: float, white: float) -> "Image.Image":
     if clear is not None:
         grey.putalpha(Image.fromarray(np.where(numbers == clear, 0, 255).astype(np.uint8)))
     return grey
-
-
-def evaluation(pictures: Pictures, probabilities: np.ndarray, recorded: float | None) -> Evaluation:
-    """What class probabilities (N, 10) of the test images come to."""
-    from cifar_arch.plots import confusion_counts  # with matplotlib, which --help need not wait for
-
-    labels, predicted = pictures.test.labels, probabilities.argmax(1)
-    counts = confusion_counts(labels, predicted, len(pictures.classes))
-    right, true, found = (part.tolist() for part in (counts.diagonal(), counts.sum(1), counts.sum(0)))
-    return Evaluation(
-        test_accuracy=float((labels == predicted).mean()),
-        recorded=recorded,
-        images=len(labels),
-        data=pictures.name,
-        note=SYNTHETIC_NOTE if pictures.synthetic else None,
-        classes=[
-            ClassScore(name=name, recall=r / max(1, t), precision=r / max(1, f))
-            for name, r, t, f in zip(pictures.classes, right, true, found, strict=True)
-        ],
-        confusion=counts.tolist(),
-    )
 
 
 def text(found: Evaluation) -> str:

@@ -59,6 +59,11 @@ class Experiment(Strict, frozen=True, kw_only=True):
             limits = replace(self.limits, target_accuracy=self.target)
             msgspec.structs.force_setattr(self, "limits", limits)
 
+    @property
+    def reachable_target(self) -> float | None:
+        """The accuracy to reach on the test set; None on the synthetic data set, which never counts."""
+        return None if self.data.synthetic else self.limits.target_accuracy
+
     @classmethod
     def from_dict(cls, config: dict[str, Any]) -> "Experiment":
         """The checked experiment. Raises ConfigError with the full key of the first wrong field."""
@@ -180,7 +185,7 @@ def _steps(
     results, probabilities = _evaluate(experiment, pictures, trained)
     yield {"weights_sha256": artifacts.save_weights(folder, trained.network)}
     artifacts.save_augmented(folder, experiment.augment, experiment.seed, pictures)
-    artifacts.save_curves(folder, trained.history, experiment.limits.target_accuracy, pictures)
+    artifacts.save_curves(folder, trained.history, experiment.reachable_target)
     scored = pictures.test if experiment.read_test else pictures.validation
     artifacts.save_misclassified(folder, scored, probabilities, pictures.classes)
     yield {"status": Status.COMPLETED, **results}
@@ -279,7 +284,7 @@ def _evaluate(
     loss, accuracy = loss_and_accuracy(probabilities, pictures.test.labels)
     if not math.isfinite(loss):  # without validation images nobody has looked so far
         raise TrainingDiverged(f"the test loss is {loss}: lower training.lr or set training.clip=1")
-    target = None if pictures.synthetic else experiment.limits.target_accuracy
+    target = experiment.reachable_target
     reached = None if target is None else accuracy >= target
     return {"test_accuracy": accuracy, "test_loss": loss, "reaches_target": reached}, probabilities
 

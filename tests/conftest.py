@@ -27,6 +27,7 @@ from postgres import Server
 from cifar_arch import artifacts, experiment
 from cifar_arch.data import Pictures, Split
 from cifar_arch.runfolder import RunFolder
+from cifar_arch.saved import SavedRun
 
 # Where tests run in the background of a script, SIGINT is ignored, and so it would be in the commands
 # that tests interrupt.
@@ -205,6 +206,14 @@ def on_a_terminal(
 
 def run_folders(cwd: Path) -> list[Path]:
     return sorted(path.parent for path in (cwd / "outputs" / "runs").glob("*/*/run.log"))
+
+
+def predictions(folder: Path) -> tuple[Pictures, np.ndarray]:
+    """The data of a finished run, and its class probabilities (N, 10) on the test images."""
+    from cifar_arch.training import predict
+
+    run = SavedRun(folder)
+    return run.pictures(), predict(run.network(), run.pictures().test.images)
 
 
 def summary_of(folder: Path) -> dict[str, Any]:

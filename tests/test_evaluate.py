@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Cli, cases, summary_of
+from conftest import Cli, cases, predictions, summary_of
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from cifar_arch import evaluate
 from cifar_arch.runfolder import RunFolder
+from cifar_arch.saved import SavedRun
 
 
 @pytest.fixture
@@ -28,9 +29,8 @@ def run(finished_run: Path, tmp_path: Path) -> RunFolder:
 def test_the_saved_weights_alone_give_the_recorded_accuracy_exactly(run: RunFolder) -> None:
     for path in (run.metrics, *run.plots.iterdir()):
         path.unlink()
-    pictures, probabilities, recorded = evaluate.evaluate(run.path)
-    right = probabilities.argmax(1) == pictures.test.labels
-    assert float(right.mean()) == recorded == summary_of(run.path)["test_accuracy"]
+    found = evaluate.evaluate(SavedRun(run.path))
+    assert found.test_accuracy == found.recorded == summary_of(run.path)["test_accuracy"]
 
 
 def test_the_command_prints_accuracy_classes_and_confusion(run: RunFolder, cli: Cli) -> None:
@@ -49,9 +49,10 @@ def test_the_command_prints_accuracy_classes_and_confusion(run: RunFolder, cli: 
 def test_json_has_the_same_numbers_for_programs(run: RunFolder, cli: Cli) -> None:
     done = cli("evaluate", str(run.path), "--json")
     found = json.loads(done.out)
-    pictures, probabilities, recorded = evaluate.evaluate(run.path)
+    accuracy = summary_of(run.path)["test_accuracy"]
+    pictures, probabilities = predictions(run.path)
     predicted = probabilities.argmax(1)
-    assert (found["test_accuracy"], found["recorded"]) == (recorded, recorded)
+    assert (found["test_accuracy"], found["recorded"]) == (accuracy, accuracy)
     assert (found["images"], found["data"]) == (1000, "shapes")
     assert found["note"] == "the synthetic data set never counts towards the target"
     assert [sum(row) for row in found["confusion"]] == [100] * 10
@@ -68,7 +69,7 @@ def test_json_has_the_same_numbers_for_programs(run: RunFolder, cli: Cli) -> Non
 
 
 def test_own_pictures_are_classified(run: RunFolder, tmp_path: Path, cli: Cli) -> None:
-    pictures, probabilities, _ = evaluate.evaluate(run.path)
+    pictures, probabilities = predictions(run.path)
     own = tmp_path / "own"
     own.mkdir()
     for index in (0, 1):

@@ -157,7 +157,8 @@ def test_a_run_on_real_images_is_held_against_its_target(
     monkeypatch.setattr(experiment, "load_once", lambda _: easy_pictures())
 
     def run(target: float | None) -> Summary:
-        config = tiny_config(limits={"target_accuracy": target}, training={"epochs": 1})
+        changes = {"limits": {"target_accuracy": target}, "training": {"epochs": 1}}
+        config = tiny_config(data={"name": "cifar10"}, **changes)
         return experiment.run_config(config, tmp_path / str(target))
 
     accuracy = run(0.001).test_accuracy

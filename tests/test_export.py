@@ -3,12 +3,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import CHECKOUT, Cli
+from conftest import CHECKOUT, Cli, predictions, summary_of
 from msgspec.structs import replace
 
-from cifar_arch import export
+from cifar_arch import export, shapes
 from cifar_arch.data import Split
-from cifar_arch.evaluate import evaluate
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.saved import SavedRun
 
@@ -28,7 +27,7 @@ def test_the_file_predicts_as_torch_does_on_any_batch(
 ) -> None:
     path, difference = exported
     assert 0 <= difference < export.TOLERANCE
-    pictures, probabilities, _ = evaluate(finished_run)
+    pictures, probabilities = predictions(finished_run)
     session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
     assert session.get_inputs()[0].shape[1:] == [3, 32, 32]
     for count in (1, 3, 100):
@@ -43,7 +42,7 @@ def test_the_classes_are_in_the_metadata(exported: tuple[Path, float], finished_
     model = onnx.load(exported[0])
     onnx.checker.check_model(model)
     properties = {entry.key: entry.value for entry in model.metadata_props}
-    assert json.loads(properties["classes"]) == list(evaluate(finished_run)[0].classes)
+    assert json.loads(properties["classes"]) == list(shapes.CLASSES)
     assert properties["input"] == "RGB pixels of 0 to 255"
     assert str(CHECKOUT) not in str(model)  # nothing of the machine that made it
 
@@ -85,9 +84,9 @@ def test_a_quantised_file_is_smaller_and_nearly_as_accurate(
     filters = [tensor for tensor in model.graph.initializer if len(tensor.dims) == 4 and tensor.dims[0] > 1]
     kinds = {tensor.data_type for tensor in filters}
     assert kinds == {onnx.TensorProto.INT8}
-    pictures, _, recorded = evaluate(finished_run)
+    pictures = SavedRun(finished_run).pictures()
     accuracy, latency = export.accuracy_and_latency(tmp_path / "network.onnx", pictures)
-    assert accuracy == recorded
+    assert accuracy == summary_of(finished_run)["test_accuracy"]
     assert latency > 0
 
 

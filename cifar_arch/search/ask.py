@@ -46,10 +46,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 def total(config: SearchConfig, assess: Assess) -> int | None:
     """How many trials will have been trained at the end, where that can be told beforehand."""
-    if config.n_trials is not None or not config.space.enumerable():
+    if not config.exhaustive or not config.space.enumerable():
         return config.n_trials
     candidates = (assess(point) for point in config.space.points())
-    return len({c.key for c in candidates if not c.violations})
+    feasible = len({c.key for c in candidates if not c.violations})
+    return min(feasible, config.n_trials or feasible)
 
 
 class Asker:

@@ -159,7 +159,7 @@ def done_line(shared: SharedStudy) -> str:
     counts, config = shared.counts(), shared.config
     kinds = ("pruned", "failed", "rejected", "replayed")
     others = ", ".join(f"{getattr(counts, name)} {name}" for name in kinds if getattr(counts, name))
-    count, wanted = counts.trained, config.asked_for
+    count, wanted = counts.trained, config.n_trials
     used_up = wanted is not None and count < wanted
     return (
         f"study {config.name} is done: {count} trained"

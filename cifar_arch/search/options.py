@@ -146,7 +146,7 @@ def search_config(
     `algorithms`, `typed`: as of `fingerprint`. `named`: what its study is named after in place of its space.
     Raises ConfigError for a space without an end and no number of trials.
     """
-    every_point = _takes_every_point(points.space, options.n_trials)
+    exhaustive = _takes_every_point(points.space, options.n_trials)
     mark = fingerprint(points.config_at({}), points.space, algorithms, options.objectives, typed)
     name = options.study or readable_name(named, points.space, mark)
     return SearchConfig(
@@ -155,9 +155,8 @@ def search_config(
         folder=outputs.sweep(name),
         space=points.space,
         objectives=options.objectives,
-        n_trials=None if every_point else options.n_trials,
-        asked_for=options.n_trials,
-        exhaustive=every_point,
+        n_trials=options.n_trials,
+        exhaustive=exhaustive,
         fingerprint=mark,
     )
 

@@ -37,9 +37,8 @@ class SearchConfig(msgspec.Struct, frozen=True, kw_only=True):
     folder: StudyFolder
     space: Space
     objectives: tuple[str, ...]
-    n_trials: int | None  # trained trials in all; None: every point of the space once
+    n_trials: int | None  # trained trials in all, though the space may have fewer; None: every point once
     exhaustive: bool  # point by point instead of by a sampler
-    asked_for: int | None = None  # trials, also of a space that has no more
     fingerprint: dict[str, Any]
     about: str = ""  # its command and limits, in Markdown
     max_rejections: int = 300  # in a row
