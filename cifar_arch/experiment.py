@@ -291,13 +291,8 @@ def _evaluate(
 
 def failure(error: BaseException) -> dict[str, Any]:
     """The fields of its summary that say how a run ended which did not complete."""
-    match error:
-        case Rejected():
-            status = Status.REJECTED
-        case Pruned():
-            status = Status.PRUNED
-        case _:
-            status = Status.FAILED
+    statuses: dict[type[BaseException], Status] = {Rejected: Status.REJECTED, Pruned: Status.PRUNED}
+    status = statuses.get(type(error), Status.FAILED)
     name, cause = type(error).__name__, Cause.of(error)
     reason = cause.value if cause is Cause.INTERRUPTED else str(error) or name
     return {"status": status, "reason": reason, "error": name, "cause": cause}
