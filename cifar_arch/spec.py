@@ -51,6 +51,12 @@ _TABLES: tuple[tuple[str, str, dict[str, Any]], ...] = (  # field, key in a conf
     *((stage, f"model.{stage}", BLOCKS) for stage in STAGES),
     *((transition, f"model.{transition}", DOWNSAMPLERS) for transition in TRANSITIONS),
 )
+_OF_VARIANTS = (  # what a network of custom blocks alone leaves as it is: field, value, how
+    ("width", None, "null"),
+    ("stem", None, "null"),
+    ("depth", 1, "out"),
+    ("multipliers", (1.0,) * 4, "out"),
+)
 
 
 class Architecture(Strict, frozen=True, kw_only=True):
@@ -88,22 +94,14 @@ class Architecture(Strict, frozen=True, kw_only=True):
             if not isinstance(given, _VARIANTS):
                 msgspec.structs.force_setattr(self, name, variant(table, given, key))
         written_out = all(isinstance(block, Custom) for block in self.blocks())
-        if written_out and self.width is not None:
-            raise ConfigError(
-                "model.width: has no effect on a network written out layer by layer, "
-                f"got {self.width!r}; leave it null"
-            )
-        if written_out and self.stem is not None:
-            raise ConfigError(
-                "model.stem: has no effect on a network written out layer by layer, "
-                f"got {self.stem}; leave it null"
-            )
-        if written_out and (self.depth, self.multipliers) != (1, (1.0,) * 4):
-            name = "depth" if self.depth != 1 else "multipliers"
-            raise ConfigError(
-                f"model.{name}: has no effect on a network written out layer by layer, "
-                f"got {_typed(getattr(self, name))}; leave it out"
-            )
+        for name, usual, advice in _OF_VARIANTS if written_out else ():
+            if (given := getattr(self, name)) != usual:
+                numbers = isinstance(given, tuple)
+                shown = f"[{', '.join(f'{number:g}' for number in given)}]" if numbers else repr(given)
+                raise ConfigError(
+                    f"model.{name}: has no effect on a network written out layer by layer, got {shown}; "
+                    f"leave it {advice}"
+                )
         if not written_out and self.width is None:
             raise ConfigError("model.width: expected a number of channels or auto, got null")
 
@@ -269,10 +267,6 @@ def _require_channels(layer: Layer, taken: int, given: int) -> None:
             f"a {what} of {taken} channels cannot follow {given}; "
             "let the first one of a block take in_channels, and each other what the one before makes"
         )
-
-
-def _typed(value: int | tuple[float, ...]) -> str:
-    return f"[{', '.join(f'{item:g}' for item in value)}]" if isinstance(value, tuple) else str(value)
 
 
 def _shape(channels: int, size: int) -> str:

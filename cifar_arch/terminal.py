@@ -140,12 +140,8 @@ def message_and_status(error: BaseException, interrupted: str = "interrupted") -
         case KeyboardInterrupt():
             return interrupted, 130
         case OSError():
-            return unreadable(error), 1
+            return f"cannot read or write {error.filename or 'a file'}: {error.strerror}", 1
     return f"{type(error).__name__}: {error} (the traceback is in run.log)", 1
-
-
-def unreadable(error: OSError) -> str:
-    return f"cannot read or write {error.filename or 'a file'}: {error.strerror}"
 
 
 def reader_left() -> NoReturn:

@@ -73,8 +73,9 @@ def _figures(report: Report) -> Iterator[tuple[str, Figure]]:
         yield "rejected", rejected_bars(report.rejections)
 
 
-def _axes(**labels: Any) -> tuple[Figure, Any]:
-    figure = Figure(figsize=SIZE, layout="constrained")
+def _axes(height: float = SIZE[1], **labels: Any) -> tuple[Figure, Any]:
+    """Of a figure as wide as a phone, and so many inches high."""
+    figure = Figure(figsize=(SIZE[0], height), layout="constrained")
     axes = figure.subplots()
     axes.grid(alpha=0.25)
     axes.set(**labels)
@@ -204,8 +205,8 @@ def importance_bars(table: pd.DataFrame) -> Figure:
 def effect_bars(table: pd.DataFrame) -> Figure:
     """Mean differences with their intervals, around the line of no effect."""
     shown = table.head(24).iloc[::-1]
-    figure = Figure(figsize=(SIZE[0], max(SIZE[1], 0.32 * len(shown) + 1)), layout="constrained")
-    axes = figure.subplots()
+    height = max(SIZE[1], 0.32 * len(shown) + 1)
+    figure, axes = _axes(height, xlabel="change in accuracy (points, 95 % interval)")
     places = np.arange(len(shown))
     effect = 100 * shown["effect"].to_numpy(float)
     low, high = (100 * shown[name].to_numpy(float) for name in ("low", "high"))
@@ -221,8 +222,6 @@ def effect_bars(table: pd.DataFrame) -> Figure:
         for f, a, b in zip(shown["factor"], shown["baseline"], shown["level"], strict=True)
     ]
     axes.set_yticks(places, names, fontsize=8)
-    axes.set(xlabel="change in accuracy (points, 95 % interval)")
-    axes.grid(alpha=0.25, axis="x")
     return figure
 
 
@@ -261,8 +260,7 @@ def parallel_coordinates(done: pd.DataFrame, columns: list[str]) -> Figure:
     axes.set_ylim(-0.06, 1.12)
     for place in range(len(columns)):
         axes.axvline(place, color=GREY, linewidth=0.7)
-    for side in ("top", "right", "left", "bottom"):
-        axes.spines[side].set_visible(False)
+    axes.spines[:].set_visible(False)
     figure.colorbar(ScalarMappable(scale, "viridis"), ax=axes, label="accuracy (%)", pad=0.02)
     return figure
 
@@ -286,12 +284,9 @@ def _height(runs: pd.DataFrame, name: str) -> tuple[np.ndarray, list[tuple[float
 def rejected_bars(table: pd.DataFrame) -> Figure:
     """How many candidates each rule rejected before training."""
     shown = table.iloc[::-1]
-    figure = Figure(figsize=(SIZE[0], max(1.6, 0.4 * len(shown) + 0.9)), layout="constrained")
-    axes = figure.subplots()
+    height = max(1.6, 0.4 * len(shown) + 0.9)
+    figure, axes = _axes(height, xlabel="candidates rejected before training")
     bars = axes.barh(shown["rule"], shown["candidates"], color=ORANGE)
     axes.bar_label(bars, padding=3, fontsize=9)
-    axes.set(xlabel="candidates rejected before training")
     axes.margins(x=0.1)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
     return figure
