@@ -57,3 +57,8 @@ def test_a_run_that_was_killed_has_both_widths(tmp_path: Path) -> None:
     network = json.loads(folder.architecture.read_text(encoding="utf-8"))
     assert (row["width"], row["model.width"]) == (network["spec"]["width"], "auto")
     assert (row["c4"], row["model.c4.kind"]) == ("separable_residual", "separable")
+    network["spec"]["width"] = "wide"
+    folder.architecture.write_text(json.dumps(network), encoding="utf-8")
+    (row,) = load_runs(tmp_path).to_dict("records")
+    assert row["status"] == "unreadable"
+    assert row["reason"].startswith("architecture.json is not ours (Expected `int | null`, got `str`")

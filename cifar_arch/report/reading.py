@@ -105,7 +105,7 @@ def _unfinished(folder: RunFolder) -> tuple[Row, Row]:
         totals = ("params", "macs", "receptive_field", "receptive_field_with_pooling")
         row |= {name: getattr(network, name) for name in totals}
         spec = {name: _plain(value) for name, value in flatten(network.spec, "model.")}
-        row["width"] = spec.get("model.width")
+        row["width"] = _solved_width(folder, "auto")
         config = _with_block_fields(spec | config)  # the width that was asked for: auto, say
         row |= _forms(config)
     if curve := read_curve(folder.path):
@@ -164,7 +164,7 @@ def _forms(config: Row) -> Row:
 
 
 def _with_block_fields(config: Row) -> Row:
-    """With every field of the blocks: one that the record does not name, or that came later, is as usual."""
+    """With every field of the blocks: one that the record does not name is as usual."""
     whole = dict(config)
     for place in (*STAGES, *TRANSITIONS):
         for field, usual in _usual_fields(place, config.get(f"model.{place}.kind")).items():
