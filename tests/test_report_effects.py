@@ -67,8 +67,8 @@ def test_without_noise_the_truth_comes_out(
     assert (row["effect"], row["low"], row["high"]) == pytest.approx((accuracy,) * 3, abs=1e-9)
 
 
-def test_fields_that_came_later_tell_no_runs_apart(tmp_path: Path) -> None:
-    """Those of blocks, which a record of an earlier version does not name."""
+def test_fields_that_a_record_does_not_name_tell_no_runs_apart(tmp_path: Path) -> None:
+    """Those of blocks, which a config that was written in Python may leave out."""
     write_sweep(tmp_path, "s", SPACE, truth, seeds=(0, 1))
     later = re.compile(r"model\.(t\d\.separable|c\d\.(kernel|squeeze|preactivation))")
     for place in sorted((tmp_path / "sweeps" / "s").iterdir())[::3]:

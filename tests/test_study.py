@@ -116,14 +116,6 @@ def test_parameters_have_the_names_that_people_type(older: bool, tmp_path: Path)
     assert worker.shared.trial(0).point == first.point
 
 
-def test_a_study_that_is_deleted_under_its_workers_ends_them_with_a_sentence(tmp_path: Path) -> None:
-    worker = open_worker(search_config(tmp_path, WIDTHS))
-    ask(worker)
-    optuna.delete_study(study_name="test", storage=open_storage(worker.shared.config.storage))
-    with pytest.raises(SearchStopped, match=r"^the study was removed while it ran; the same command begins"):
-        worker.teller.look_after()
-
-
 def test_a_database_that_another_one_replaced_is_not_written_to(tmp_path: Path) -> None:
     shared = SharedStudy(search_config(tmp_path, WIDTHS))
     assert shared.file
