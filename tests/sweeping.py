@@ -25,6 +25,7 @@ from cifar_arch.runfolder import RunFolder
 from cifar_arch.search.ask import Assess, Job
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.space import Point, Space
+from cifar_arch.search.storage import quiet_optuna
 from cifar_arch.search.study import SearchConfig
 from cifar_arch.search.trial import TrialRecord, full_keys
 from cifar_arch.search.worker import Worker
@@ -47,6 +48,7 @@ def _empty_database() -> bytes:
 
 
 def search_config(tmp_path: Path, space: dict[str, BaseDistribution], **changes: Any) -> SearchConfig:
+    quiet_optuna()  # as each command does; pytest gives every test its own filters of warnings
     if not (tmp_path / "studies.db").exists():
         (tmp_path / "studies.db").write_bytes(_empty_database())  # making its tables takes half a second
     fields: dict[str, Any] = {

@@ -18,16 +18,10 @@ from cifar_arch.schema import ConfigError
 from cifar_arch.search.ask import Assess, Job, total
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.space import Point
-from cifar_arch.search.storage import quiet_optuna
 from cifar_arch.search.trial import Role
 from cifar_arch.search.worker import Worker
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> None:
-    quiet_optuna()
 
 
 def test_a_grid_is_asked_for_once_each_and_then_ends(tmp_path: Path) -> None:

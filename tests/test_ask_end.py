@@ -22,15 +22,9 @@ from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.confirm_trials import ConfirmAsker, ConfirmTeller
 from cifar_arch.search.ledger import Counts
 from cifar_arch.search.space import Point, Space
-from cifar_arch.search.storage import quiet_optuna
 from cifar_arch.search.study import SearchConfig
 from cifar_arch.search.trial import Role
 from cifar_arch.search.worker import Worker
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> None:
-    quiet_optuna()
 
 
 def test_nothing_feasible_names_the_rules_and_the_closest(tmp_path: Path) -> None:

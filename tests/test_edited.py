@@ -14,13 +14,7 @@ from cifar_arch.search.ask import Assess
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.edited import require_unedited
 from cifar_arch.search.space import Point
-from cifar_arch.search.storage import quiet_optuna
 from cifar_arch.search.trial import Role, TrialRecord
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> None:
-    quiet_optuna()
 
 
 def version(of_mine: str) -> Assess:

@@ -8,14 +8,12 @@ from sweeping import WIDTHS, ask, open_worker, search_config, wait_until
 from cifar_arch.search import heartbeat
 from cifar_arch.search.heartbeat import Heartbeat
 from cifar_arch.search.session import Session
-from cifar_arch.search.storage import quiet_optuna
 from cifar_arch.search.worker import Worker
 
 
 @pytest.fixture
 def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Worker:
     """One whose trials give a sign of life each second."""
-    quiet_optuna()
     monkeypatch.setattr(heartbeat, "HEARTBEAT", 1)
     return open_worker(search_config(tmp_path, WIDTHS))
 

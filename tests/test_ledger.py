@@ -14,14 +14,8 @@ from cifar_arch.record import Status
 from cifar_arch.search.ask import Job
 from cifar_arch.search.ledger import UNTRIED, Counts, Ledger
 from cifar_arch.search.space import point_identity
-from cifar_arch.search.storage import quiet_optuna
 from cifar_arch.search.trial import BEST, EXCERPT, StudySampler
 from cifar_arch.search.worker import Worker
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> None:
-    quiet_optuna()
 
 
 def recounted(ledger: Ledger) -> Counts:

@@ -49,7 +49,6 @@ CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'c
 def test_a_connection_that_ends_between_two_statements_of_a_read_is_made_again(
     server: Server, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    quiet_optuna()
     shared = SharedStudy(search_config(tmp_path, WIDTHS, storage=server.database("cut")))
     shared.ask()
     statements: list[str] = []

@@ -15,7 +15,6 @@ from sweeping import assess, broken, finish_job, open_worker, search_config
 
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.space import Point
-from cifar_arch.search.storage import quiet_optuna
 from cifar_arch.search.worker import Worker
 
 pytestmark = pytest.mark.filterwarnings(
@@ -45,7 +44,6 @@ def outside_where_never(point: Point) -> Candidate:
 def worked(request: pytest.FixtureRequest, tmp_path: Path) -> Worker:
     """A worker after eight trained and at least one rejected trial."""
     sampler, objectives = request.param
-    quiet_optuna()
     wanted = search_config(tmp_path, SPACE, exhaustive=False, n_trials=8, objectives=OBJECTIVES[objectives])
     worker = open_worker(wanted, SAMPLERS[sampler](seed=2), outside_where_never)
     while job := worker.asker.ask():

@@ -18,7 +18,6 @@ from cifar_arch.search.ask import total
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.composer import read_space
 from cifar_arch.search.space import Point, Space
-from cifar_arch.search.storage import quiet_optuna
 
 # What is typed -> the values, in the order in which they are gone through.
 VALUES: dict[str, list[Any]] = {
@@ -74,7 +73,6 @@ SAMPLERS: dict[str, BaseSampler] = {
 @pytest.mark.parametrize("sampler", SAMPLERS.values(), ids=SAMPLERS)
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning", "ignore:The 'greenlet' package")
 def test_whatever_chooses_no_value_is_trained_twice(sampler: BaseSampler, tmp_path: Path) -> None:
-    quiet_optuna()
 
     def assess(point: Point) -> Candidate:
         totals = {"params": 1, "macs": 1, "receptive_field": 45}

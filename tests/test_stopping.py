@@ -10,7 +10,6 @@ from cifar_arch.record import Cause, Status, Summary
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import SearchStopped
 from cifar_arch.search.stopping import stop_if_hopeless, stop_if_unfit
-from cifar_arch.search.storage import quiet_optuna
 from cifar_arch.search.trial import Role
 
 
@@ -45,7 +44,6 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.outcomes)
 def test_a_search_that_keeps_failing_is_stopped(case: Case, tmp_path: Path) -> None:
-    quiet_optuna()
     wanted = search_config(tmp_path, DIGITS, max_failure_rate=case.rate)
     worker = open_worker(wanted)
     for outcome in case.outcomes:
@@ -66,7 +64,6 @@ def test_a_search_that_keeps_failing_is_stopped(case: Case, tmp_path: Path) -> N
 
 
 def test_a_mistake_in_the_config_spends_no_point(tmp_path: Path) -> None:
-    quiet_optuna()
     for _ in range(3):
         worker = open_worker(search_config(tmp_path, WIDTHS))
         told = finish_job(worker, ask(worker), status=Status.FAILED, reason="no data", error="ConfigError")

@@ -165,7 +165,6 @@ def test_a_network_file_system_is_known(file: str, kind: str | None, tmp_path: P
 def test_a_network_file_system_is_warned_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    quiet_optuna()
     monkeypatch.setattr("cifar_arch.search.console.network_file_system", lambda _: "nfs4")
     announce(SharedStudy(search_config(tmp_path, WIDTHS)))
     assert (

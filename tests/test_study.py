@@ -12,13 +12,8 @@ from sweeping import WIDTHS, ask, at_most, finish_job, open_worker, search_confi
 from cifar_arch.record import Status
 from cifar_arch.schema import ConfigError, SearchStopped
 from cifar_arch.search.ledger import Counts
-from cifar_arch.search.storage import open_storage, quiet_optuna
+from cifar_arch.search.storage import open_storage
 from cifar_arch.search.study import SharedStudy
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> None:
-    quiet_optuna()
 
 
 def test_another_fingerprint_and_a_foreign_study_are_refused(tmp_path: Path) -> None:

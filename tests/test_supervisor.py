@@ -29,7 +29,6 @@ from cifar_arch.overrides import read_override
 from cifar_arch.schema import ConfigError
 from cifar_arch.search.processes import WorkerCommand
 from cifar_arch.search.session import Session
-from cifar_arch.search.storage import quiet_optuna
 from cifar_arch.search.study import SharedStudy
 
 GRID = ("width=range(4,16)", "limits=none", "epochs=3", "pruner=none", "study=grid", "workers=2")
@@ -43,11 +42,6 @@ ENGINES = {
     "submitit": (("hydra/launcher=submitit_local",), "hydra_plugins.hydra_submitit_launcher"),
     "ray": (("hydra/launcher=ray",), "hydra_plugins.hydra_ray_launcher"),
 }
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> None:
-    quiet_optuna()
 
 
 @pytest.fixture(params=ENGINES)

@@ -12,14 +12,12 @@ from cifar_arch.schema import SearchStopped
 from cifar_arch.search import supervisor
 from cifar_arch.search.processes import WorkerCommand
 from cifar_arch.search.session import Session
-from cifar_arch.search.storage import quiet_optuna
 from cifar_arch.search.study import SharedStudy
 from cifar_arch.search.supervisor import Supervisor
 
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    quiet_optuna()
     monkeypatch.setattr(supervisor, "LOOK", 0.1)
     monkeypatch.setattr(supervisor, "ENDING", 2)
     for name in ("SETTLE", "LOST", "AWAY"):

@@ -10,15 +10,8 @@ from sweeping import WIDTHS, ask, finish_job, open_worker, search_config
 
 from cifar_arch.record import Status, Summary
 from cifar_arch.runfolder import RunFolder
-from cifar_arch.search.storage import quiet_optuna
 from cifar_arch.search.trial import Role
 from cifar_arch.search.worker import Worker
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> None:
-    quiet_optuna()
-
 
 OUTCOMES: list[dict[str, Any]] = [
     {"accuracy": 0.5, "state": "COMPLETE"},
