@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from optuna.trial import TrialState
 from tqdm import tqdm
@@ -26,8 +27,8 @@ def announce(shared: SharedStudy) -> None:
     print(f"study {config.name}: {points}, folders in {config.folder.path}", flush=True)
     if done:
         print(f"{done} trained before", flush=True)
-    began = shared.study.user_attrs["folder"]
-    if began != str(config.folder.path.resolve()):
+    began = Path(shared.study.user_attrs["folder"])  # relative in the published study
+    if began.resolve() != config.folder.path.resolve():
         print(f"its folders were in {began} at first; unfinished trials there restart here")
     if shared.file and (kind := network_file_system(shared.file)):
         print(
