@@ -9,7 +9,6 @@ from conftest import on_a_terminal
 from sweeping import WIDTHS, open_worker, search_config, stub, stub_environment, sweep
 
 from cifar_arch.search.console import Console, fitting
-from cifar_arch.search.storage import quiet_optuna
 
 GRID = ("width=64,4,6,8,10", "epochs=3", "study=seen", "pruner=none")
 
@@ -45,7 +44,6 @@ def test_the_reason_why_a_search_stopped_does_not_share_its_line_with_the_bar(tm
 
 
 def test_the_time_left_falls_while_a_trial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    quiet_optuna()
     seconds = [0.0]
     monkeypatch.setattr("cifar_arch.search.console.time.monotonic", lambda: seconds[0])
     console = Console(open_worker(search_config(tmp_path, WIDTHS)).shared, 3, progress=False)

@@ -96,7 +96,6 @@ def test_whatever_chooses_no_value_is_trained_twice(sampler: BaseSampler, tmp_pa
 
 
 def test_what_earlier_versions_stored_is_the_same_point(tmp_path: Path) -> None:
-    quiet_optuna()
     space: dict[str, BaseDistribution] = {"x": FloatDistribution(0.1, 0.4, step=0.1)}
     worker = open_worker(search_config(tmp_path, space))
     trial = worker.shared.study.ask({})

@@ -75,7 +75,6 @@ def test_a_mistake_in_the_config_spends_no_point(tmp_path: Path) -> None:
 
 
 def test_the_largest_whose_config_was_mistaken_stays_the_first(tmp_path: Path) -> None:
-    quiet_optuna()
     wanted = search_config(tmp_path, WIDTHS, exhaustive=False, n_trials=2, largest_first=1)
     worker = open_worker(wanted)
     finish_job(worker, ask(worker), status=Status.FAILED, reason="no data", error="ConfigError")
