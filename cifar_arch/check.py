@@ -2,13 +2,17 @@
 
 import argparse
 import json
+import re
 import sys
+from collections.abc import Collection
+from shlex import quote
 
 from cifar_arch.analysis import Analysis, Row, table_rows
 from cifar_arch.compose import compose, refuse_search
 from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import Verdict, judge
 from cifar_arch.limits import Limits
+from cifar_arch.overrides import aliases, bare, config_groups
 from cifar_arch.schema import ConfigError
 from cifar_arch.terminal import exit_on_errors, table
 
@@ -39,7 +43,10 @@ def main() -> None:
             print(preview(arguments.overrides, arguments.config_dir))
             return
         refuse_search(arguments.overrides)
-        experiment = Experiment.from_dict(compose(arguments.overrides, arguments.config_dir))
+        config = compose(arguments.overrides, arguments.config_dir)
+        if arguments.plot:
+            _require_file(arguments.plot, [*config, *aliases(), *config_groups()])
+        experiment = Experiment.from_dict(config)
         verdict = judge(experiment.model, experiment.limits, experiment.augment.active())
         drawn = _plot(verdict, experiment.limits, arguments.plot) if arguments.plot else []
         shown = text(verdict, unchecked=experiment.limits.checks_nothing())
@@ -47,6 +54,13 @@ def main() -> None:
         if drawn and not arguments.json:
             print(f"\ndrawn: {', '.join(drawn)}")
     sys.exit(0 if verdict.ok else 1)
+
+
+def _require_file(file: str, keys: Collection[str]) -> None:
+    """Raises ConfigError for an override where the file of the drawing is expected."""
+    key = bare(file.partition("=")[0])
+    if "=" in file and re.split("[.@]", key)[0] in keys:
+        raise ConfigError(f"--plot: names a file, got the override {file}; type --plot network {quote(file)}")
 
 
 def _plot(verdict: Verdict, limits: Limits, file: str) -> list[str]:

@@ -20,12 +20,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from cifar_arch.experiment import Experiment
-from cifar_arch.hydra_mistakes import joined, known_mistake, unknown_key
+from cifar_arch.hydra_mistakes import joined, known_mistake, needs_quotes, path_for_option, unknown_key
 from cifar_arch.idle_choices import refuse_idle_choices
 from cifar_arch.overrides import (
     CONF,
     aliases,
     bare,
+    config_folders,
     config_groups,
     expanded,
     first_values,
@@ -34,9 +35,12 @@ from cifar_arch.overrides import (
     singled,
 )
 from cifar_arch.plugins import load_plugins_of
-from cifar_arch.schema import ConfigError
+from cifar_arch.record import Objectives
+from cifar_arch.schema import ConfigError, checked
+from cifar_arch.shown_commands import relative_to
 
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException)
+_OF_SWEEPS = r"\+{0,2}(n_trials|workers|gpus|prefer|study|storage)="
 
 
 def compose(overrides: Iterable[str] = (), config_dir: str | None = None) -> dict[str, Any]:
@@ -111,14 +115,21 @@ def _require_outputs(outputs: object) -> None:
         )
 
 
-def refuse_search(overrides: Iterable[str]) -> None:
-    """Raises ConfigError for a named space, or a number of trials, where one network is expected."""
-    if counts := [text for text in overrides if re.match(r"\+{0,2}(n_trials|workers|gpus|prefer)=", text)]:
+def refuse_search(overrides: Sequence[str]) -> None:
+    """Raises ConfigError for a named space, or an option of a sweep, where one network is expected.
+
+    Objectives may be typed there, for a run measures its latency where they ask for it.
+    """
+    if counts := [text for text in overrides if re.match(_OF_SWEEPS, text)]:
         key = bare(counts[0].partition("=")[0])
         raise ConfigError(f"{key}: only applies to sweeps, got {counts[0]}; add -m, or leave it out")
     if spaces := [text for text in overrides if re.match(r"\+{0,2}search=(?!null$)", text)]:
         typed = spaces[0] if spaces[0].startswith("+") else f"+{spaces[0]}"
         raise ConfigError(f"search: a space to sweep over, got {spaces[0]}; type -m {quote(typed)}")
+    for _, override in read_all(overrides):
+        if override.key_or_group == "objectives" and not override.is_delete() | override.is_sweep_override():
+            names = [getattr(name, "text", name) for name in first_values(override)]
+            checked(Objectives, names if isinstance(override.value(), list) else names[0], "objectives")
 
 
 def anchored(config: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -135,7 +146,7 @@ def anchored(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 def options(group: str) -> list[str]:
     """The names to choose from in a group, those of `--config-dir` too."""
-    with composing():
+    with composing(), as_config_errors():
         return sorted(set(GlobalHydra.instance().config_loader().get_group_options(group)))
 
 
@@ -166,12 +177,12 @@ def _raised_by_hydra(error: BaseException) -> bool:
 def hydra_message(error: Exception, typed: Sequence[str] = ()) -> str:
     """One sentence for what Hydra or OmegaConf says in several lines."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        group, _, option = error.missing_cfg_file.rpartition("/")
-        names = ", ".join(sorted(error.options or options(group))) or "nothing: there is no such group"
-        return f"{_key_typed(group, option, typed)}: unknown option {option!r}; choose from {names}"
+        return _unknown_option(error.missing_cfg_file, error.options or (), typed)
     if mistake := _wrong_choice(typed):
         return mistake
     text = str(error)
+    if "Unsupported config file extension" in text:
+        return _wrong_ending()
     if known := known_mistake(text):
         key, colon, rest = known.partition(":")
         return f"{short(key) if '@' in key else key}{colon}{rest}"
@@ -180,11 +191,13 @@ def hydra_message(error: Exception, typed: Sequence[str] = ()) -> str:
         within = str(getattr(cause, "full_key", ""))  # the key at fault in a value that is a dict
         return _unknown_key(within if within.startswith(match[1]) else match[1], typed)
     if cause is not None and cause is not error and text.startswith("Error merging override"):
-        key = text.removeprefix("Error merging override ").splitlines()[0].partition("=")[0]
-        return f"{bare(key)}: {joined(str(cause))}"
+        override = text.removeprefix("Error merging override ").splitlines()[0]
+        if "Unexpected type annotation: set" in str(cause):  # of a sweep, as Hydra holds it
+            return needs_quotes(override)
+        return f"{bare(override.partition('=')[0])}: {joined(str(cause))}"
     if typed and not isinstance(error, COMPOSITION_ERRORS):
         given = [t for t in typed if "=" in t and not t.startswith("-")]
-        named = [t for t in given if "hydra" in t] or given
+        named = [t for t in given if "hydra" in t] or dict.fromkeys(given)  # a preview has some twice
         return f"{' '.join(named)}: Hydra cannot use this ({joined(text) or type(error).__name__})"
     at = re.search(r"full_key: (\S+)", text)
     return f"{at[1]}: {joined(text)}" if at else joined(text) or type(error).__name__
@@ -199,12 +212,36 @@ def _of_omegaconf(error: BaseException | None) -> OmegaConfBaseException | None:
     return found
 
 
-def _key_typed(group: str, option: str, typed: Sequence[str]) -> str:
-    """The key that an option was typed for, c3 for c3=plane; the group where a file chose it."""
+def _unknown_option(file: str, known: Iterable[str], typed: Sequence[str]) -> str:
+    """What to type for an option that is in no folder: `file` is limits/foo for limits=foo."""
+    group, _, option = file.rpartition("/")
     for text, override in read_all(typed):
-        if override.key_or_group == group and option in map(str, first_values(override)):
-            return bare(text.partition("=")[0])
-    return group or "config"
+        if any(f"{override.key_or_group}/{value}" == file for value in first_values(override)):
+            key, group = bare(text.partition("=")[0]), override.key_or_group
+            option = file.removeprefix(f"{group}/")
+            break
+    else:  # a file chose it
+        key, (within, _, ours) = group or "config", group.rpartition("/")
+        if within and ours in config_groups():
+            return f"{group}: there is no such group; write - override /{ours}: {option} in its file"
+    if option.endswith(".yaml"):
+        return path_for_option(key, group, Path(option))
+    names = ", ".join(sorted(known or options(group))) or "nothing: there is no such group"
+    too_deep = [f for f in config_folders() if f.name == group and (f / f"{option}.yaml").is_file()]
+    above = "".join(f"; or name the folder above: --config-dir {_shown(f.parent)}" for f in too_deep[:1])
+    return f"{key}: unknown option {option!r}; choose from {names}{above}"
+
+
+def _wrong_ending() -> str:
+    """The sentence for a file that Hydra stumbles over wherever it lists a folder."""
+    places = [folder / group for folder in config_folders() for group in [*sorted(config_groups()), ""]]
+    for file in (file for place in places for file in sorted(place.glob("*.yml"))):
+        return f"{_shown(file)}: the name of a config ends in .yaml; name it {file.stem}.yaml"
+    return "--config-dir: the name of a config ends in .yaml, got one in .yml; rename it"
+
+
+def _shown(path: Path) -> str:
+    return relative_to(path, Path.cwd())
 
 
 def _wrong_choice(typed: Sequence[str]) -> str | None:

@@ -116,7 +116,13 @@ def _widest(architecture: Architecture, limits: Limits) -> int:
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if _fits(architecture, middle, size) else (low, middle)
-    return _divided(architecture, low) or min(high, WIDEST)
+    found = _divided(architecture, low)
+    if not found and high > WIDEST:
+        raise ConfigError(
+            f"model.width: auto finds no width from 1 to {WIDEST} that makes a network; type width=16, "
+            "which tells the reason"
+        )
+    return found or high
 
 
 def _fits(architecture: Architecture, width: int, size: Limits) -> bool:

@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from shlex import quote
 from typing import Any
 
@@ -46,7 +47,29 @@ def _at(config: Any, path: str) -> Any:
     return config
 
 
+def path_for_option(key: str, group: str, path: Path) -> str:
+    """The sentence about the path of a file where the name of an option is expected."""
+    within = path.parent.name == group
+    folder = str(path.parent.parent) if within else f"FOLDER that holds {group}/{path.name}"
+    return (
+        f"{key}: expected the name of an option, got the path {path}; "
+        f"type {key}={path.stem} with --config-dir {folder}"
+    )
+
+
+def needs_quotes(override: str) -> str:
+    """The sentence about a sweep within fields, where Hydra takes it as a text alone."""
+    key, _, value = override.partition("=")
+    name = key.lstrip("+")
+    if name != "hydra.sweeper.params":
+        return f"{name}: cannot hold a sweep within fields, got {value}; type single keys, {name}.KEY=VALUES"
+    quoted = re.sub(r"\w+\(([^()]|\([^()]*\))*\)", r'"\g<0>"', value)
+    return f"{name}: a sweep within fields needs quotes, got {value}; type {quote(f'{key}={quoted}')}"
+
+
 def _unread(override: str) -> str:
+    if override.endswith(","):
+        return f"{override!r}: ends in a comma; type values without spaces between them, width=8,10"
     key, equals, value = override.partition("=")
     plain = re.fullmatch(r"(?!\w+\()[^'\"\\$\[\]{}]+", value)
     example = quote(f'{key}="{value}"') if equals and plain else "key=value"
@@ -81,6 +104,18 @@ def _there_already(key: str, override: str) -> str:
     return f"{key}: is there already; type {quote(override)} without the +"
 
 
+def _no_earlier(file: str, choice: str, place: str) -> str:
+    if not choice.startswith("/"):
+        return f"{file}: a group in its defaults begins with /, got {choice}; write - override /{choice}"
+    if place != choice.partition(":")[0].removeprefix("/"):
+        return f"{file}: fills a package of its own; begin the file with the line # @package _global_"
+    return f"{file}: nothing is chosen of {place} that it could override, got {choice}; write - {choice}"
+
+
+def _chosen_twice(group: str, option: str, file: str) -> str:
+    return f"{file}: an option of {group} is chosen before, got {option}; write - override /{group}: {option}"
+
+
 def _no_plugin(kind: str) -> str:
     return f"hydra.{kind}: expected the options of a {kind}, got null; leave it out"
 
@@ -96,4 +131,6 @@ _EXPLAINED: tuple[tuple[str, Callable[..., str]], ...] = (
     (r"Override alias '([^']+)' requires a value", _unread),
     (r"Error when parsing index: \d+, string: (.*) out of \[", _unread),
     (r"Hydra (launcher|sweeper) is not configured", _no_plugin),
+    (r"In '([^']+)': Invalid Defaults List override '([^']+)'.*Default for '([^']+)'", _no_earlier),
+    (r"Multiple values for (\S+)\. To override.* choices: '([^']+)' from '([^']+)'", _chosen_twice),
 )

@@ -69,6 +69,14 @@ def global_file(group: str, option: str) -> GlobalFile:
     return GlobalFile(keys, dict(zip(names, (str(entry.value) for entry in chosen), strict=True)))
 
 
+def config_folders() -> list[Path]:
+    """Where Hydra looks for configs, in this order; nowhere outside of Hydra."""
+    if not GlobalHydra().is_initialized():
+        return []
+    sources = GlobalHydra.instance().config_loader().get_sources()
+    return [Path(source.path) for source in sources if source.scheme() == "file"]
+
+
 def read_override(text: str) -> Override:
     """The override as Hydra reads it, its key in full. Raises HydraException where Hydra cannot."""
     loader = GlobalHydra.instance().config_loader() if GlobalHydra().is_initialized() else None

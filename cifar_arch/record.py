@@ -3,7 +3,7 @@
 import errno
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -121,6 +121,8 @@ EXECUTION = frozenset(
 # Which runs are wanted. They decide what a search finds, and not what one of its runs computes:
 # limits reject, objectives rank, and `downsample` is only what t1 to t3 start from.
 SELECTION = frozenset({"downsample", "limits", "objectives"})
+# What a search may rank by, and what a run then measures: its latency where that is among them.
+Objectives = tuple[Literal["accuracy", "params", "macs", "latency"], ...]
 
 # Keys added later, with the value that older records and studies imply.
 ADDED: Mapping[str, Any] = {

@@ -48,7 +48,13 @@ def variant(table: Mapping[str, type[T]], value: object, where: str) -> T:
     """
     kind = value.get("kind") if isinstance(value, dict) else None
     if not isinstance(kind, str):
-        return checked(Union[tuple(table.values())], value, where)  # type: ignore[arg-type]  # noqa: UP007
+        try:
+            return checked(Union[tuple(table.values())], value, where)  # type: ignore[arg-type]  # noqa: UP007
+        except ConfigError as error:
+            if not isinstance(value, str) or not value.isidentifier():
+                raise
+            option = f"{where.rpartition('.')[2]}={value}"  # where the fields were meant to be chosen by name
+            raise ConfigError(f"{error}; type {option}") from error
     if kind not in table:
         raise ConfigError(
             f"{where}.kind: unknown kind {kind!r}; choose from {', '.join(table)}; "
@@ -76,7 +82,10 @@ def _sentence(message: str, kind: type, data: object, where: str) -> str:
         return f"{key}: unknown kind {_shown(value)}; choose from {', '.join(_tags(info))}"
     allowed = " or ".join(_allowed(info))
     whole = isinstance(value, float) and value >= 1 and value.is_integer() and "an integer" in allowed
-    return f"{key}: expected {allowed}, got {_shown(value)}{f'; type {int(value)}' if whole else ''}"
+    up_to_1 = re.match(r"a number (above|at least) 0 and at most 1\b(?!\.)", allowed)
+    share = up_to_1 and isinstance(value, int | float) and 10 < value <= 100  # a percentage
+    better = f"; type {int(value)}" if whole else f"; type {value / 100:g}" if share else ""
+    return f"{key}: expected {allowed}, got {_shown(value)}{better}"
 
 
 def _shown(value: Any) -> str:

@@ -49,6 +49,8 @@ MISTAKES = {
     "-m width=8,16 data.validation=0": "data.validation: a search chooses by validation images, got 0; type ",
     "-m width=8,16 --json": ONE_NETWORK,
     "-m width=8,16 --plot net": ONE_NETWORK,
+    "--plot width=24": "--plot: names a file, got the override width=24; type --plot network width=24\n",
+    "--plot +block@model.c3=plain": "--plot: names a file, got the override +block@model.c3=plain; ",
 }
 
 

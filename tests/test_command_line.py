@@ -100,12 +100,39 @@ def test_a_search_needs_m(command: str, typed: str, better: str, cli: Cli) -> No
 
 
 @pytest.mark.parametrize("command", ["check", "run"])
-@pytest.mark.parametrize("typed", ["n_trials=3", "workers=2", "++gpus=[0]", "prefer=small"])
+@pytest.mark.parametrize(
+    "typed", ["n_trials=3", "workers=2", "++gpus=[0]", "prefer=small", "study=a/b", "storage=x"]
+)
 def test_numbers_of_a_sweep_need_m(command: str, typed: str, cli: Cli) -> None:
     done = cli(command, typed)
     assert (done.status, done.out) == (2, "")
     key = typed.strip("+").partition("=")[0]
     assert done.err == f"{key}: only applies to sweeps, got {typed}; add -m, or leave it out\n"
+
+
+# What is typed: how its sentence begins.
+OBJECTIVES = {
+    "objectives=[foo]": "objectives[0]: expected one of accuracy, latency, macs, params, got 'foo'\n",
+    "objectives=accuracy": "objectives: expected a list such as [a,b], got 'accuracy'\n",
+    "objectives=[accuracy],[params]": "objectives: one value is expected, got [accuracy],[params]; ",
+}
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+@pytest.mark.parametrize("typed", OBJECTIVES)
+def test_objectives_are_checked_without_m_too(command: str, typed: str, cli: Cli) -> None:
+    done = cli(command, typed)
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith(OBJECTIVES[typed])
+
+
+def test_what_yaml_refuses_is_named_once(cli: Cli) -> None:
+    file = Path(own(), "search", "tab.yaml")
+    file.parent.mkdir()
+    file.write_text("# @package _global_\nhydra:\n\tsweeper: 3\n", encoding="utf-8")
+    done = cli("check", "-m", "+search=tab", "--config-dir", "own")
+    assert done.status == 2
+    assert done.err.startswith("+search=tab: Hydra cannot use this (while scanning for the next token ")
 
 
 @pytest.mark.slow

@@ -117,6 +117,30 @@ WRONG = [
         "training={resume:nowhere}",
         "training.resume: no config can ask for it, got 'nowhere'; type training.resume=nowhere alone, or ",
     ),
+    ("width=8,", "'model.width=8,': ends in a comma; type values without spaces between them, width=8,10"),
+    (
+        "hydra.sweeper.params={width:choice(4,8),depth:int(interval(1,3))}",
+        "hydra.sweeper.params: a sweep within fields needs quotes, got {width:choice(4,8),depth:int(interval("
+        '1,3))}; type \'hydra.sweeper.params={width:"choice(4,8)",depth:"int(interval(1,3))"}\'',
+    ),
+    (
+        "model={width:choice(4,8)}",
+        "model: cannot hold a sweep within fields, got {width:choice(4,8)}; type single keys, model.KEY=",
+    ),
+    (
+        "model.c3=dilated_residual",
+        "model.c3: expected fields with kind: plain, dilated, grouped, separable, blueprint, inverted, "
+        "custom, got 'dilated_residual'; type c3=dilated_residual",
+    ),
+    ("target=85", "target: expected a number above 0 and at most 1 or null, got 85; type 0.85"),
+    (
+        "augment.grayscale.p=25",
+        "augment.grayscale.p: expected a number at least 0 and at most 1, got 25; type 0.25",
+    ),
+    (
+        "model.head=none width=auto",
+        "model.width: auto finds no width from 1 to 4096 that makes a network; type width=16, which tells",
+    ),
     ("seed=-1", "seed: expected an integer at least 0 and below 4294967296, got -1"),
 ]
 
@@ -165,6 +189,100 @@ def test_plain_data_without_hydra() -> None:
     assert "hydra" not in config
     assert type(config["model"]) is dict
     assert type(config["model"]["multipliers"]) is list
+
+
+GLOBAL = "# @package _global_\n"
+# a file of one's own and what is in it, what is typed, how its sentence ends
+FILES = [
+    (
+        "limits/dev.yml",
+        "",
+        "limits=devcie",
+        "/limits/dev.yml: the name of a config ends in .yaml; name it dev.yaml",
+    ),
+    (
+        "limits/dev.yml",
+        "",
+        "limits=null",
+        "/limits/dev.yml: the name of a config ends in .yaml; name it dev.yaml",
+    ),
+    (
+        "mine/a.yml",
+        "",
+        "+mine=b",
+        "--config-dir: the name of a config ends in .yaml, got one in .yml; rename it",
+    ),
+    (
+        "search/x.yaml",
+        "defaults: [{override /training: fast}]",
+        "+search=x",
+        "search/x: fills a package of its own; begin the file with the line # @package _global_",
+    ),
+    (
+        "search/x.yaml",
+        f"{GLOBAL}defaults: [{{override training: fast}}]",
+        "+search=x",
+        "a group in its defaults begins with /, got training: fast; write - override /training: fast",
+    ),
+    (
+        "search/x.yaml",
+        f"{GLOBAL}defaults: [{{training: fast}}]",
+        "+search=x",
+        "search/training: there is no such group; write - override /training: fast in its file",
+    ),
+    (
+        "search/x.yaml",
+        f"{GLOBAL}defaults: [{{/training: fast}}]",
+        "+search=x",
+        "search/x: an option of training is chosen before, got fast; write - override /training: fast",
+    ),
+    (
+        "search/x.yaml",
+        f"{GLOBAL}defaults: [{{override /trainig: fast}}]",
+        "+search=x",
+        "search/x: nothing is chosen of trainig that it could override, got /trainig: fast; "
+        "write - /trainig: fast",
+    ),
+    (
+        "limits/mine.yaml",
+        "",
+        "limits=own/limits/mine.yaml",
+        "limits: expected the name of an option, got the path own/limits/mine.yaml; "
+        "type limits=mine with --config-dir own",
+    ),
+    (
+        "block/mine.yaml",
+        "",
+        "c3=own/mine.yaml",
+        "c3: expected the name of an option, got the path own/mine.yaml; "
+        "type c3=mine with --config-dir FOLDER that holds block/mine.yaml",
+    ),
+    (
+        "limits/limits/mine.yaml",
+        "",
+        "limits=limits/limits/mine",
+        "limits: unknown option 'limits/limits/mine'; choose from eva6, eva6_hard, none",
+    ),
+]
+
+
+@pytest.mark.parametrize(("file", "text", "typed", "end"), FILES)
+def test_a_file_of_ones_own_that_hydra_refuses(
+    file: str, text: str, typed: str, end: str, tmp_path: Path
+) -> None:
+    (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / file).write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as error:
+        compose([typed], str(tmp_path))
+    assert str(error.value).endswith(end)
+
+
+def test_a_group_in_place_of_the_folder_above(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("own/limits").mkdir(parents=True)
+    Path("own/limits/mine.yaml").touch()
+    with pytest.raises(ConfigError, match=r"none; or name the folder above: --config-dir own$"):
+        compose(["limits=mine"], "own/limits")
 
 
 def test_own_folder_is_searched_first(tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ UNSWEPT = {
     "prefer=accuracy,smallest": "prefer: cannot be swept, ",
     "target=0.5,0.6": "target: cannot be swept, ",
     "objectives=[accuracy],[params]": "objectives: cannot be swept, ",
+    "objectives=accuracy,params": "objectives: cannot be swept, because it changes nothing in what a trial "
+    "computes, got accuracy, params; type 'objectives=[accuracy,params]'",
     "sampler=tpe,random": "sampler: cannot be swept, ",
     "pruner=median,none": "pruner: cannot be swept, ",
     "hydra.sweeper.n_jobs=1,2": "hydra.sweeper.n_jobs: cannot be swept, ",
@@ -52,8 +54,8 @@ MISTAKES = {
     "type data.validation=5000",
     "++read_test=true": "read_test: a sweep chooses by validation images alone, got true; "
     "type python -m cifar_arch.confirm STUDY after it",
-    "study=-x": "study: expected a name of letters, digits, '.', '_' and '-', none of the last first, "
-    "got '-x'",
+    "study=-x": "study: expected a name of letters, digits, '.', '_' and '-', beginning with a letter, "
+    "a digit or '_', got '-x'",
     "hydra.sweep.dir=elsewhere": "hydra.sweep.dir: a trial's folder is always OUTPUTS/sweeps/STUDY/NUMBER, "
     "got 'elsewhere'; type outputs=FOLDER or study=NAME to choose those",
     "hydra.sweeper.pruner.n_startup_trials=abc": "hydra.sweeper.pruner: '<' not supported between instances "

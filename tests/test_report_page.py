@@ -170,6 +170,7 @@ REFUSED = {
     "--where 'exit()'": "--where: 'exit()' is not allowed there; ",
     "--sort acuracy": "--sort: no column 'acuracy'; did you mean 'accuracy' or ",
     "--sort=-parms": "--sort: no column 'parms'; did you mean 'params'",
+    "--sort -parms": "--sort: no column 'parms'; did you mean 'params'",
     "--group-by accuracy": "--group-by: accuracy is what the groups are compared in; name another, as c4\n",
     "--group-by t9": "--group-by: no column 't9'; did you mean 't",
 }

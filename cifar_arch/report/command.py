@@ -5,6 +5,7 @@ Prints the best runs and writes report/: report.html, leaderboard.md, runs.csv, 
 
 import argparse
 import contextlib
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -20,7 +21,15 @@ if TYPE_CHECKING:
 def main() -> None:
     """Exits with 2 for a mistake in what was typed, 1 where the report cannot be written."""
     with exit_on_errors():
-        _report(_parser().parse_args())
+        _report(_parser().parse_args(_joined(sys.argv[1:])))
+
+
+def _joined(words: list[str]) -> list[str]:
+    """`--sort -params` as --sort=-params, where argparse would read two options."""
+    for place in (i for i, word in enumerate(words[:-1]) if word == "--sort"):
+        if re.match(r"-\w", words[place + 1]):
+            return [*words[:place], f"--sort={words[place + 1]}", *words[place + 2 :]]
+    return words
 
 
 def _parser() -> argparse.ArgumentParser:

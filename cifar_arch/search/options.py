@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Protocol
 
 from msgspec import Meta
 
@@ -12,7 +12,7 @@ from cifar_arch.experiment import Experiment
 from cifar_arch.latency import NOT_INSTALLED, measurable
 from cifar_arch.outputs import Outputs
 from cifar_arch.provenance import flatten
-from cifar_arch.record import EXECUTION, decides_search, without_added
+from cifar_arch.record import EXECUTION, Objectives, decides_search, without_added
 from cifar_arch.schema import ConfigError, Strict, checked
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.objectives import Prefer
@@ -36,7 +36,7 @@ class Options(Strict, frozen=True, kw_only=True):
     storage: str
     study: str | None = None  # a name; None: one that tells the space, with its fingerprint
     n_trials: Annotated[int, Meta(ge=1)] | None = None  # trained trials in all; None: every point once
-    objectives: tuple[Literal["accuracy", "params", "macs", "latency"], ...] = ("accuracy",)
+    objectives: Objectives = ("accuracy",)
     prefer: Prefer = "accuracy"
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
     workers: Annotated[int, Meta(ge=1, le=1024)] | None = None  # None: see conf/config.yaml
@@ -62,8 +62,8 @@ class Options(Strict, frozen=True, kw_only=True):
             )
         if self.study is not None and not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", self.study):
             raise ConfigError(
-                "study: expected a name of letters, digits, '.', '_' and '-', none of the last first, "
-                f"got {self.study!r}"
+                "study: expected a name of letters, digits, '.', '_' and '-', beginning with a letter, "
+                f"a digit or '_', got {self.study!r}"
             )
 
     def sampler_seed(self, after: int) -> int:
@@ -76,10 +76,14 @@ def refuse_unswept(space: Space) -> None:
     for key, distribution in space.distributions.items():
         key = key.lstrip("+")
         if key in EXECUTION or key == "objectives" or key.startswith(("hydra.", "hydra/")):
-            values = getattr(distribution, "choices", ["a range"])
+            values = [str(value) for value in getattr(distribution, "choices", ["a range"])]
+            several = key == "objectives" and all(value.isidentifier() for value in values)
+            better = (
+                f"type 'objectives=[{','.join(values)}]'" if several else "choose one value for all trials"
+            )
             raise ConfigError(
                 f"{key.removeprefix('hydra/sweeper/')}: cannot be swept, because it changes nothing in what "
-                f"a trial computes, got {', '.join(map(str, values))}; choose one value for all trials"
+                f"a trial computes, got {', '.join(values)}; {better}"
             )
 
 
