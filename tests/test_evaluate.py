@@ -160,7 +160,7 @@ PICTURES: dict[str, tuple[Image.Image, dict[str, Any], np.ndarray, int]] = {
     "grey-alpha.png": (Image.merge("LA", (IN_GREY, Image.fromarray(CLEAR))), {}, on_white(AS_GREY), 0),
     "cmyk.tif": (IN_COLOUR.convert("CMYK"), {}, COLOURS, 0),
     "cmyk.jpg": (IN_COLOUR.convert("CMYK"), {"quality": 100, "subsampling": 0}, COLOURS, 3),
-    "luminance.tif": (IN_COLOUR.convert("YCbCr"), {}, COLOURS, 4),
+    "luminance.tif": (IN_COLOUR.convert("YCbCr"), {"compression": "tiff_lzw"}, COLOURS, 4),
     "turned.jpg": (turned(COLOURS), {"exif": SIDEWAYS, "quality": 100, "subsampling": 0}, COLOURS, 3),
     "turned.png": (turned(COLOURS), {"exif": SIDEWAYS}, COLOURS, 0),
     "turned.tif": (turned(COLOURS), {"exif": SIDEWAYS}, COLOURS, 0),

@@ -6,10 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from msgspec import structs
 from scipy.special import stdtrit
 
-from cifar_arch.blocks import BLOCKS
 from cifar_arch.data import SYNTHETIC
 from cifar_arch.record import Status
 from cifar_arch.report.settings import (
@@ -21,6 +19,7 @@ from cifar_arch.report.settings import (
     nulls,
     settings,
     swept,
+    usual_of_kind,
     varies,
 )
 from cifar_arch.spec import STAGES, TRANSITIONS
@@ -196,19 +195,13 @@ def _forms(runs: pd.DataFrame, stage: str) -> list[Any]:
         field = name.rpartition(".")[2]
         if field in OF_EVERY_BLOCK or (field in IN_FORM and field != "layers"):
             continue
-        usual = usual_layers if field == "layers" else _defaults(runs[f"model.{stage}.kind"], field)
+        usual = usual_layers if field == "layers" else usual_of_kind(runs, stage, field)
         shown = "{} x{}" if field == "layers" else f"{{}} {field}={{}}"
         forms = [
             form if pd.isna(form) or pd.isna(n) or n == u else shown.format(form, n)
             for form, n, u in zip(forms, runs[name].astype(object), usual, strict=True)
         ]
     return forms
-
-
-def _defaults(kinds: pd.Series, field: str) -> list[Any]:
-    """What a field of a block is where nobody says so, by the kind of each run's block."""
-    usual = {kind: {f.name: f.default for f in structs.fields(block)} for kind, block in BLOCKS.items()}
-    return [usual.get(kind, {}).get(field) for kind in kinds]
 
 
 def repeats(runs: pd.DataFrame) -> pd.DataFrame:

@@ -63,7 +63,23 @@ def swept(runs: pd.DataFrame) -> list[str]:
     """The settings in which the runs differ, in the words of the command line where there are some."""
     forms = [name for name in (*STAGES, *TRANSITIONS) if runs[name].nunique() > 1]
     others = [k for k in settings(runs) if not in_a_form(k) and varies(runs, k)]
-    return [*forms, *(k for k in others if k != "seed")]
+    return [*forms, *(k for k in others if k != "seed" and not _follows_from_kind(runs, k))]
+
+
+def _follows_from_kind(runs: pd.DataFrame, name: str) -> bool:
+    """Whether it is a block's setting that is in every run what the block's kind has by itself."""
+    part = in_block(name)
+    if part is None or f"model.{part[0]}.kind" not in runs:
+        return False
+    usual = usual_of_kind(runs, *part)
+    return all(pd.isna(v) or v == u for v, u in zip(runs[name].astype(object), usual, strict=True))
+
+
+def usual_of_kind(runs: pd.DataFrame, place: str, field: str) -> list[Any]:
+    """What a field of the block at a stage or transition is where nobody says so, by its kind in each run."""
+    variants = BLOCKS if place in STAGES else DOWNSAMPLERS
+    usual = {kind: {f.name: f.default for f in structs.fields(variant)} for kind, variant in variants.items()}
+    return [usual.get(kind, {}).get(field) for kind in runs[f"model.{place}.kind"]]
 
 
 def in_a_form(name: str) -> bool:
