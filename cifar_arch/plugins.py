@@ -101,16 +101,26 @@ def _import(path: Path, typed: str) -> None:
 def _require_entries(before: list[dict[str, Any]], typed: str) -> None:
     """Raises ConfigError unless the tables have got new entries, and lost none."""
     added = 0
-    for table, entries, base in zip(_TABLES, before, (Block, Downsampler | Block), strict=True):
+    names, bases = ("BLOCKS", "DOWNSAMPLERS"), ((Block,), (Downsampler, Block))
+    for table, entries, name, base in zip(_TABLES, before, names, bases, strict=True):
         if lost := [kind for kind in entries if table.get(kind) is not entries[kind]]:
             raise ConfigError(f"plugins: {typed!r} replaces the kind {lost[0]!r}; give yours another name")
         for kind in table.keys() - entries.keys():
             entry, added = table[kind], added + 1
-            tag = getattr(getattr(entry, "__struct_config__", None), "tag", None)
-            if not (isinstance(entry, type) and issubclass(entry, base) and tag == kind):
-                raise ConfigError(
-                    f"plugins: {typed!r} has the kind {kind!r}, which is no block of that name; "
-                    "its class is a Block or a Downsampler, whose lower-case name is the kind"
-                )
+            _require_entry(f"plugins: {typed!r}: {name}[{kind!r}]", name, kind, entry, base)
     if not added:
         raise ConfigError(f"plugins: {typed!r} adds no block; let it end in BLOCKS['name'] = Name")
+
+
+def _require_entry(where: str, table: str, kind: Any, entry: Any, bases: tuple[type, ...]) -> None:
+    """Raises ConfigError for an entry that no config could choose by its kind."""
+    if not (isinstance(entry, type) and issubclass(entry, bases)):
+        allowed = " or ".join(base.__name__ for base in bases)
+        got = entry.__name__ if isinstance(entry, type) else repr(entry)
+        raise ConfigError(f"{where}: expected a class that inherits from {allowed}, got {got}; name one")
+    tag: Any = entry.__struct_config__.tag  # type: ignore[attr-defined]
+    if tag != kind:
+        raise ConfigError(
+            f"{where}: the key has to be the name of the class {entry.__name__} in lower case; "
+            f"type {table}[{tag!r}] = {entry.__name__}"
+        )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from architectures import architecture
-from conftest import TINY, Cli, summary_of, type_command
+from conftest import TINY, Cli, summary_of, tiny_architecture, type_command
 
 from cifar_arch import plugins
 from cifar_arch.blocks import BLOCKS
@@ -100,6 +100,27 @@ def test_a_downsampler_is_taken_and_never_suggested(typed: str, own: Path, cli: 
     assert "wide" not in done.out
 
 
+SINGLE = GHOST.replace("padding=1), depthwise", "padding=1)")
+LOOKED_UP = GHOST.replace("return Conv", "return {}['gone'] or Conv")
+MISTAKES = {
+    "model.c2: convs of the block 'ghost' has to return a tuple of layers, got Conv; for a single ": SINGLE,
+    "model.c2: the block 'ghost' cannot be expanded (KeyError: 'gone' at my_blocks.py:9)": LOOKED_UP,
+    "model.t1: the downsampler 'wide' cannot be expanded (NotImplementedError: its class has no ": (
+        WIDE.replace("def conv(", "def convs(")
+    ),
+}
+
+
+@pytest.mark.parametrize(("sentence", "text"), MISTAKES.items())
+def test_a_mistake_in_a_method_names_the_block_and_the_line(sentence: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / "my_blocks.py").write_text(text, encoding="utf-8")
+    load_plugins(["my_blocks.py"], [tmp_path])
+    variant = {"c2": {"kind": "ghost"}} if "ghost" in sentence else {"t1": {"kind": "wide", "kernel": 5}}
+    with pytest.raises(ConfigError) as error:
+        Architecture.from_dict(tiny_architecture(**variant)).plan()
+    assert str(error.value).startswith(sentence)
+
+
 def test_a_file_beside_the_configs_is_found(own: Path) -> None:
     os.replace(own / "my_blocks.py", own / "own" / "my_blocks.py")
     assert type_command("check", *NAMED, cwd=own).returncode == 0
@@ -182,8 +203,15 @@ FILES = {
     "plugins: 'own.py' replaces the kind 'plain'; give yours another name": (
         "from cifar_arch.blocks import BLOCKS, Dilated\nBLOCKS['plain'] = Dilated"
     ),
-    "plugins: 'own.py' has the kind 'mine', which is no block of that name; ": (
+    "plugins: 'own.py': BLOCKS['mine']: the key has to be the name of the class Dilated in lower case; "
+    "type BLOCKS['dilated'] = Dilated": (
         "from cifar_arch.blocks import BLOCKS, Dilated\nBLOCKS['mine'] = Dilated"
+    ),
+    "plugins: 'own.py': BLOCKS['conv']: expected a class that inherits from Block, got Conv; name one": (
+        "from cifar_arch.blocks import BLOCKS, Conv\nBLOCKS['conv'] = Conv"
+    ),
+    "plugins: 'own.py': DOWNSAMPLERS['one']: expected a class that inherits from Downsampler or Block, ": (
+        "from cifar_arch.downsample import DOWNSAMPLERS\nDOWNSAMPLERS['one'] = 1"
     ),
 }
 
