@@ -86,10 +86,13 @@ class Pictures(Struct, frozen=True, eq=False):
         return self.name == SYNTHETIC
 
 
-def load(config: DataConfig) -> Pictures:
-    """The data set of a config. Raises ConfigError where it is missing or damaged."""
+def load(config: DataConfig, option: str = "data.root") -> Pictures:
+    """The data set of a config. Raises ConfigError where it is missing or damaged.
+
+    `option`: what names its folder where the command is typed.
+    """
     if config.name == "cifar10":
-        classes, parts = cifar10.CLASSES, cifar10.read(Path(config.root))
+        classes, parts = cifar10.CLASSES, cifar10.read(Path(config.root), option)
     else:
         sizes = SHAPES_SIZES.values()
         classes, parts = shapes.CLASSES, [shapes.generate(n, seed) for seed, n in enumerate(sizes)]
@@ -101,17 +104,18 @@ def load(config: DataConfig) -> Pictures:
     return Pictures(config.name, classes, train, validation, test, mean, std)
 
 
-def load_once(config: DataConfig) -> Pictures:
+def load_once(config: DataConfig, option: str = "data.root") -> Pictures:
     """Cached `load`: one data set, read again when its files change. Treat the result as read-only."""
     folder = Path(config.root) / cifar10.FOLDER
     files = sorted(folder.glob("*")) if config.name == "cifar10" else []
-    return _load_once(config, tuple((str(f), f.stat().st_mtime_ns, f.stat().st_size) for f in files))
+    times = tuple((str(f), f.stat().st_mtime_ns, f.stat().st_size) for f in files)
+    return _load_once(config, times, option)
 
 
 @functools.lru_cache(maxsize=1)
-def _load_once(config: DataConfig, files: tuple[tuple[str, int, int], ...]) -> Pictures:
+def _load_once(config: DataConfig, files: tuple[tuple[str, int, int], ...], option: str) -> Pictures:
     """`files`, with their times and sizes, is read by the cache alone."""
-    return load(config)
+    return load(config, option)
 
 
 def _stratified(labels: np.ndarray, count: int, seed: int) -> np.ndarray:

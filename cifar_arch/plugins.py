@@ -4,17 +4,20 @@ Only what the user names is imported: nothing that a study or a run folder names
 """
 
 import argparse
+import contextlib
 import hashlib
 import importlib.util
 import logging
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from cifar_arch.blocks import BLOCKS, Block
 from cifar_arch.downsample import DOWNSAMPLERS, Downsampler
-from cifar_arch.schema import ConfigError
+from cifar_arch.schema import FILES_OF_BLOCKS, ConfigError, UnknownKind
+from cifar_arch.shown_commands import plugin_override
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +30,27 @@ def add_plugin_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plugin", action="append", default=[], metavar="FILE", help="a Python file with blocks of your own"
     )
+
+
+@contextlib.contextmanager
+def own_blocks(files: Sequence[str]) -> Iterator[None]:
+    """Within it the blocks of `--plugin` files are known, and one that is not asks for that option."""
+    load_plugins(files)
+    try:
+        yield
+    except UnknownKind as error:
+        raise ConfigError(str(error).replace(FILES_OF_BLOCKS, "--plugin FILE.py")) from error
+
+
+def refuse_plugin_option(words: Sequence[str]) -> None:
+    """Raises ConfigError where the words of `run` or `check` name files as the other commands take them."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    add_plugin_option(parser)
+    if files := parser.parse_known_args(words)[0].plugin:
+        raise ConfigError(
+            f"--plugin: is an option of the commands that read a run or a study, got {', '.join(files)}; "
+            f"type {quote(plugin_override(files)[0])}"
+        )
 
 
 def plugin_paths(files: Sequence[str], runtime: Any) -> list[str]:

@@ -71,7 +71,17 @@ def test_check_takes_it(own: Path) -> None:
     without = type_command("check", "--config-dir", "own", "c2=ghost", cwd=own)
     assert without.returncode == 2
     assert without.stderr.startswith("model.c2.kind: unknown kind 'ghost'; choose from plain, ")
-    assert without.stderr.endswith("one of your own needs its file, plugins=[FILE.py] or --plugin FILE.py\n")
+    assert without.stderr.endswith("one of your own needs its file, plugins=[FILE.py]\n")
+
+
+@pytest.mark.parametrize("typed", ["run width=4", "run training.resume=run", "check"])
+def test_the_option_of_other_commands_is_told_in_the_form_of_this_one(typed: str, cli: Cli) -> None:
+    done = cli(*typed.split(), "--plugin", "a.py", "--plugin=own/b.py")
+    assert (done.status, done.err) == (
+        2,
+        "--plugin: is an option of the commands that read a run or a study, got a.py, own/b.py; "
+        "type 'plugins=[a.py,own/b.py]'\n",
+    )
 
 
 WIDE = """
@@ -140,7 +150,9 @@ def test_every_command_takes_it(own: Path) -> None:
     hint = done.stdout.splitlines()[-1].rpartition("python -m ")[2].split()
     assert hint == ["cifar_arch.evaluate", "run", "--plugin", "my_blocks.py"]
     for command in ("evaluate", "export"):
-        assert "unknown kind 'ghost'" in type_command(command, str(folder), cwd=own).stderr
+        said = type_command(command, str(folder), cwd=own).stderr
+        assert said.startswith("model.c2.kind: unknown kind 'ghost'; choose from plain, ")
+        assert said.endswith("one of your own needs its file, --plugin FILE.py\n")
     (folder / "summary.json").unlink()
     resumed = type_command("run", f"training.resume={folder}", "plugins=[my_blocks.py]", cwd=own)
     assert resumed.returncode == 0, resumed.stderr
@@ -153,7 +165,7 @@ def test_every_command_takes_it(own: Path) -> None:
         os.rename(own / name, own / f"{name}.away")
     lines = (own / "card" / "README.md").read_text(encoding="utf-8").splitlines()
     evaluated, again = (shlex.split(line) for line in lines if line.startswith("python -m"))
-    for words in (evaluated[2:-2], ["cifar_arch.check", *again[3:]]):  # without --data FOLDER
+    for words in (evaluated[2:], ["cifar_arch.check", *again[3:]]):
         done = type_command(words[0].removeprefix("cifar_arch."), *words[1:], cwd=own)
         assert done.returncode == 0, done.stderr
 
@@ -172,7 +184,9 @@ def test_a_sweep_and_its_confirmation_take_it(own: Path) -> None:
         again = type_command("check", *words, cwd=own)
         assert again.returncode == 0, again.stderr
     confirm = ("s", "--trial", "0", "1", "--seeds", "1", "--epochs", "1")
-    assert "unknown kind 'ghost'" in type_command("confirm", *confirm, cwd=own).stderr
+    said = type_command("confirm", *confirm, cwd=own).stderr
+    assert "unknown kind 'ghost'" in said
+    assert said.endswith("one of your own needs its file, --plugin FILE.py\n")
     done = type_command("confirm", *confirm, "--plugin", "own/my_blocks.py", cwd=own)
     assert done.returncode == 0, done.stderr
     (words,) = re.findall(r"^  python -m cifar_arch\.run (.*)", done.stdout, re.M)
