@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import numpy as np
 from msgspec import Meta, Struct
+from msgspec.structs import force_setattr
 
 from cifar_arch import cifar10, shapes
 from cifar_arch.augment import Augment, Colour
 from cifar_arch.layers import NUM_CLASSES
+from cifar_arch.outputs import from_home
 from cifar_arch.schema import ConfigError, Strict
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ class DataConfig(Strict, frozen=True, kw_only=True):
     workers: Annotated[int, Meta(ge=0, le=1024)] | Literal["auto"] = "auto"  # processes that augment
 
     def __post_init__(self) -> None:
+        force_setattr(self, "root", from_home(self.root))
         whole = TRAINING_IMAGES[self.name]
         if self.validation > whole - NUM_CLASSES:
             raise ConfigError(
@@ -51,7 +54,7 @@ class DataConfig(Strict, frozen=True, kw_only=True):
 
 def usual_root() -> str:
     """The folder of the images where none is typed, as conf/data has it."""
-    return os.environ.get("CIFAR_ARCH_DATA", "data")
+    return from_home(os.environ.get("CIFAR_ARCH_DATA", "data"))
 
 
 def require_batch(size: int, images: int) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from cifar_arch.blocks import BLOCKS, Block
 from cifar_arch.downsample import DOWNSAMPLERS, Downsampler
+from cifar_arch.outputs import from_home
 from cifar_arch.schema import FILES_OF_BLOCKS, ConfigError, UnknownKind
 from cifar_arch.shown_commands import plugin_override
 
@@ -28,7 +29,12 @@ _imported: set[Path] = set()
 def add_plugin_option(parser: argparse.ArgumentParser) -> None:
     """`--plugin FILE` of the commands that read a folder or a study; its files are `plugin`."""
     parser.add_argument(
-        "--plugin", action="append", default=[], metavar="FILE", help="a Python file with blocks of your own"
+        "--plugin",
+        action="append",
+        default=[],
+        type=from_home,
+        metavar="FILE",
+        help="a Python file with blocks of your own",
     )
 
 
@@ -55,7 +61,7 @@ def refuse_plugin_option(words: Sequence[str]) -> None:
 
 def plugin_paths(files: Sequence[str], runtime: Any) -> list[str]:
     """The files as they are found where the command was typed; `runtime` is that node of `hydra`."""
-    places = _places(runtime)
+    places, files = _places(runtime), [from_home(file) for file in files]
     found = [next((p for p in places if (p / file).is_file()), places[0]) for file in files]
     return [
         file if place == places[0] else str(place / file) for file, place in zip(files, found, strict=True)
@@ -90,7 +96,7 @@ def load_plugins(files: Any, folders: Iterable[str | Path] = (".",)) -> None:
             "type plugins=[FILE.py]"
         )
     places = [Path(folder) for folder in folders]
-    for file in files:
+    for file in map(from_home, files):
         found = next((place / file for place in places if (place / file).is_file()), None)
         if found is None:
             looked = ", ".join(str(place) for place in places)
