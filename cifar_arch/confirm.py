@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, get_args
 from cifar_arch.data import SYNTHETIC, SYNTHETIC_NOTE
 from cifar_arch.device import limit_spinning
 from cifar_arch.experiment import Experiment
-from cifar_arch.outputs import Outputs, from_home
+from cifar_arch.outputs import Outputs
 from cifar_arch.plugins import add_plugin_option, own_blocks
 from cifar_arch.schema import ConfigError
 from cifar_arch.search.objectives import Prefer
@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--outputs",
-        type=lambda text: Path(from_home(text)),
+        type=Path,
         default=Path("outputs"),
         metavar="DIR",
         help="as in the sweep (default: outputs)",

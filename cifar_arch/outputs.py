@@ -20,7 +20,7 @@ class Outputs:
     """The folder that the option `outputs` names."""
 
     def __init__(self, path: str | Path):
-        self.path = Path(path)
+        self.path = Path(from_home(str(path)))
         self.studies = self.path / "studies.db"
         self.artifacts = self.path / ARTIFACTS
 

@@ -8,7 +8,7 @@ from conftest import TINY, Cli, type_command
 
 from cifar_arch.compose import anchored, compose, own_configs
 from cifar_arch.data import DataConfig, usual_root
-from cifar_arch.outputs import from_home
+from cifar_arch.outputs import Outputs, from_home
 from cifar_arch.overrides import at_home
 from cifar_arch.plugins import load_plugins
 from cifar_arch.schema import ConfigError
@@ -53,6 +53,7 @@ def test_a_folder_is_the_same_wherever_it_is_named(home: Path, monkeypatch: pyte
         "a/~",
         "",
     ]
+    assert Outputs("~/data").path == Path(data)
     assert DataConfig(root="~/data").root == data
     assert anchored({"data": {"root": "~/data"}}, Path("elsewhere"))["data"]["root"] == data
     assert compose(["data.root=~/data"])["data"]["root"] == data
