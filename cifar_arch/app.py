@@ -23,12 +23,13 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from cifar_arch import experiment
-from cifar_arch.compose import anchored, as_config_errors, own_configs, plain, refuse_search
+from cifar_arch.compose import anchored, as_config_errors, own_configs, plain
 from cifar_arch.device import limit_spinning
 from cifar_arch.experiment import Experiment, Rejected
 from cifar_arch.identity import changes, finished, holds_run
-from cifar_arch.overrides import CONF, read_override
-from cifar_arch.plugins import load_plugins, load_plugins_of, plugin_paths
+from cifar_arch.idle_choices import refuse_search
+from cifar_arch.overrides import CONF, at_home, read_override
+from cifar_arch.plugins import load_plugins, load_plugins_of, plugin_paths, refuse_plugin_option
 from cifar_arch.record import Summary
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.saved_config import began_with, command, saved_config
@@ -95,6 +96,8 @@ def main(task: Callable[[], Any] = hydra_main) -> None:
     end_on_signals()
     limit_spinning()
     with _held, exit_on_errors():
+        refuse_plugin_option(sys.argv[1:])
+        sys.argv[1:] = at_home(sys.argv[1:])
         resumed = [a for a in sys.argv[1:] if a.partition("=")[0].lstrip("+") == "training.resume"]
         folders = [text.partition("=")[2] for text in resumed]
         if resumed and folders != ["null"]:

@@ -3,7 +3,8 @@
 A block of one's own is a class more and an entry more in that table, here or in a file of `plugins`.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
@@ -55,7 +56,7 @@ class Unit(Block, frozen=True, kw_only=True):
 
     def unit(self, in_channels: int, out_channels: int, act: ActivationName) -> tuple[Layer, ...]:
         """One unit of the chain."""
-        convs = self.convs(in_channels, out_channels)
+        convs = require_layers(self, "convs", self.convs(in_channels, out_channels))
         if self.preactivation:
             return (*norm_act(in_channels, act), *convs)
         return (*convs, *norm_act(out_channels, act))
@@ -252,6 +253,21 @@ def require_multiples(in_channels: int, out_channels: int, groups: int, what: st
             f"{what} needs channels that are multiples of {groups}, got {in_channels} in and "
             f"{out_channels} out; change the channels or the groups"
         )
+
+
+def described(variant: Strict) -> str:
+    """A variant in a sentence: the block 'plain'."""
+    return f"the {'block' if isinstance(variant, Block) else 'downsampler'} {variant.__struct_config__.tag!r}"
+
+
+def require_layers(variant: Strict, method: str, made: Any) -> Iterable[Layer]:
+    """What a method of a variant made. Raises ConfigError for a single layer in place of a tuple."""
+    if isinstance(made, Iterable):
+        return made
+    raise ConfigError(
+        f"{method} of {described(variant)} has to return a tuple of layers, got {type(made).__name__}; "
+        "for a single layer type return (LAYER,)"
+    )
 
 
 BLOCKS: dict[str, type[Block]] = {

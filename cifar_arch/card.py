@@ -23,7 +23,7 @@ from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import Verdict, judge
 from cifar_arch.identity import changes
 from cifar_arch.outputs import experiment_file
-from cifar_arch.plugins import add_plugin_option, load_plugins
+from cifar_arch.plugins import add_plugin_option, own_blocks
 from cifar_arch.record import EXECUTION
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.saved import SavedRun
@@ -64,8 +64,7 @@ def main() -> None:
     parser.add_argument("--data", help="folder that holds cifar-10-batches-py (default: the runs')")
     add_plugin_option(parser)
     arguments = parser.parse_args()
-    with exit_on_errors():
-        load_plugins(arguments.plugin)
+    with exit_on_errors(), own_blocks(arguments.plugin):
         files = [Path(file) for file in arguments.plugin]
         if len({file.name for file in files}) < len(files):
             names = ", ".join(map(str, files))
@@ -240,7 +239,8 @@ def recipe(folder: Path, first: Tested, files: Sequence[Path]) -> Iterator[str]:
     )
     yield "```sh"
     words = [str(folder), *plugin_options([str(folder / file.name) for file in files])]
-    yield f"python -m cifar_arch.evaluate {' '.join(map(quote, words))} --data FOLDER"
+    data = "" if first.found.data == SYNTHETIC else " --data FOLDER"
+    yield f"python -m cifar_arch.evaluate {' '.join(map(quote, words))}{data}"
     yield again(folder, first, files)
     yield "```\n"
 

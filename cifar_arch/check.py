@@ -8,11 +8,13 @@ from collections.abc import Collection
 from shlex import quote
 
 from cifar_arch.analysis import Analysis, Row, table_rows
-from cifar_arch.compose import compose, refuse_search
+from cifar_arch.compose import compose
 from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import Verdict, judge
+from cifar_arch.idle_choices import refuse_search
 from cifar_arch.limits import Limits
 from cifar_arch.overrides import aliases, bare, config_groups
+from cifar_arch.plugins import refuse_plugin_option
 from cifar_arch.schema import ConfigError
 from cifar_arch.terminal import exit_on_errors, table
 
@@ -29,8 +31,9 @@ def main() -> None:
         "--plot", metavar="FILE", help="draw it as well: FILE.svg, FILE.png, or FILE for both"
     )
     parser.add_argument("--config-dir", help="a folder whose configs are found before ours")
-    arguments = parser.parse_intermixed_args()
     with exit_on_errors():
+        refuse_plugin_option(sys.argv[1:])
+        arguments = parser.parse_intermixed_args()
         if arguments.multirun:
             if arguments.json or arguments.plot:
                 raise ConfigError(

@@ -1,5 +1,6 @@
 """All that training needs to go on, saved and loaded."""
 
+import io
 import warnings
 from pathlib import Path
 from typing import Any
@@ -64,8 +65,10 @@ class State:
         saved = {name: part.state_dict() for name, part in self._parts().items()}
         history = [msgspec.structs.astuple(row) for row in self.history]
         how = {"precision": self.how.precision, "threads": self.how.threads}
+        content = io.BytesIO()  # in between, for torch itself hides the errno of a disk that takes no more
+        torch.save({**saved, "history": history, "how": how}, content)
         with atomic(path) as temporary:
-            torch.save({**saved, "history": history, "how": how}, temporary)
+            temporary.write_bytes(content.getbuffer())
 
     def load(self, path: Path) -> None:
         """Replaces this state by the saved one, with its precision and its number of threads.

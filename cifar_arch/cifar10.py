@@ -5,6 +5,7 @@ import hashlib
 import pickle
 import socket
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 from filelock import FileLock
@@ -36,23 +37,40 @@ LOCK = ".cifar10.lock"  # held while it is downloaded and unpacked
 DOWNLOAD_PATIENCE = 20.0  # seconds without an answer
 
 
-def read(root: Path) -> list[tuple[np.ndarray, np.ndarray]]:
+def read(root: Path, option: str = "data.root") -> list[tuple[np.ndarray, np.ndarray]]:
     """The training and the test set: images (N, 32, 32, 3) uint8 with labels (N,) int64.
 
-    `root` holds, or will hold, cifar-10-batches-py. Raises ConfigError for files that are damaged, and
-    where they can neither be found nor downloaded.
+    `root` holds, or will hold, cifar-10-batches-py; `option` is what names it where the command is typed.
+    Raises ConfigError for files that are damaged, and where they can neither be found nor downloaded.
     """
     if (lock := root / LOCK).exists():  # another process may be about to unpack it
         with contextlib.suppress(OSError), FileLock(lock):
             pass
     if not (root / FOLDER).exists():
-        _download(root)
-    *train, test = [_verified(root / FOLDER / name, md5) for name, md5 in FILES.items()]
+        _require_parent(root, option)
+        _download(root, option)
+    *train, test = [_verified(root / FOLDER / name, md5, option) for name, md5 in FILES.items()]
     images, labels = map(np.concatenate, zip(*train, strict=True))
     return [(images, labels), test]
 
 
-def _verified(file: Path, md5: str) -> tuple[np.ndarray, np.ndarray]:
+def _require_parent(root: Path, option: str) -> None:
+    """Raises ConfigError where `root` holds the files themselves: they would be downloaded once more."""
+    if any((root / name).is_file() for name in FILES):
+        folder = root.absolute()
+        renamed = "" if folder.name == FOLDER else f"call it {FOLDER}, and "
+        raise ConfigError(
+            f"{option}: expected the folder above {FOLDER}, got {str(root)!r}, which holds its files; "
+            f"{renamed}type {_named(option, str(folder.parent))}"
+        )
+
+
+def _named(option: str, folder: str) -> str:
+    """The words that name a folder: data.root=FOLDER, or --data FOLDER."""
+    return f"{option} {quote(folder)}" if option.startswith("-") else quote(f"{option}={folder}")
+
+
+def _verified(file: Path, md5: str, option: str) -> tuple[np.ndarray, np.ndarray]:
     """Images and labels of a published file. Raises ConfigError for any other content.
 
     Not through torchvision, whose import takes longer than to read all files.
@@ -61,14 +79,14 @@ def _verified(file: Path, md5: str) -> tuple[np.ndarray, np.ndarray]:
     if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
         state = "damaged (its checksum differs)" if file.exists() else "missing"
         raise ConfigError(
-            f"data.root: {str(file)!r} is {state}; remove {str(file.parent)!r} and run again to download it"
+            f"{option}: {str(file)!r} is {state}; remove {str(file.parent)!r} and run again to download it"
         )
     batch = pickle.loads(content, encoding="latin1")  # the published file, and no other
     images = batch["data"].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
     return np.ascontiguousarray(images), np.asarray(batch["labels"], np.int64)
 
 
-def _download(root: Path) -> None:
+def _download(root: Path, option: str) -> None:
     """Fetches CIFAR-10 into `root`, or leaves everything as it was and raises ConfigError."""
     from torchvision.datasets import CIFAR10
 
@@ -85,10 +103,13 @@ def _download(root: Path) -> None:
         for path in made:
             with contextlib.suppress(OSError):
                 path.rmdir() if path.is_dir() else path.unlink()
+        named = f"name its parent with {_named(option, 'FOLDER')}"
+        advice = f", {named}, or train on the synthetic data set with data=shapes"
+        if option != "data.root":  # of a run, whose data set stands
+            advice = f", or {named}"
         raise ConfigError(
-            f"data.root: no CIFAR-10 in {str(root)!r} and it could not be downloaded ({error}); "
-            "put cifar-10-batches-py there, name its parent with data.root=FOLDER, "
-            "or train on the synthetic data set with data=shapes"
+            f"{option}: no CIFAR-10 in {str(root)!r} and it could not be downloaded ({error}); "
+            f"put {FOLDER} there{advice}"
         ) from error
     finally:
         socket.setdefaulttimeout(waited)

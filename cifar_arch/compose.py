@@ -22,9 +22,11 @@ from omegaconf.errors import OmegaConfBaseException
 from cifar_arch.experiment import Experiment
 from cifar_arch.hydra_mistakes import joined, known_mistake, needs_quotes, path_for_option, unknown_key
 from cifar_arch.idle_choices import refuse_idle_choices
+from cifar_arch.outputs import from_home
 from cifar_arch.overrides import (
     CONF,
     aliases,
+    at_home,
     bare,
     config_folders,
     config_groups,
@@ -35,12 +37,10 @@ from cifar_arch.overrides import (
     singled,
 )
 from cifar_arch.plugins import load_plugins_of
-from cifar_arch.record import Objectives
-from cifar_arch.schema import ConfigError, checked
+from cifar_arch.schema import ConfigError
 from cifar_arch.shown_commands import relative_to
 
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException)
-_OF_SWEEPS = r"\+{0,2}(n_trials|workers|gpus|prefer|study|storage)="
 
 
 def compose(overrides: Iterable[str] = (), config_dir: str | None = None) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def compose(overrides: Iterable[str] = (), config_dir: str | None = None) -> dic
 
     Raises ConfigError where Hydra cannot compose it.
     """
-    typed = list(overrides)
+    typed = at_home(overrides)
     with composing(config_dir), as_config_errors(typed):
         composed = hydra_compose("config", typed, return_hydra_config=True)
         load_plugins_of(composed)
@@ -76,7 +76,7 @@ def own_configs(config_dir: str | None, primary: str | None = None) -> Path | No
     """
     if config_dir is None:
         return None
-    folder = Path(config_dir).absolute()
+    folder = Path(from_home(config_dir)).absolute()
     if not folder.is_dir():
         raise ConfigError(f"--config-dir: expected a folder, got {config_dir!r}")
     if primary is None and (folder / "config.yaml").is_file():
@@ -93,14 +93,26 @@ def plain(config: DictConfig) -> dict[str, Any]:
     Raises ConfigError for a value that cannot be resolved, a choice that changes nothing, and for what cannot
     be the folder of results.
     """
-    if "overrides" in config.get("hydra", {}):  # not in one read from a file
+    composed = "overrides" in config.get("hydra", {})  # not in one read from a file
+    if composed:
         refuse_idle_choices(config)
     with as_config_errors():
         to_plain = functools.partial(OmegaConf.to_container, resolve=True, throw_on_missing=True)
         ours = {str(name): config[name] for name in config if name != "hydra"}
         made = {name: to_plain(v) if OmegaConf.is_config(v) else v for name, v in ours.items()}
     _require_outputs(made.get("outputs", "outputs"))
+    if composed:
+        _refuse_home(str(made.get("outputs", "outputs")))
     return made
+
+
+def _refuse_home(outputs: str) -> None:
+    """Raises ConfigError for a ~ in a file of configs, upon which other keys are built as it stands."""
+    if outputs != from_home(outputs):
+        raise ConfigError(
+            f"outputs: expected a folder without ~ in a file of configs, got {outputs!r}; "
+            f"write {from_home(outputs)}, or type outputs={outputs}"
+        )
 
 
 def _require_outputs(outputs: object) -> None:
@@ -115,28 +127,11 @@ def _require_outputs(outputs: object) -> None:
         )
 
 
-def refuse_search(overrides: Sequence[str]) -> None:
-    """Raises ConfigError for a named space, or an option of a sweep, where one network is expected.
-
-    Objectives may be typed there, for a run measures its latency where they ask for it.
-    """
-    if counts := [text for text in overrides if re.match(_OF_SWEEPS, text)]:
-        key = bare(counts[0].partition("=")[0])
-        raise ConfigError(f"{key}: only applies to sweeps, got {counts[0]}; add -m, or leave it out")
-    if spaces := [text for text in overrides if re.match(r"\+{0,2}search=(?!null$)", text)]:
-        typed = spaces[0] if spaces[0].startswith("+") else f"+{spaces[0]}"
-        raise ConfigError(f"search: a space to sweep over, got {spaces[0]}; type -m {quote(typed)}")
-    for _, override in read_all(overrides):
-        if override.key_or_group == "objectives" and not override.is_delete() | override.is_sweep_override():
-            names = [getattr(name, "text", name) for name in first_values(override)]
-            checked(Objectives, names if isinstance(override.value(), list) else names[0], "objectives")
-
-
 def anchored(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The config with each relative path as it is meant in `folder`, where the command was typed."""
     whole = dict(config)
     if isinstance(data := config.get("data"), dict) and isinstance(data.get("root"), str):
-        whole["data"] = {**data, "root": str(folder / data["root"])}
+        whole["data"] = {**data, "root": str(folder / from_home(data["root"]))}
     if isinstance(outputs := config.get("outputs"), str):
         whole["outputs"] = str(folder / outputs)
     if match := re.fullmatch(r"(sqlite(?:\+\w+)?:///)([^/:].*)", str(config.get("storage"))):

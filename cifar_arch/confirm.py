@@ -15,7 +15,7 @@ from cifar_arch.data import SYNTHETIC, SYNTHETIC_NOTE
 from cifar_arch.device import limit_spinning
 from cifar_arch.experiment import Experiment
 from cifar_arch.outputs import Outputs
-from cifar_arch.plugins import add_plugin_option, load_plugins
+from cifar_arch.plugins import add_plugin_option, own_blocks
 from cifar_arch.schema import ConfigError
 from cifar_arch.search.objectives import Prefer
 from cifar_arch.shown_commands import data_override, plugin_options, run_command
@@ -46,8 +46,7 @@ def main() -> None:
     arguments = _parser().parse_args()
     limit_spinning()
     end_on_signals()
-    with exit_on_errors("interrupted; the same command goes on"):
-        load_plugins(arguments.plugin)
+    with exit_on_errors("interrupted; the same command goes on"), own_blocks(arguments.plugin):
         _confirm(arguments)
 
 

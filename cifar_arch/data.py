@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import numpy as np
 from msgspec import Meta, Struct
+from msgspec.structs import force_setattr
 
 from cifar_arch import cifar10, shapes
 from cifar_arch.augment import Augment, Colour
 from cifar_arch.layers import NUM_CLASSES
+from cifar_arch.outputs import from_home
 from cifar_arch.schema import ConfigError, Strict
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ class DataConfig(Strict, frozen=True, kw_only=True):
     workers: Annotated[int, Meta(ge=0, le=1024)] | Literal["auto"] = "auto"  # processes that augment
 
     def __post_init__(self) -> None:
+        force_setattr(self, "root", from_home(self.root))
         whole = TRAINING_IMAGES[self.name]
         if self.validation > whole - NUM_CLASSES:
             raise ConfigError(
@@ -51,7 +54,7 @@ class DataConfig(Strict, frozen=True, kw_only=True):
 
 def usual_root() -> str:
     """The folder of the images where none is typed, as conf/data has it."""
-    return os.environ.get("CIFAR_ARCH_DATA", "data")
+    return from_home(os.environ.get("CIFAR_ARCH_DATA", "data"))
 
 
 def require_batch(size: int, images: int) -> None:
@@ -86,10 +89,13 @@ class Pictures(Struct, frozen=True, eq=False):
         return self.name == SYNTHETIC
 
 
-def load(config: DataConfig) -> Pictures:
-    """The data set of a config. Raises ConfigError where it is missing or damaged."""
+def load(config: DataConfig, option: str = "data.root") -> Pictures:
+    """The data set of a config. Raises ConfigError where it is missing or damaged.
+
+    `option`: what names its folder where the command is typed.
+    """
     if config.name == "cifar10":
-        classes, parts = cifar10.CLASSES, cifar10.read(Path(config.root))
+        classes, parts = cifar10.CLASSES, cifar10.read(Path(config.root), option)
     else:
         sizes = SHAPES_SIZES.values()
         classes, parts = shapes.CLASSES, [shapes.generate(n, seed) for seed, n in enumerate(sizes)]
@@ -101,17 +107,18 @@ def load(config: DataConfig) -> Pictures:
     return Pictures(config.name, classes, train, validation, test, mean, std)
 
 
-def load_once(config: DataConfig) -> Pictures:
+def load_once(config: DataConfig, option: str = "data.root") -> Pictures:
     """Cached `load`: one data set, read again when its files change. Treat the result as read-only."""
     folder = Path(config.root) / cifar10.FOLDER
     files = sorted(folder.glob("*")) if config.name == "cifar10" else []
-    return _load_once(config, tuple((str(f), f.stat().st_mtime_ns, f.stat().st_size) for f in files))
+    times = tuple((str(f), f.stat().st_mtime_ns, f.stat().st_size) for f in files)
+    return _load_once(config, times, option)
 
 
 @functools.lru_cache(maxsize=1)
-def _load_once(config: DataConfig, files: tuple[tuple[str, int, int], ...]) -> Pictures:
+def _load_once(config: DataConfig, files: tuple[tuple[str, int, int], ...], option: str) -> Pictures:
     """`files`, with their times and sizes, is read by the cache alone."""
-    return load(config)
+    return load(config, option)
 
 
 def _stratified(labels: np.ndarray, count: int, seed: int) -> np.ndarray:

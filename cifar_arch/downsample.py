@@ -14,7 +14,7 @@ class Downsampler(Strict, frozen=True, kw_only=True, tag_field="kind", tag=str.l
 
     def conv(self, in_channels: int, out_channels: int, size: int) -> Conv:
         """The one convolution that halves a map of `size` x `size` pixels."""
-        raise NotImplementedError
+        raise NotImplementedError("its class has no method conv")
 
     def expand(
         self, in_channels: int, out_channels: int, size: int, act: ActivationName

@@ -17,7 +17,7 @@ from msgspec import Struct
 from cifar_arch import cifar10, shapes
 from cifar_arch.data import SYNTHETIC_NOTE
 from cifar_arch.layers import IMAGE_SIZE
-from cifar_arch.plugins import add_plugin_option, load_plugins
+from cifar_arch.plugins import add_plugin_option, own_blocks
 from cifar_arch.saved import SavedRun
 from cifar_arch.schema import ConfigError
 from cifar_arch.terminal import exit_on_errors, printable
@@ -72,8 +72,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="for programs: all numbers, as JSON")
     add_plugin_option(parser)
     arguments = parser.parse_args()
-    with exit_on_errors():
-        load_plugins(arguments.plugin)
+    with exit_on_errors(), own_blocks(arguments.plugin):
         if arguments.images and arguments.json:
             raise ConfigError("--json: of the test set alone, got --images as well; type one of them")
         run = SavedRun(arguments.run)

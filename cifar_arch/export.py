@@ -20,7 +20,7 @@ import numpy as np
 
 from cifar_arch.data import Pictures
 from cifar_arch.latency import TIMED, one_image_ms, session
-from cifar_arch.plugins import add_plugin_option, load_plugins
+from cifar_arch.plugins import add_plugin_option, own_blocks
 from cifar_arch.runfolder import atomic
 from cifar_arch.saved import SavedRun
 from cifar_arch.schema import ConfigError
@@ -43,8 +43,7 @@ def main() -> None:
     parser.add_argument("--int8", action="store_true", help="a quantised file too, network.int8.onnx")
     add_plugin_option(parser)
     arguments = parser.parse_args()
-    with exit_on_errors():
-        load_plugins(arguments.plugin)
+    with exit_on_errors(), own_blocks(arguments.plugin):
         path, difference = export(arguments.run, arguments.to, arguments.data)
         size = path.stat().st_size / 1024
         print(

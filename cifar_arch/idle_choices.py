@@ -1,15 +1,28 @@
-"""Refuses an option that changes nothing, because something else decides all that it would set."""
+"""Refuses an option that changes nothing: something else says all that it would set, or it is of a sweep."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
+from shlex import quote
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from cifar_arch.overrides import GlobalFile, bare, config_groups, default_groups, global_file, read_all, short
+from cifar_arch.overrides import (
+    GlobalFile,
+    bare,
+    config_groups,
+    default_groups,
+    first_values,
+    global_file,
+    read_all,
+    short,
+)
 from cifar_arch.provenance import flatten
-from cifar_arch.record import decides_search
-from cifar_arch.schema import ConfigError
+from cifar_arch.record import Objectives, decides_search
+from cifar_arch.schema import ConfigError, checked
 from cifar_arch.spec import TRANSITIONS
+
+_OF_SWEEPS = r"\+{0,2}(n_trials|workers|gpus|prefer|study|storage)="
 
 
 def refuse_idle_choices(config: DictConfig) -> None:
@@ -62,3 +75,20 @@ def refuse_idle_downsample(typed: Iterable[str]) -> None:
         raise ConfigError(
             f"downsample: has no effect where t1, t2 and t3 are chosen, got {placed[None]}; leave it out"
         )
+
+
+def refuse_search(overrides: Sequence[str]) -> None:
+    """Raises ConfigError for a named space, or an option of a sweep, where one network is expected.
+
+    Objectives may be typed there, for a run measures its latency where they ask for it.
+    """
+    if counts := [text for text in overrides if re.match(_OF_SWEEPS, text)]:
+        key = bare(counts[0].partition("=")[0])
+        raise ConfigError(f"{key}: only applies to sweeps, got {counts[0]}; add -m, or leave it out")
+    if spaces := [text for text in overrides if re.match(r"\+{0,2}search=(?!null$)", text)]:
+        typed = spaces[0] if spaces[0].startswith("+") else f"+{spaces[0]}"
+        raise ConfigError(f"search: a space to sweep over, got {spaces[0]}; type -m {quote(typed)}")
+    for _, override in read_all(overrides):
+        if override.key_or_group == "objectives" and not override.is_delete() | override.is_sweep_override():
+            names = [getattr(name, "text", name) for name in first_values(override)]
+            checked(Objectives, names if isinstance(override.value(), list) else names[0], "objectives")

@@ -3,6 +3,7 @@
 Those within the folder of a run are in `runfolder`.
 """
 
+import os
 from pathlib import Path
 
 RUNS = "runs"  # single ones, by date and time
@@ -19,7 +20,7 @@ class Outputs:
     """The folder that the option `outputs` names."""
 
     def __init__(self, path: str | Path):
-        self.path = Path(path)
+        self.path = Path(from_home(str(path)))
         self.studies = self.path / "studies.db"
         self.artifacts = self.path / ARTIFACTS
 
@@ -59,3 +60,8 @@ def trial_config(number: int | str) -> str:
 def experiment_file(folder: Path, name: str) -> Path:
     """The config `name` in a folder that is given as --config-dir."""
     return folder / EXPERIMENT / f"{name}.yaml"
+
+
+def from_home(path: str) -> str:
+    """The path, with the user's home for a ~ at its start, which shells leave there within a word."""
+    return os.path.expanduser(path) if path == "~" or path.startswith("~/") else path

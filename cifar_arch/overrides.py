@@ -15,7 +15,9 @@ from hydra.core.override_parser.types import Override, Transformer
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from cifar_arch.outputs import from_home
 from cifar_arch.provenance import flatten
+from cifar_arch.shown_commands import for_hydra
 
 _PACKAGE = Path(__file__).parent
 CONF = next(path for path in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if path.is_dir())
@@ -39,6 +41,20 @@ def expanded(override: str) -> str:
     match = re.fullmatch(r"(\+\+|\+|~)?([^=]*)(.*)", override, re.DOTALL)
     assert match
     return f"{match[1] or ''}{aliases().get(match[2], match[2])}{match[3]}"
+
+
+def at_home(typed: Iterable[str]) -> list[str]:
+    """The overrides with the user's home in folders that begin with ~, quoted or not.
+
+    Before anything reads them, for Hydra's grammar has no ~ in values, and whatever is built upon
+    `outputs` would have it.
+    """
+    return [_FROM_HOME.sub(lambda found: found[1] + for_hydra(from_home(found[3])), text) for text in typed]
+
+
+_FROM_HOME = re.compile(
+    r"^(\+{0,2}(?:data\.root|outputs|training\.resume|hydra\.run\.dir)=)([\"']?)(~(?:/[^\"'\\,]*)?)\2$"
+)
 
 
 def short(key: str) -> str:

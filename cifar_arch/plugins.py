@@ -4,17 +4,21 @@ Only what the user names is imported: nothing that a study or a run folder names
 """
 
 import argparse
+import contextlib
 import hashlib
 import importlib.util
 import logging
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from cifar_arch.blocks import BLOCKS, Block
 from cifar_arch.downsample import DOWNSAMPLERS, Downsampler
-from cifar_arch.schema import ConfigError
+from cifar_arch.outputs import from_home
+from cifar_arch.schema import FILES_OF_BLOCKS, ConfigError, UnknownKind
+from cifar_arch.shown_commands import plugin_override
 
 log = logging.getLogger(__name__)
 
@@ -25,13 +29,39 @@ _imported: set[Path] = set()
 def add_plugin_option(parser: argparse.ArgumentParser) -> None:
     """`--plugin FILE` of the commands that read a folder or a study; its files are `plugin`."""
     parser.add_argument(
-        "--plugin", action="append", default=[], metavar="FILE", help="a Python file with blocks of your own"
+        "--plugin",
+        action="append",
+        default=[],
+        type=from_home,
+        metavar="FILE",
+        help="a Python file with blocks of your own",
     )
+
+
+@contextlib.contextmanager
+def own_blocks(files: Sequence[str]) -> Iterator[None]:
+    """Within it the blocks of `--plugin` files are known, and one that is not asks for that option."""
+    load_plugins(files)
+    try:
+        yield
+    except UnknownKind as error:
+        raise ConfigError(str(error).replace(FILES_OF_BLOCKS, "--plugin FILE.py")) from error
+
+
+def refuse_plugin_option(words: Sequence[str]) -> None:
+    """Raises ConfigError where the words of `run` or `check` name files as the other commands take them."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    add_plugin_option(parser)
+    if files := parser.parse_known_args(words)[0].plugin:
+        raise ConfigError(
+            f"--plugin: is an option of the commands that read a run or a study, got {', '.join(files)}; "
+            f"type {quote(plugin_override(files)[0])}"
+        )
 
 
 def plugin_paths(files: Sequence[str], runtime: Any) -> list[str]:
     """The files as they are found where the command was typed; `runtime` is that node of `hydra`."""
-    places = _places(runtime)
+    places, files = _places(runtime), [from_home(file) for file in files]
     found = [next((p for p in places if (p / file).is_file()), places[0]) for file in files]
     return [
         file if place == places[0] else str(place / file) for file, place in zip(files, found, strict=True)
@@ -66,7 +96,7 @@ def load_plugins(files: Any, folders: Iterable[str | Path] = (".",)) -> None:
             "type plugins=[FILE.py]"
         )
     places = [Path(folder) for folder in folders]
-    for file in files:
+    for file in map(from_home, files):
         found = next((place / file for place in places if (place / file).is_file()), None)
         if found is None:
             looked = ", ".join(str(place) for place in places)
@@ -101,16 +131,26 @@ def _import(path: Path, typed: str) -> None:
 def _require_entries(before: list[dict[str, Any]], typed: str) -> None:
     """Raises ConfigError unless the tables have got new entries, and lost none."""
     added = 0
-    for table, entries, base in zip(_TABLES, before, (Block, Downsampler | Block), strict=True):
+    names, bases = ("BLOCKS", "DOWNSAMPLERS"), ((Block,), (Downsampler, Block))
+    for table, entries, name, base in zip(_TABLES, before, names, bases, strict=True):
         if lost := [kind for kind in entries if table.get(kind) is not entries[kind]]:
             raise ConfigError(f"plugins: {typed!r} replaces the kind {lost[0]!r}; give yours another name")
         for kind in table.keys() - entries.keys():
             entry, added = table[kind], added + 1
-            tag = getattr(getattr(entry, "__struct_config__", None), "tag", None)
-            if not (isinstance(entry, type) and issubclass(entry, base) and tag == kind):
-                raise ConfigError(
-                    f"plugins: {typed!r} has the kind {kind!r}, which is no block of that name; "
-                    "its class is a Block or a Downsampler, whose lower-case name is the kind"
-                )
+            _require_entry(f"plugins: {typed!r}: {name}[{kind!r}]", name, kind, entry, base)
     if not added:
         raise ConfigError(f"plugins: {typed!r} adds no block; let it end in BLOCKS['name'] = Name")
+
+
+def _require_entry(where: str, table: str, kind: Any, entry: Any, bases: tuple[type, ...]) -> None:
+    """Raises ConfigError for an entry that no config could choose by its kind."""
+    if not (isinstance(entry, type) and issubclass(entry, bases)):
+        allowed = " or ".join(base.__name__ for base in bases)
+        got = entry.__name__ if isinstance(entry, type) else repr(entry)
+        raise ConfigError(f"{where}: expected a class that inherits from {allowed}, got {got}; name one")
+    tag: Any = entry.__struct_config__.tag  # type: ignore[attr-defined]
+    if tag != kind:
+        raise ConfigError(
+            f"{where}: the key has to be the name of the class {entry.__name__} in lower case; "
+            f"type {table}[{tag!r}] = {entry.__name__}"
+        )

@@ -30,7 +30,8 @@ class Cause(StrEnum):
         match error:
             case KeyboardInterrupt():
                 return cls.INTERRUPTED
-            case OSError(errno=errno.ENOSPC | errno.EDQUOT):  # of the device, or of the user
+            # Of the device, of the user, and of the shell (ulimit -f).
+            case OSError(errno=errno.ENOSPC | errno.EDQUOT | errno.EFBIG):
                 return cls.DISK_FULL
             case RuntimeError() if str(error).startswith("CUDA error"):
                 return cls.GPU_BROKEN

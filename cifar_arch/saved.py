@@ -8,7 +8,7 @@ from cifar_arch.data import DataConfig, Pictures, load_once, usual_root
 from cifar_arch.identity import weights_are_those_of
 from cifar_arch.record import Status, Summary
 from cifar_arch.runfolder import RunFolder
-from cifar_arch.schema import ConfigError, checked, first_line
+from cifar_arch.schema import ConfigError, UnknownKind, checked, first_line
 from cifar_arch.spec import Architecture
 
 if TYPE_CHECKING:
@@ -53,8 +53,17 @@ class SavedRun:
         return checked(DataConfig, {**fields, **({"root": root} if root else {})}, "data")
 
     def pictures(self, root: str | None = None) -> Pictures:
-        """The images that the run was trained and tested on."""
-        return load_once(self.data_config(root))
+        """The images that the run was trained and tested on.
+
+        Raises ConfigError where they are missing or damaged, or generated and a `root` is named.
+        """
+        config = self.data_config(root)
+        if root and config.synthetic:
+            raise ConfigError(
+                f"--data: has no effect on a run on {config.name}, whose images are generated, got {root!r}; "
+                "leave it out"
+            )
+        return load_once(config, "--data")
 
     def network(self) -> "nn.Module":
         """The trained network in eval mode: (N, 3, 32, 32) pixels from 0 to 255 -> (N, 10) logits.
@@ -84,6 +93,8 @@ class SavedRun:
         spec: Any = self.folder.read_json(file).get("spec")
         try:
             architecture = Architecture.from_dict(spec)
+        except UnknownKind:
+            raise  # of an own block, whose file was not named
         except ConfigError as error:
             raise ConfigError(
                 f"run: {str(file)!r} makes no network ({error}); put it back, or train the network again"

@@ -9,9 +9,15 @@ from msgspec import inspect
 
 T = TypeVar("T")
 
+FILES_OF_BLOCKS = "plugins=[FILE.py]"  # as `run` and `check` take them
+
 
 class ConfigError(ValueError):
     """A mistake in what the user wrote; the text is one sentence made for the user."""
+
+
+class UnknownKind(ConfigError):
+    """A kind that is in no table, as that of a user's own whose file was not named."""
 
 
 class SearchStopped(Exception):
@@ -56,9 +62,9 @@ def variant(table: Mapping[str, type[T]], value: object, where: str) -> T:
             option = f"{where.rpartition('.')[2]}={value}"  # where the fields were meant to be chosen by name
             raise ConfigError(f"{error}; type {option}") from error
     if kind not in table:
-        raise ConfigError(
+        raise UnknownKind(
             f"{where}.kind: unknown kind {kind!r}; choose from {', '.join(table)}; "
-            "one of your own needs its file, plugins=[FILE.py] or --plugin FILE.py"
+            f"one of your own needs its file, {FILES_OF_BLOCKS}"
         )
     return checked(table[kind], value, where)
 

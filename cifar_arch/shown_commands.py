@@ -41,12 +41,12 @@ def exact_command(summary: Summary) -> str | None:
 def data_override(config: DataConfig) -> list[str]:
     """The word that names the folder of the images to `run`; none where that is the one of conf/data here."""
     known = config.synthetic or config.root == usual_root()
-    return [] if known else [f"data.root={_for_hydra(config.root)}"]
+    return [] if known else [f"data.root={for_hydra(config.root)}"]
 
 
 def plugin_override(files: Sequence[str]) -> list[str]:
     """The word that names the files of own blocks to `run`; none for none."""
-    return [f"plugins=[{','.join(map(_for_hydra, files))}]"] if files else []
+    return [f"plugins=[{','.join(map(for_hydra, files))}]"] if files else []
 
 
 def plugin_options(files: Sequence[str]) -> list[str]:
@@ -54,7 +54,7 @@ def plugin_options(files: Sequence[str]) -> list[str]:
     return [word for file in files for word in ("--plugin", file)]
 
 
-def _for_hydra(path: str) -> str:
+def for_hydra(path: str) -> str:
     """The path in the quotes that Hydra's grammar asks for, where it does."""
     if re.fullmatch(r"([a-zA-Z/]|\.\.?/)[\w./-]*", path, re.ASCII) and path.lower() not in _WORDS:
         return path

@@ -1,13 +1,15 @@
 """What the user writes about a network, checked, and expanded into its plan."""
 
 import functools
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-from cifar_arch.blocks import BLOCKS, Block, Custom, norm_act, require_multiples
+from cifar_arch.blocks import BLOCKS, Block, Custom, described, norm_act, require_layers, require_multiples
 from cifar_arch.downsample import DOWNSAMPLERS, Downsampler
 from cifar_arch.layers import (
     IMAGE_CHANNELS,
@@ -212,12 +214,19 @@ def _expanded(
 def _foreign(variant: Any, given: tuple[Any, ...]) -> tuple[Layer, ...]:
     """The layers of a block of the user's own. Raises ConfigError for whatever is wrong with it."""
     try:
-        return _checked_layers(variant.expand(*given), "layers")
+        return _checked_layers(require_layers(variant, "expand", variant.expand(*given)), "layers")
     except ConfigError:
         raise
     except Exception as error:
-        kind, what = variant.__struct_config__.tag, f"{type(error).__name__}: {error}"
-        raise ConfigError(f"the block {kind!r} cannot be expanded ({what})") from error
+        what = f"{type(error).__name__}: {error}".removesuffix(": ") + _place(error, type(variant).__module__)
+        raise ConfigError(f"{described(variant)} cannot be expanded ({what})") from error
+
+
+def _place(error: BaseException, module: str) -> str:
+    """The file and the line in the user's module at which an error came up, where it did so there."""
+    steps = traceback.walk_tb(error.__traceback__)
+    places = [(frame, line) for frame, line in steps if frame.f_globals.get("__name__") == module]
+    return "".join(f" at {Path(frame.f_code.co_filename).name}:{line}" for frame, line in places[-1:])
 
 
 def _checked_layers(layers: Iterable[Any], where: str) -> tuple[Layer, ...]:

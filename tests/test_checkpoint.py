@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import SGD, tiny_architecture
+from conftest import CHECKOUT, SGD, environment, tiny_architecture
 
 from cifar_arch.checkpoint import State
 from cifar_arch.device import Execution
@@ -111,6 +113,29 @@ def test_the_file_keeps_the_names_and_types_of_earlier_versions(
     state.save(tmp_path / "last.pt")
     how = {"precision": "float32", "threads": 1}
     assert plain(torch.load(tmp_path / "last.pt", weights_only=True)) == {**plain(earlier), "how": how}
+
+
+def test_a_disk_that_takes_no_more_is_named_as_such_and_keeps_the_old_file(tmp_path: Path) -> None:
+    stepped(ema=0).save(tmp_path / "last.pt")
+    old = (tmp_path / "last.pt").read_bytes()
+    code = """if True:
+        import resource, sys
+        from pathlib import Path
+        from cifar_arch.record import Cause
+        from test_checkpoint import stepped
+        state = stepped()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+        try:
+            state.save(Path(sys.argv[1]))
+        except OSError as error:
+            print(Cause.of(error))
+    """
+    where = {**environment(), "PYTHONPATH": os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "tests")])}
+    words = [sys.executable, "-c", code, str(tmp_path / "last.pt")]
+    done = subprocess.run(words, env=where, capture_output=True, text=True, check=False)
+    assert done.stdout == "disk full\n", done.stderr
+    assert (tmp_path / "last.pt").read_bytes() == old
+    assert os.listdir(tmp_path) == ["last.pt"]
 
 
 def test_a_run_goes_on_with_the_precision_and_the_threads_it_began_with(tmp_path: Path) -> None:

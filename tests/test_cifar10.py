@@ -59,7 +59,38 @@ def test_a_failed_download_says_what_to_type_and_leaves_nothing(
     monkeypatch.setattr(datasets.CIFAR10, "url", "http://127.0.0.1:9/cifar-10-python.tar.gz")
     with pytest.raises(ConfigError, match=r"data\.root: no CIFAR-10 in .*data\.root=FOLDER.* data=shapes"):
         load(DataConfig(root=str(tmp_path / "new" / "deep")))
+    with pytest.raises(
+        ConfigError,
+        match=r"^--data: no CIFAR-10 in .*put .* there, or name its parent with "
+        "--data FOLDER$",
+    ):
+        load(DataConfig(root=str(tmp_path / "new")), "--data")
     assert not any(tmp_path.iterdir())
+
+
+THEMSELVES = {
+    ("data.root", "cifar-10-batches-py"): "type data.root={}",
+    ("--data", "cifar-10-batches-py"): "type --data {}",
+    ("--data", "images"): "call it cifar-10-batches-py, and type --data {}",
+}
+
+
+@pytest.mark.parametrize(("typed", "advice"), THEMSELVES.items())
+def test_the_folder_of_the_files_themselves_is_not_downloaded_into(
+    typed: tuple[str, str], advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    option, name = typed
+    (folder := tmp_path / name).mkdir()
+    (folder / "data_batch_1").touch()
+    monkeypatch.chdir(folder)
+    for root in (str(folder), "."):
+        with pytest.raises(ConfigError) as error:
+            load(DataConfig(root=root), option)
+        assert str(error.value) == (
+            f"{option}: expected the folder above cifar-10-batches-py, got {root!r}, which holds its files; "
+            + advice.format(tmp_path)
+        )
+    assert os.listdir(folder) == ["data_batch_1"]
 
 
 def test_a_server_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

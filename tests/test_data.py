@@ -69,7 +69,7 @@ def test_a_process_reads_a_data_set_once_until_its_files_change(
     folder.mkdir()
     (folder / "data_batch_1").write_bytes(b"1")
     read = itertools.count(1)
-    monkeypatch.setattr(data, "load", lambda config: next(read))
+    monkeypatch.setattr(data, "load", lambda *_: next(read))
     here, other = DataConfig(root=str(tmp_path)), DataConfig(root=str(tmp_path), split_seed=1)
     found: list[Any] = [data.load_once(config) for config in (here, here, other, other)]
     (folder / "data_batch_1").write_bytes(b"22")

@@ -27,7 +27,7 @@ def version(of_mine: str) -> Assess:
     return assessed
 
 
-REFUSED = r"^study: trial . had other options than augment=mine has now; put them back, or choose another "
+REFUSED = r"^study: trial . \(augment=mine\) would not be the same now: its "
 
 
 def test_an_option_of_a_trial_that_is_to_go_on_or_was_trained(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_what_every_point_has_is_refused(tmp_path: Path) -> None:
     """As the file of an own block that none of the swept keys chooses."""
     worker = open_worker(search_config(tmp_path, WIDTHS))
     finish_job(worker, ask(worker))
-    with pytest.raises(ConfigError, match=r"^study: trial 0 had other options than width=4 has now; "):
+    with pytest.raises(ConfigError, match=r"^study: trial 0 \(width=4\) would not be the same now: its "):
         open_worker(search_config(tmp_path, WIDTHS), assessed=edited)
 
 

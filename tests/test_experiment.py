@@ -94,6 +94,7 @@ def ends_by(error: BaseException) -> Any:
         (MemoryError(), "failed", "MemoryError", None),
         (OSError(errno.ENOSPC, "full"), "failed", f"[Errno {errno.ENOSPC}] full", Cause.DISK_FULL),
         (OSError(errno.EDQUOT, "quota"), "failed", f"[Errno {errno.EDQUOT}] quota", Cause.DISK_FULL),
+        (OSError(errno.EFBIG, "limit"), "failed", f"[Errno {errno.EFBIG}] limit", Cause.DISK_FULL),
         (OSError(errno.EACCES, "locked"), "failed", f"[Errno {errno.EACCES}] locked", None),
         (RuntimeError("CUDA error: lost"), "failed", "CUDA error: lost", Cause.GPU_BROKEN),
         (RuntimeError("CUDA out of memory"), "failed", "CUDA out of memory", None),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from architectures import architecture
-from conftest import TINY, Cli, summary_of, type_command
+from conftest import TINY, Cli, summary_of, tiny_architecture, type_command
 
 from cifar_arch import plugins
 from cifar_arch.blocks import BLOCKS
@@ -71,7 +71,17 @@ def test_check_takes_it(own: Path) -> None:
     without = type_command("check", "--config-dir", "own", "c2=ghost", cwd=own)
     assert without.returncode == 2
     assert without.stderr.startswith("model.c2.kind: unknown kind 'ghost'; choose from plain, ")
-    assert without.stderr.endswith("one of your own needs its file, plugins=[FILE.py] or --plugin FILE.py\n")
+    assert without.stderr.endswith("one of your own needs its file, plugins=[FILE.py]\n")
+
+
+@pytest.mark.parametrize("typed", ["run width=4", "run training.resume=run", "check"])
+def test_the_option_of_other_commands_is_told_in_the_form_of_this_one(typed: str, cli: Cli) -> None:
+    done = cli(*typed.split(), "--plugin", "a.py", "--plugin=own/b.py")
+    assert (done.status, done.err) == (
+        2,
+        "--plugin: is an option of the commands that read a run or a study, got a.py, own/b.py; "
+        "type 'plugins=[a.py,own/b.py]'\n",
+    )
 
 
 WIDE = """
@@ -103,6 +113,27 @@ def test_a_downsampler_is_taken_and_never_suggested(typed: str, advised: bool, o
     assert ("; t1=strided fits" in done.out) is advised
 
 
+SINGLE = GHOST.replace("padding=1), depthwise", "padding=1)")
+LOOKED_UP = GHOST.replace("return Conv", "return {}['gone'] or Conv")
+MISTAKES = {
+    "model.c2: convs of the block 'ghost' has to return a tuple of layers, got Conv; for a single ": SINGLE,
+    "model.c2: the block 'ghost' cannot be expanded (KeyError: 'gone' at my_blocks.py:9)": LOOKED_UP,
+    "model.t1: the downsampler 'wide' cannot be expanded (NotImplementedError: its class has no ": (
+        WIDE.replace("def conv(", "def convs(")
+    ),
+}
+
+
+@pytest.mark.parametrize(("sentence", "text"), MISTAKES.items())
+def test_a_mistake_in_a_method_names_the_block_and_the_line(sentence: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / "my_blocks.py").write_text(text, encoding="utf-8")
+    load_plugins(["my_blocks.py"], [tmp_path])
+    variant = {"c2": {"kind": "ghost"}} if "ghost" in sentence else {"t1": {"kind": "wide", "kernel": 5}}
+    with pytest.raises(ConfigError) as error:
+        Architecture.from_dict(tiny_architecture(**variant)).plan()
+    assert str(error.value).startswith(sentence)
+
+
 def test_a_file_beside_the_configs_is_found(own: Path) -> None:
     os.replace(own / "my_blocks.py", own / "own" / "my_blocks.py")
     assert type_command("check", *NAMED, cwd=own).returncode == 0
@@ -122,7 +153,9 @@ def test_every_command_takes_it(own: Path) -> None:
     hint = done.stdout.splitlines()[-1].rpartition("python -m ")[2].split()
     assert hint == ["cifar_arch.evaluate", "run", "--plugin", "my_blocks.py"]
     for command in ("evaluate", "export"):
-        assert "unknown kind 'ghost'" in type_command(command, str(folder), cwd=own).stderr
+        said = type_command(command, str(folder), cwd=own).stderr
+        assert said.startswith("model.c2.kind: unknown kind 'ghost'; choose from plain, ")
+        assert said.endswith("one of your own needs its file, --plugin FILE.py\n")
     (folder / "summary.json").unlink()
     resumed = type_command("run", f"training.resume={folder}", "plugins=[my_blocks.py]", cwd=own)
     assert resumed.returncode == 0, resumed.stderr
@@ -135,7 +168,7 @@ def test_every_command_takes_it(own: Path) -> None:
         os.rename(own / name, own / f"{name}.away")
     lines = (own / "card" / "README.md").read_text(encoding="utf-8").splitlines()
     evaluated, again = (shlex.split(line) for line in lines if line.startswith("python -m"))
-    for words in (evaluated[2:-2], ["cifar_arch.check", *again[3:]]):  # without --data FOLDER
+    for words in (evaluated[2:], ["cifar_arch.check", *again[3:]]):
         done = type_command(words[0].removeprefix("cifar_arch."), *words[1:], cwd=own)
         assert done.returncode == 0, done.stderr
 
@@ -154,7 +187,9 @@ def test_a_sweep_and_its_confirmation_take_it(own: Path) -> None:
         again = type_command("check", *words, cwd=own)
         assert again.returncode == 0, again.stderr
     confirm = ("s", "--trial", "0", "1", "--seeds", "1", "--epochs", "1")
-    assert "unknown kind 'ghost'" in type_command("confirm", *confirm, cwd=own).stderr
+    said = type_command("confirm", *confirm, cwd=own).stderr
+    assert "unknown kind 'ghost'" in said
+    assert said.endswith("one of your own needs its file, --plugin FILE.py\n")
     done = type_command("confirm", *confirm, "--plugin", "own/my_blocks.py", cwd=own)
     assert done.returncode == 0, done.stderr
     (words,) = re.findall(r"^  python -m cifar_arch\.run (.*)", done.stdout, re.M)
@@ -185,8 +220,15 @@ FILES = {
     "plugins: 'own.py' replaces the kind 'plain'; give yours another name": (
         "from cifar_arch.blocks import BLOCKS, Dilated\nBLOCKS['plain'] = Dilated"
     ),
-    "plugins: 'own.py' has the kind 'mine', which is no block of that name; ": (
+    "plugins: 'own.py': BLOCKS['mine']: the key has to be the name of the class Dilated in lower case; "
+    "type BLOCKS['dilated'] = Dilated": (
         "from cifar_arch.blocks import BLOCKS, Dilated\nBLOCKS['mine'] = Dilated"
+    ),
+    "plugins: 'own.py': BLOCKS['conv']: expected a class that inherits from Block, got Conv; name one": (
+        "from cifar_arch.blocks import BLOCKS, Conv\nBLOCKS['conv'] = Conv"
+    ),
+    "plugins: 'own.py': DOWNSAMPLERS['one']: expected a class that inherits from Downsampler or Block, ": (
+        "from cifar_arch.downsample import DOWNSAMPLERS\nDOWNSAMPLERS['one'] = 1"
     ),
 }
 

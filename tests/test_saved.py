@@ -4,10 +4,11 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from conftest import Cli
+from conftest import Cli, tiny_config
 from safetensors.torch import load_file, save_file
 
 import cifar_arch
@@ -54,6 +55,17 @@ def test_the_folder_of_the_data_is_that_of_the_run_or_of_this_machine(
     assert SavedRun(run.path).data_config().root == "its own"
 
 
+@pytest.mark.parametrize("typed", [("evaluate",), ("export",), ("card", "--to", "card")])
+def test_generated_images_have_no_folder(typed: tuple[str, ...], run: RunFolder, cli: Cli) -> None:
+    run.write_json(run.config, tiny_config())  # which `card` reads
+    done = cli(*typed, str(run.path), "--data", "/nonexistent")
+    assert (done.status, done.err) == (
+        2,
+        "--data: has no effect on a run on shapes, whose images are generated, got '/nonexistent'; "
+        "leave it out\n",
+    )
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -66,6 +78,7 @@ def test_the_folder_of_the_data_is_that_of_the_run_or_of_this_machine(
         ("other weights", "are damaged or of another architecture"),
         ("damaged summary", "summary.json' is damaged"),
         ("damaged spec", "model.width: "),
+        ("an own block", "model.c1.kind: unknown kind 'ghost'; choose from plain, "),
         (
             "a flipped bit",
             "(they are not those that the run wrote); put them back, or train the network again",
@@ -95,9 +108,12 @@ def test_any_other_folder_is_refused_in_one_sentence(
             save_file(weights, run.weights)
         case "damaged summary":
             run.summary.write_text("{", encoding="utf-8")
-        case "damaged spec":
+        case "damaged spec" | "an own block":
             saved = json.loads(run.architecture.read_bytes())
-            saved["spec"]["width"] = "wide"
+            wrong: dict[str, Any] = (
+                {"width": "wide"} if damage == "damaged spec" else {"c1": {"kind": "ghost"}}
+            )
+            saved["spec"].update(wrong)
             run.architecture.write_text(json.dumps(saved), encoding="utf-8")
         case "another activation":
             saved = json.loads(run.architecture.read_bytes())

@@ -4,6 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from cifar_arch.data import DataConfig
+from cifar_arch.outputs import from_home
 from cifar_arch.overrides import read_override
 from cifar_arch.record import Status, Summary
 from cifar_arch.shown_commands import data_override, exact_command, plugin_override
@@ -49,6 +50,6 @@ NAMES = [
 def test_hydra_reads_the_shown_names_of_files_as_they_are(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CIFAR_ARCH_DATA", "elsewhere")
     (root,) = data_override(DataConfig(root=name))
-    assert read_override(root).value() == name
+    assert read_override(root).value() == from_home(name)
     (plugins,) = plugin_override([name, "b.py"])
     assert read_override(plugins).value() == [name, "b.py"]

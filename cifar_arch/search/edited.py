@@ -27,8 +27,8 @@ def require_same(trial: TrialRecord, had: object, has: object) -> None:
     """Raises ConfigError where what a trial had is known, and its values mean something else now."""
     if had not in (None, has):
         raise ConfigError(
-            f"study: trial {trial.number} had other options than {short_overrides(trial.point)} has now; "
-            "put them back, or choose another study=NAME"
+            f"study: trial {trial.number} ({short_overrides(trial.point)}) would not be the same now: its "
+            "options, or a file of plugins, were edited; put them back, or choose another study=NAME"
         )
 
 

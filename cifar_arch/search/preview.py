@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from cifar_arch.compose import as_config_errors, composing, plain
 from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import judge
-from cifar_arch.overrides import expanded, read_override
+from cifar_arch.overrides import at_home, expanded, read_override
 from cifar_arch.plugins import load_plugins_of
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.composer import Composer, read_space
@@ -27,6 +27,8 @@ PER_TRIAL = 1.5  # seconds beside training: asking, making the plots
 
 def preview(arguments: Sequence[str], config_dir: str | None = None) -> str:
     """The text of `check -m`. Raises ConfigError where the space or its configs cannot be read."""
+
+    arguments = at_home(arguments)
 
     def load(chosen: list[str]) -> DictConfig:
         with as_config_errors([*arguments, *chosen]):
