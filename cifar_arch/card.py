@@ -22,7 +22,7 @@ from cifar_arch.evaluate import ROUNDING, Evaluation, evaluate
 from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import Verdict, judge
 from cifar_arch.identity import changes
-from cifar_arch.outputs import experiment_file
+from cifar_arch.outputs import experiment_file, typed_path
 from cifar_arch.plugins import add_plugin_option, own_blocks
 from cifar_arch.record import EXECUTION
 from cifar_arch.runfolder import RunFolder
@@ -59,8 +59,8 @@ class Tested(NamedTuple):
 def main() -> None:
     """Exits with 2 where the runs are not of one network, or do not give their accuracy again."""
     parser = argparse.ArgumentParser(prog="python -m cifar_arch.card", description=__doc__)
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folders of finished runs")
-    parser.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="such as results/mine")
+    parser.add_argument("runs", type=typed_path, nargs="+", metavar="RUN", help="folders of finished runs")
+    parser.add_argument("--to", type=typed_path, required=True, metavar="FOLDER", help="such as results/mine")
     parser.add_argument("--data", help="folder that holds cifar-10-batches-py (default: the runs')")
     add_plugin_option(parser)
     arguments = parser.parse_args()

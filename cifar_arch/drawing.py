@@ -14,6 +14,7 @@ from cifar_arch.analysis import Row
 from cifar_arch.feasibility import Verdict
 from cifar_arch.layers import IMAGE_SIZE
 from cifar_arch.limits import Limits
+from cifar_arch.outputs import typed_path
 from cifar_arch.runfolder import atomic
 from cifar_arch.schema import ConfigError
 
@@ -149,7 +150,7 @@ def _draw_image(axes: Axes, found: list[Part]) -> None:
 
 def files(text: str) -> list[Path]:
     """The files that `--plot` asks for: FILE.svg, FILE.png, or both. Raises ConfigError for others."""
-    path = Path(text)
+    path = typed_path(text)
     if path.is_dir() or not path.name:
         raise ConfigError(f"--plot: expected a file, got the folder {text!r}")
     if not path.suffix:

@@ -17,6 +17,7 @@ from msgspec import Struct
 from cifar_arch import cifar10, shapes
 from cifar_arch.data import SYNTHETIC_NOTE
 from cifar_arch.layers import IMAGE_SIZE
+from cifar_arch.outputs import typed_path
 from cifar_arch.plugins import add_plugin_option, own_blocks
 from cifar_arch.saved import SavedRun
 from cifar_arch.schema import ConfigError
@@ -66,9 +67,11 @@ class Unread(Exception):
 def main() -> None:
     """Exits with 2 for what is no finished run or no picture, 1 for another accuracy than on record."""
     parser = argparse.ArgumentParser(prog="python -m cifar_arch.evaluate", description=__doc__)
-    parser.add_argument("run", type=Path, help="a run folder: outputs/runs/<date>/<time>")
+    parser.add_argument("run", type=typed_path, help="a run folder: outputs/runs/<date>/<time>")
     parser.add_argument("--data", help="folder that holds cifar-10-batches-py (default: the run's)")
-    parser.add_argument("--images", type=Path, help="a picture, or a folder of them, to classify instead")
+    parser.add_argument(
+        "--images", type=typed_path, help="a picture, or a folder of them, to classify instead"
+    )
     parser.add_argument("--json", action="store_true", help="for programs: all numbers, as JSON")
     add_plugin_option(parser)
     arguments = parser.parse_args()

@@ -20,6 +20,7 @@ import numpy as np
 
 from cifar_arch.data import Pictures
 from cifar_arch.latency import TIMED, one_image_ms, session
+from cifar_arch.outputs import typed_path
 from cifar_arch.plugins import add_plugin_option, own_blocks
 from cifar_arch.runfolder import atomic
 from cifar_arch.saved import SavedRun
@@ -35,10 +36,10 @@ CALIBRATED = 1000  # training images that show the ranges of maps
 def main() -> None:
     """Exits with 2 for a run that cannot be exported, 1 where the file differs from torch."""
     parser = argparse.ArgumentParser(prog="python -m cifar_arch.export", description=__doc__)
-    parser.add_argument("run", type=Path, help="a run folder: outputs/runs/<date>/<time>")
+    parser.add_argument("run", type=typed_path, help="a run folder: outputs/runs/<date>/<time>")
     parser.add_argument("--data", help="folder that holds cifar-10-batches-py (default: the run's)")
     parser.add_argument(
-        "--to", type=Path, help="file or folder to write to (default: network.onnx in the run folder)"
+        "--to", type=typed_path, help="file or folder to write to (default: network.onnx in the run folder)"
     )
     parser.add_argument("--int8", action="store_true", help="a quantised file too, network.int8.onnx")
     add_plugin_option(parser)

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from msgspec import Struct, to_builtins
+from msgspec import Struct, structs, to_builtins
 from msgspec.structs import replace
 
 from cifar_arch import blocks as block_kinds
@@ -118,11 +118,14 @@ def _widest(architecture: Architecture, limits: Limits) -> int:
         low, high = (middle, high) if _fits(architecture, middle, size) else (low, middle)
     found = _divided(architecture, low)
     if not found and high > WIDEST:
-        raise ConfigError(
-            f"model.width: auto finds no width from 1 to {WIDEST} that makes a network; type width=16, "
-            "which tells the reason"
-        )
-    return found or high
+        try:
+            replace(architecture, width=16).plan()
+        except ConfigError as error:
+            raise ConfigError(
+                f"model.width: auto finds no width from 1 to {WIDEST} that makes a network; "
+                f"with width=16, {error}"
+            ) from error
+    return found or min(high, WIDEST)
 
 
 def _fits(architecture: Architecture, width: int, size: Limits) -> bool:
@@ -250,7 +253,5 @@ def _neighbours(architecture: Architecture) -> Iterator[tuple[str, Architecture]
 
 def _usual(part: Unit | Downsampler, **chosen: Any) -> bool:
     """Whether its fields are what its kind has by itself, but for the chosen ones."""
-    try:
-        return part == type(part)(**chosen)
-    except TypeError:  # a user's own, with a field that has to be given
-        return False
+    fields = structs.fields(part)
+    return all(getattr(part, f.name) == chosen.get(f.name, f.default) for f in fields)

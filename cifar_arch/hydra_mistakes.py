@@ -73,7 +73,7 @@ def _unread(override: str) -> str:
     key, equals, value = override.partition("=")
     plain = re.fullmatch(r"(?!\w+\()[^'\"\\$\[\]{}]+", value)
     example = quote(f'{key}="{value}"') if equals and plain else "key=value"
-    return f"{override!r}: cannot be read; type {example}, a value with spaces or brackets in quotes"
+    return f"{override!r}: cannot be read; type {example}, a value with ~, spaces or brackets in quotes"
 
 
 def _several(override: str) -> str:

@@ -107,7 +107,7 @@ def _broken(a: Analysis, limits: Limits, augment: Collection[str] | None) -> Ite
     if augment is not None and (missing := lacking(limits, augment)):
         off = [name for name in missing if name not in augment]
         wrong = [f"{', '.join(off)} {'is' if len(off) == 1 else 'are'} off"] if off else []
-        wrong += [f"{name} without {missing[name]}" for name in missing if name in augment]
+        wrong += [f"{name} is not what the rule means" for name in missing if name in augment]
         message = f"the augmentation has to hold {', '.join(limits.augment)}: {', '.join(wrong)}"
         yield _violation("augment", message, ", ".join(limits.augment), ", ".join(augment) or "none")
 

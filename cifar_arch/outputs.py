@@ -62,6 +62,11 @@ def experiment_file(folder: Path, name: str) -> Path:
     return folder / EXPERIMENT / f"{name}.yaml"
 
 
+def typed_path(text: str) -> Path:
+    """The path that an option of a command names."""
+    return Path(from_home(text))
+
+
 def from_home(path: str) -> str:
     """The path, with the user's home for a ~ at its start, which shells leave there within a word."""
     return os.path.expanduser(path) if path == "~" or path.startswith("~/") else path

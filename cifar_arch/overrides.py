@@ -43,6 +43,11 @@ def expanded(override: str) -> str:
     return f"{match[1] or ''}{aliases().get(match[2], match[2])}{match[3]}"
 
 
+_FROM_HOME = re.compile(
+    r"^(\+{0,2}(?:data\.root|outputs|training\.resume|hydra\.run\.dir)=)([\"']?)(~(?:/[^\"'\\,]*)?)\2$"
+)
+
+
 def at_home(typed: Iterable[str]) -> list[str]:
     """The overrides with the user's home in folders that begin with ~, quoted or not.
 
@@ -50,11 +55,6 @@ def at_home(typed: Iterable[str]) -> list[str]:
     `outputs` would have it.
     """
     return [_FROM_HOME.sub(lambda found: found[1] + for_hydra(from_home(found[3])), text) for text in typed]
-
-
-_FROM_HOME = re.compile(
-    r"^(\+{0,2}(?:data\.root|outputs|training\.resume|hydra\.run\.dir)=)([\"']?)(~(?:/[^\"'\\,]*)?)\2$"
-)
 
 
 def short(key: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cifar_arch.outputs import CONFIRMATIONS
+from cifar_arch.outputs import CONFIRMATIONS, typed_path
 from cifar_arch.record import ADDED, Status, decides_result
 from cifar_arch.report.curves import load_curves
 from cifar_arch.report.runs import load_runs
@@ -96,9 +96,9 @@ def _plain_rows(table: pd.DataFrame) -> Iterator[tuple[str, ...]]:
 def main() -> None:
     """Exits with 2 where there is no such study."""
     parser = argparse.ArgumentParser(prog="python -m cifar_arch.results", description=__doc__)
-    parser.add_argument("outputs", type=Path, help="the folder of all runs and sweeps")
+    parser.add_argument("outputs", type=typed_path, help="the folder of all runs and sweeps")
     parser.add_argument("--study", required=True, help="its name")
-    parser.add_argument("--to", type=Path, required=True, help="a .parquet file; its rows are kept")
+    parser.add_argument("--to", type=typed_path, required=True, help="a .parquet file; its rows are kept")
     arguments = parser.parse_args()
     with exit_on_errors():
         if arguments.to.suffix != ".parquet":

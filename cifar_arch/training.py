@@ -208,7 +208,7 @@ def _progress_bar(state: State, batches: int, shown: bool) -> "Iterator[tqdm[Any
             leave=False,
             smoothing=0.05,
             desc="starting",
-            # In 80 columns, with three digits of epochs.
+            # The rate comes last: it is what 80 columns cut off first.
             bar_format="{percentage:3.0f}% {bar:6} {desc}  {remaining} left  {rate_fmt}",
         ) as bar,
     ):

@@ -139,7 +139,7 @@ WRONG = [
     ),
     (
         "model.head=none width=auto",
-        "model.width: auto finds no width from 1 to 4096 that makes a network; type width=16, which tells",
+        "model.width: auto finds no width from 1 to 4096 that makes a network; with width=16, model.head: ",
     ),
     ("seed=-1", "seed: expected an integer at least 0 and below 4294967296, got -1"),
 ]

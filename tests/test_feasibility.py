@@ -239,7 +239,7 @@ AUTO_WRONG = [
         architecture(width="auto", head="none", multipliers=(1.0, 1.0, 1.0, 3.0)),
         Limits(params_below=10_000),
         "model.width: auto finds no width from 1 to 4096 that makes a network; "
-        "type width=16, which tells the reason",
+        "with width=16, model.head: none needs a C4 that ends in 10 channels, got 48; use linear or conv",
     ),
 ]
 

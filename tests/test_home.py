@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from conftest import TINY, Cli, type_command
+from generated_runs import write_run
 
 from cifar_arch.compose import anchored, compose, own_configs
 from cifar_arch.data import DataConfig, usual_root
@@ -37,6 +38,14 @@ TYPED = {
     "study=~/x": "study=~/x",
     "~data.root": "~data.root",
 }
+
+
+def test_what_is_drawn_or_reported_lies_there(home: Path, cli: Cli) -> None:
+    assert cli("check", "--plot", "~/net.svg").status == 0
+    write_run(home / "outputs" / "runs" / "a")
+    assert cli("report.command", "~/outputs", "--to=~/rep").status == 0
+    assert {"net.svg", "rep"} <= {path.name for path in home.iterdir()}
+    assert list((home / "work").iterdir()) == []
 
 
 @pytest.mark.parametrize(("typed", "read"), TYPED.items())

@@ -152,7 +152,8 @@ AUGMENTATION: list[dict[str, Any]] = [
             "shift_scale_rotate": ShiftScaleRotate(p=0.5, shift=0, scale=0, rotate=0),
             "coarse_dropout": CoarseDropout(p=0.5, size=8),
         },
-        "says": f"{REQUIRED}: shift_scale_rotate without rotate=15, coarse_dropout without size=16",
+        "says": f"{REQUIRED}: shift_scale_rotate is not what the rule means, "
+        "coarse_dropout is not what the rule means",
     },
 ]
 

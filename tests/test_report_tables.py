@@ -94,7 +94,7 @@ def test_the_notes_say_what_pruning_and_single_seeds_do(tmp_path: Path) -> None:
     runs = load_runs(tmp_path)
     (pruned,) = (note for note in notes(runs) if "pruned run" in note and "effects" in note)
     assert pruned.startswith(
-        "effects, means and groups leave out 1 pruned run, the poor ones, and so are too small"
+        "effects, means and groups leave out 1 pruned run, the poor ones: effects are too small"
     )
     assert notes(runs[runs["status"] == "completed"])[-1] != pruned
     (single,) = of_single_runs(repeats(runs))

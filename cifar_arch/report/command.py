@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cifar_arch.outputs import typed_path
 from cifar_arch.schema import ConfigError
 from cifar_arch.terminal import exit_on_errors
 
@@ -34,12 +35,14 @@ def _joined(words: list[str]) -> list[str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m cifar_arch.report", description=__doc__)
-    parser.add_argument("outputs", nargs="?", default="outputs", type=Path, help="default: outputs")
+    parser.add_argument("outputs", nargs="?", default="outputs", type=typed_path, help="default: outputs")
     parser.add_argument("--study", help="only the runs of this study")
     parser.add_argument("--where", help="only runs such as \"params < 100_000 and t1 == 'dilated'\"")
     parser.add_argument("--sort", help="a column, or -COLUMN downwards: --sort=-params (default: -accuracy)")
     parser.add_argument("--group-by", help="a column: mean, std and n for each of its values")
-    parser.add_argument("--to", default="report", type=Path, help="folder to write to (default: report)")
+    parser.add_argument(
+        "--to", default="report", type=typed_path, help="folder to write to (default: report)"
+    )
     return parser
 
 

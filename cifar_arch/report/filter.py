@@ -113,7 +113,12 @@ def _comparison(runs: pd.DataFrame, op: ast.cmpop, left: ast.AST, right: ast.AST
 
 def _require_quotes(runs: pd.DataFrame, column: str, word: ast.AST) -> None:
     """Raises ConfigError for a word beside a column of text that is no column itself."""
-    if column in runs and _is_text(runs[column]) and isinstance(word, ast.Name) and word.id not in runs:
+    if (
+        column in runs
+        and _is_text(runs[column])
+        and isinstance(word, ast.Name)
+        and word.id not in {*runs, *BOOLEANS}
+    ):
         raise ConfigError(f"--where: no column {word.id!r}; a text stands in quotes: {column} == {word.id!r}")
 
 

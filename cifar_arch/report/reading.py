@@ -105,8 +105,8 @@ def _unfinished(folder: RunFolder) -> tuple[Row, Row]:
         totals = ("params", "macs", "receptive_field", "receptive_field_with_pooling")
         row |= {name: getattr(network, name) for name in totals}
         spec = {name: _plain(value) for name, value in flatten(network.spec, "model.")}
-        row["width"] = _solved_width(folder, "auto")
-        config = _with_block_fields(spec | config)  # the width that was asked for: auto, say
+        row["width"] = _solved_width(folder, "auto")  # of the network, whatever was asked for
+        config = _with_block_fields(spec | config)
         row |= _forms(config)
     if curve := read_curve(folder.path):
         last = curve[-1]

@@ -159,17 +159,17 @@ def notes(runs: pd.DataFrame) -> list[str]:
     pruned = int((runs["status"] == Status.PRUNED).sum())
     if pruned and len(comparable(runs)) > 1:
         found.append(
-            f"effects, means and groups leave out {counted(pruned, 'pruned run')}, the poor ones, and so are "
-            "too small; to compare designs type pruner=none"
+            f"effects, means and groups leave out {counted(pruned, 'pruned run')}, the poor ones: effects "
+            "are too small, means too high; to compare designs type pruner=none"
         )
     return found
 
 
 def of_single_runs(repeats: pd.DataFrame) -> list[str]:
     """A sentence on what ranks by chance where there are means over seeds."""
-    return [
-        "the ranking and the best run are of single seeds; the means over seeds tell designs apart"
-    ] * bool(len(repeats))
+    if repeats.empty:
+        return []
+    return ["the ranking and the best run are of single seeds; the means over seeds tell designs apart"]
 
 
 def not_compared(unequal: Sequence[str]) -> list[str]:

@@ -150,7 +150,6 @@ def search_config(
     `algorithms`, `typed`: as of `fingerprint`. `named`: what its study is named after in place of its space.
     Raises ConfigError for a space without an end and no number of trials.
     """
-    exhaustive = _takes_every_point(points.space, options.n_trials)
     mark = fingerprint(points.config_at({}), points.space, algorithms, options.objectives, typed)
     name = options.study or readable_name(named, points.space, mark)
     return SearchConfig(
@@ -160,7 +159,7 @@ def search_config(
         space=points.space,
         objectives=options.objectives,
         n_trials=options.n_trials,
-        exhaustive=exhaustive,
+        exhaustive=_takes_every_point(points.space, options.n_trials),
         fingerprint=mark,
     )
 

@@ -27,7 +27,6 @@ PER_TRIAL = 1.5  # seconds beside training: asking, making the plots
 
 def preview(arguments: Sequence[str], config_dir: str | None = None) -> str:
     """The text of `check -m`. Raises ConfigError where the space or its configs cannot be read."""
-
     arguments = at_home(arguments)
 
     def load(chosen: list[str]) -> DictConfig:
