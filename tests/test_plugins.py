@@ -134,6 +134,32 @@ def test_a_mistake_in_a_method_names_the_block_and_the_line(sentence: str, text:
     assert str(error.value).startswith(sentence)
 
 
+PICKY = """
+from cifar_arch.blocks import BLOCKS, Conv, Unit
+
+class Picky(Unit, frozen=True, kw_only=True):
+    ratio: int = 0
+
+    def __post_init__(self):
+        if self.ratio < 1:
+            raise ValueError("ratio")
+
+    def convs(self, in_channels, out_channels):
+        return (Conv(in_channels=in_channels, out_channels=out_channels, padding=1),)
+
+BLOCKS["picky"] = Picky
+"""
+
+
+def test_advice_is_given_beside_a_block_that_refuses_its_own_defaults(own: Path, cli: Cli) -> None:
+    (own / "my_blocks.py").write_text(PICKY, encoding="utf-8")
+    (own / "own" / "block" / "picky.yaml").write_text("kind: picky\nratio: 3\n", encoding="utf-8")
+    named = ["--config-dir", str(own / "own"), f"plugins=[{own / 'my_blocks.py'}]"]
+    done = cli("check", *named, "c2=picky", "width=64")
+    assert (done.status, done.err) == (1, "")
+    assert "; width=" in done.out
+
+
 def test_a_file_beside_the_configs_is_found(own: Path) -> None:
     os.replace(own / "my_blocks.py", own / "own" / "my_blocks.py")
     assert type_command("check", *NAMED, cwd=own).returncode == 0
