@@ -55,9 +55,7 @@ def test_the_folder_of_the_data_is_that_of_the_run_or_of_this_machine(
     assert SavedRun(run.path).data_config().root == "its own"
 
 
-@pytest.mark.parametrize(
-    "typed", [("evaluate",), pytest.param(("export",), marks=pytest.mark.extra), ("card", "--to", "card")]
-)
+@pytest.mark.parametrize("typed", [("evaluate",), ("card", "--to", "card")])
 def test_generated_images_have_no_folder(typed: tuple[str, ...], run: RunFolder, cli: Cli) -> None:
     run.write_json(run.config, tiny_config())  # which `card` reads
     done = cli(*typed, str(run.path), "--data", "/nonexistent")
