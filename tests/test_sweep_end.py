@@ -92,7 +92,7 @@ REFUSED = {
     "target, got no target; type one, target=0.85\n",
     "prefer=smallest objectives=[params,macs]": "prefer: smallest needs accuracy among the objectives, got "
     "objectives=[params,macs]; add it, or type prefer=accuracy\n",
-    "target=85": "target: expected a number above 0 and at most 1 or null, got 85\n",
+    "target=85": "target: expected a number above 0 and at most 1 or null, got 85; type 0.85\n",
 }
 
 
