@@ -291,8 +291,8 @@ def _evaluate(
 
 def failure(error: BaseException) -> dict[str, Any]:
     """The fields of its summary that say how a run ended which did not complete."""
-    statuses: dict[type[BaseException], Status] = {Rejected: Status.REJECTED, Pruned: Status.PRUNED}
-    status = statuses.get(type(error), Status.FAILED)
+    named = {Rejected: Status.REJECTED, Pruned: Status.PRUNED}
+    status = next((status for kind, status in named.items() if isinstance(error, kind)), Status.FAILED)
     name, cause = type(error).__name__, Cause.of(error)
     reason = cause.value if cause is Cause.INTERRUPTED else str(error) or name
     return {"status": status, "reason": reason, "error": name, "cause": cause}

@@ -54,8 +54,10 @@ class Violation(Struct, frozen=True, kw_only=True):
 def violations(
     analysis: Analysis, limits: Limits, augment: Collection[str] | None = None
 ) -> tuple[Violation, ...]:
-    """All broken rules but `too_slow`; `augment` has the transforms that are on, or their names alone (None:
-    not looked at)."""
+    """All broken rules but `too_slow`.
+
+    `augment` has the transforms that are on by name, or their names alone; None: they are not looked at.
+    """
     return tuple(_broken(analysis, limits, augment))
 
 

@@ -66,36 +66,8 @@ def test_generated_images_have_no_folder(typed: tuple[str, ...], run: RunFolder,
     )
 
 
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        ("no folder", "is no folder; name the folder of a run, such as one under outputs/runs"),
-        ("architecture.json", "holds no finished run (architecture.json is missing)"),
-        ("summary.json", "holds no finished run (summary.json is missing)"),
-        ("weights.safetensors", "holds no finished run (checkpoints/weights.safetensors is missing)"),
-        ("truncated weights", "are damaged or of another architecture"),
-        ("empty weights", "are damaged or of another architecture"),
-        ("other weights", "are damaged or of another architecture"),
-        ("damaged summary", "summary.json' is damaged"),
-        ("damaged spec", "model.width: "),
-        ("an own block", "model.c1.kind: unknown kind 'ghost'; choose from plain, "),
-        (
-            "a flipped bit",
-            "(they are not those that the run wrote); put them back, or train the network again",
-        ),
-        (
-            "a run of the command line",
-            "(they are not those that the run wrote); type python -m cifar_arch.run ",
-        ),
-        ("another activation", "architecture.json' is of another network than the run's summary.json"),
-        ("a run that failed", "holds no finished run (its summary.json says failed)"),
-        ("no data set", "does not say which data set the run had (data is None, data.name is shapes)"),
-        ("another data set", "which data set the run had (data is cifar10, data.name is shapes)"),
-    ],
-)
-def test_any_other_folder_is_refused_in_one_sentence(
-    run: RunFolder, damage: str, message: str, cli: Cli
-) -> None:
+def damaged(run: RunFolder, damage: str) -> None:
+    """Does to the folder what `damage` says: the name of a file is one that goes missing."""
     match damage:
         case "no folder":
             shutil.rmtree(run.path)
@@ -131,6 +103,39 @@ def test_any_other_folder_is_refused_in_one_sentence(
             run.write_json(run.summary, {**run.read_json(run.summary), "data": data})
         case name:
             next(run.path.rglob(name)).unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("no folder", "is no folder; name the folder of a run, such as one under outputs/runs"),
+        ("architecture.json", "holds no finished run (architecture.json is missing)"),
+        ("summary.json", "holds no finished run (summary.json is missing)"),
+        ("weights.safetensors", "holds no finished run (checkpoints/weights.safetensors is missing)"),
+        ("truncated weights", "are damaged or of another architecture"),
+        ("empty weights", "are damaged or of another architecture"),
+        ("other weights", "are damaged or of another architecture"),
+        ("damaged summary", "summary.json' is damaged"),
+        ("damaged spec", "model.width: "),
+        ("an own block", "model.c1.kind: unknown kind 'ghost'; choose from plain, "),
+        (
+            "a flipped bit",
+            "(they are not those that the run wrote); put them back, or train the network again",
+        ),
+        (
+            "a run of the command line",
+            "(they are not those that the run wrote); type python -m cifar_arch.run ",
+        ),
+        ("another activation", "architecture.json' is of another network than the run's summary.json"),
+        ("a run that failed", "holds no finished run (its summary.json says failed)"),
+        ("no data set", "does not say which data set the run had (data is None, data.name is shapes)"),
+        ("another data set", "which data set the run had (data is cifar10, data.name is shapes)"),
+    ],
+)
+def test_any_other_folder_is_refused_in_one_sentence(
+    run: RunFolder, damage: str, message: str, cli: Cli
+) -> None:
+    damaged(run, damage)
     done = cli("evaluate", str(run.path))
     assert (done.status, done.err.count("\n")) == (2, 1)
     assert message in done.err
