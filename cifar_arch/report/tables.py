@@ -43,15 +43,15 @@ def ranking(runs: pd.DataFrame, sort: str = BEST_FIRST) -> pd.DataFrame:
     By accuracy, completed runs come first; among them those on the synthetic data set last, and before
     these the ones that have only a test accuracy, which must decide nothing.
     """
-    keys, downwards = [sort.lstrip("-")], [not sort.startswith("-")]
+    keys, ascending = [sort.lstrip("-")], [not sort.startswith("-")]
     order = runs.assign(
         _unfinished=runs["status"] != Status.COMPLETED,
         _synthetic=runs["data"] != "cifar10",  # nor is what cannot be read ahead of anything
         _tested=runs["accuracy_of"] == "test",
     )
     if sort == BEST_FIRST:
-        keys, downwards = ["_unfinished", "_synthetic", "_tested", *keys], [True, True, True, *downwards]
-    order = order.sort_values(keys, ascending=downwards, kind="stable", na_position="last", ignore_index=True)
+        keys, ascending = ["_unfinished", "_synthetic", "_tested", *keys], [True, True, True, *ascending]
+    order = order.sort_values(keys, ascending=ascending, kind="stable", na_position="last", ignore_index=True)
     # A foreign config may have a key of that name.
     ranked = order.drop(columns=["_unfinished", "_synthetic", "_tested", "rank"], errors="ignore")
     ranked.insert(0, "rank", range(1, len(ranked) + 1))
