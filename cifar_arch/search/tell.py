@@ -119,13 +119,12 @@ class Teller:
         if summary is None:
             return Outcome()
         results = {name: getattr(summary, OBJECTIVES[name].field) for name in self.shared.config.objectives}
-        values = [value for value in results.values() if value is not None and math.isfinite(value)]
+        bad = [name for name, value in results.items() if value is None or not math.isfinite(value)]
         match summary.status:
-            case Status.COMPLETED if len(values) == len(results):
-                return Outcome(TrialState.COMPLETE, values)
-            case Status.COMPLETED:
-                bad = [name for name, value in results.items() if value is None or not math.isfinite(value)]
+            case Status.COMPLETED if bad:
                 return Outcome(TrialState.FAIL, reason=f"its {', '.join(bad)} is not a finite number")
+            case Status.COMPLETED:
+                return Outcome(TrialState.COMPLETE, list(results.values()))
             case Status.PRUNED:
                 return Outcome(TrialState.PRUNED, reason=summary.reason)
             case Status.FAILED | Status.REJECTED if summary.cause is None:
