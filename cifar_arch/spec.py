@@ -49,10 +49,7 @@ if TYPE_CHECKING:
 else:  # one of a table that may grow, looked up when an architecture is made
     AnyBlock = AnyDownsampler = Any
 _VARIANTS = (Block, Downsampler)
-_TABLES: tuple[tuple[str, str, dict[str, Any]], ...] = (  # field, key in a config, table
-    *((stage, f"model.{stage}", BLOCKS) for stage in STAGES),
-    *((transition, f"model.{transition}", DOWNSAMPLERS) for transition in TRANSITIONS),
-)
+_TABLES: dict[str, dict[str, Any]] = dict.fromkeys(STAGES, BLOCKS) | dict.fromkeys(TRANSITIONS, DOWNSAMPLERS)
 _OF_VARIANTS = (  # what a network of custom blocks alone leaves as it is: field, value, how
     ("width", None, "null"),
     ("stem", None, "null"),
@@ -91,10 +88,10 @@ class Architecture(Strict, frozen=True, kw_only=True):
         return checked(cls, data, "model")
 
     def __post_init__(self) -> None:
-        for name, key, table in _TABLES:
+        for name, table in _TABLES.items():
             given = getattr(self, name)
             if not isinstance(given, _VARIANTS):
-                msgspec.structs.force_setattr(self, name, variant(table, given, key))
+                msgspec.structs.force_setattr(self, name, variant(table, given, f"model.{name}"))
         written_out = all(isinstance(block, Custom) for block in self.blocks())
         for name, usual, advice in _OF_VARIANTS if written_out else ():
             if (given := getattr(self, name)) != usual:
