@@ -123,10 +123,10 @@ class Augment(Strict, frozen=True, kw_only=True):
         """The transforms of single images that are on, by name."""
         return {name: t for name, t in self.active().items() if isinstance(t, Transform)}
 
-    def active(self) -> dict[str, Transform | Mix]:
+    def active(self) -> dict[str, Part]:
         """All that is on, by name."""
         fields = {name: getattr(self, name) for name in self.__struct_fields__}
-        return {name: t for name, t in fields.items() if isinstance(t, Transform | Mix) and t.p > 0}
+        return {name: t for name, t in fields.items() if isinstance(t, Part) and t.p > 0}
 
 
 def phase(seed: int, index: Any) -> Any:
