@@ -129,9 +129,10 @@ class SweeperOptions(Strict, frozen=True, kw_only=True):
     def from_dict(cls, sweeper: Mapping[str, Any]) -> "SweeperOptions":
         """The numbers of a whole `hydra.sweeper`. Raises ConfigError for a wrong or an unknown one."""
         others = {"_target_", "params", "pruner", "sampler"}
-        known = sorted({*cls.__struct_fields__, *others} - {"_target_"})
-        if unknown := [name for name in sweeper if name not in (*known, "_target_")]:
-            raise ConfigError(f"hydra.sweeper.{unknown[0]}: unknown key; choose from {', '.join(known)}")
+        known = {*cls.__struct_fields__, *others}
+        if unknown := [name for name in sweeper if name not in known]:
+            names = ", ".join(sorted(known - {"_target_"}))
+            raise ConfigError(f"hydra.sweeper.{unknown[0]}: unknown key; choose from {names}")
         numbers = {name: value for name, value in sweeper.items() if name not in others}
         return checked(cls, numbers, "hydra.sweeper")
 
