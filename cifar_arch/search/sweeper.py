@@ -70,7 +70,7 @@ class ArchitectureSweeper(Sweeper):
         self, sampler: DictConfig, pruner: DictConfig, params: DictConfig | None, **numbers: Any
     ) -> None:
         self.sampler = sampler
-        self.pruner = pruner  # used by the jobs, see app.py
+        self.pruner = pruner  # only looked at here: each job makes its own, see app.py
         self.params = params
         self.numbers = numbers
 
@@ -114,8 +114,7 @@ class ArchitectureSweeper(Sweeper):
 
     def _config(self) -> dict[str, Any]:
         """The plain config. Raises ConfigError for trial folders that are not ours to place."""
-        asked = OmegaConf.to_container(self.config.hydra.sweep, resolve=False)
-        assert isinstance(asked, dict)
+        asked: Any = OmegaConf.to_container(self.config.hydra.sweep, resolve=False)
         for name, ours in FOLDERS.items():
             if asked[name] != ours:
                 raise ConfigError(
