@@ -4,6 +4,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 from optuna.samplers import BaseSampler
@@ -264,7 +265,7 @@ class Asker:
             continues=None if trial.continues is None else self.shared.folder(trial.continues),
         )
 
-    def _nothing_feasible(self) -> None:
+    def _nothing_feasible(self) -> NoReturn:
         """Raises ConfigError with the rules that bind and the closest candidate."""
         config = self.shared.config
         rejected = [t.point for t in self.shared.ledger.trials() if t.role is Role.REJECTED]
