@@ -89,6 +89,7 @@ def refuse_search(overrides: Sequence[str]) -> None:
         typed = spaces[0] if spaces[0].startswith("+") else f"+{spaces[0]}"
         raise ConfigError(f"search: a space to sweep over, got {spaces[0]}; type -m {quote(typed)}")
     for _, override in read_all(overrides):
-        if override.key_or_group == "objectives" and not override.is_delete() | override.is_sweep_override():
+        given = override.key_or_group == "objectives" and not override.is_delete()
+        if given and not override.is_sweep_override():
             names = [getattr(name, "text", name) for name in first_values(override)]
             checked(Objectives, names if isinstance(override.value(), list) else names[0], "objectives")
