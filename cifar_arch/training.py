@@ -233,7 +233,10 @@ def _log_epoch(history: list[Epoch], epochs: int) -> None:
 
 
 def predict(model: nn.Module, images: np.ndarray, batch_size: int = 500) -> np.ndarray:
-    """Class probabilities (N, 10) float32 of uint8 images (N, 32, 32, 3), of which there may be none."""
+    """Class probabilities (N, 10) float32 of uint8 images (N, 32, 32, 3), of which there may be none.
+
+    Leaves the model in eval mode.
+    """
     keep_memory()
     device = next(model.parameters()).device
     model.eval()
