@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from generated_runs import edit_summary, write_run, write_sweep
 
+from cifar_arch.blocks import BLOCKS, Plain
 from cifar_arch.report import cache, load_runs, runs
 
 
@@ -62,3 +63,12 @@ def test_the_cache_follows_the_name_that_was_typed(tmp_path: Path, monkeypatch: 
     load_runs(tmp_path / "outputs")
     monkeypatch.chdir(tmp_path)
     assert load_runs("outputs")["folder"].tolist() == ["outputs/runs/a"]
+
+
+def test_a_block_of_ones_own_is_known_from_its_import_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit_summary(write_run(tmp_path / "runs" / "a"), config={"model.c2.kind": "late"})
+    assert "model.c2.layers" not in load_runs(tmp_path, use_cache=False)
+    monkeypatch.setitem(BLOCKS, "late", Plain)
+    assert load_runs(tmp_path, use_cache=False)["model.c2.layers"].tolist() == [1]

@@ -164,19 +164,20 @@ def _forms(config: Row) -> Row:
 
 
 def _with_block_fields(config: Row) -> Row:
-    """With every field of the blocks: one that the record does not name is as usual."""
+    """With every field of the blocks that are known: one that the record does not name is as usual."""
     whole = dict(config)
     for place in (*STAGES, *TRANSITIONS):
-        for field, usual in _usual_fields(place, config.get(f"model.{place}.kind")).items():
+        variants: Mapping[Any, Any] = BLOCKS if place in STAGES else DOWNSAMPLERS
+        variant = variants.get(config.get(f"model.{place}.kind"))
+        for field, usual in (_usual_fields(variant) if variant else {}).items():
             whole.setdefault(f"model.{place}.{field}", usual)
     return whole
 
 
 @functools.cache
-def _usual_fields(place: str, kind: str | None) -> Row:
-    """The fields of a block in this place where nobody sets them; none of a kind of the user's own."""
-    variants: Mapping[str, Any] = BLOCKS if place in STAGES else DOWNSAMPLERS
-    fields = msgspec.structs.fields(variants[kind]) if kind and kind in variants else ()
+def _usual_fields(variant: type[msgspec.Struct]) -> Row:
+    """The fields of a block where nobody sets them."""
+    fields = msgspec.structs.fields(variant)
     return {f.name: _plain(f.default) for f in fields if f.default is not msgspec.NODEFAULT}
 
 
