@@ -5,6 +5,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from cifar_arch.data import SYNTHETIC
@@ -170,7 +173,7 @@ def learning_curves(runs: pd.DataFrame, curves: pd.DataFrame) -> Figure:
     best = list(ranking(completed)["folder"])[:BEST_CURVES]  # whatever the report is sorted by
     styles = {Status.COMPLETED: (BLUE, "completed"), Status.PRUNED: (ORANGE, "pruned")}
     labelled = set()
-    for folder, status in list(zip(seen["folder"], seen["status"], strict=True)):
+    for folder, status in zip(seen["folder"], seen["status"], strict=True):
         rows = by_folder[folder]
         colour, name = styles.get(status, (GREY, "running"))
         thick = folder in best
@@ -245,10 +248,6 @@ def parallel_coordinates(done: pd.DataFrame, columns: list[str]) -> Figure:
                 bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8},
             )
     accuracy = 100 * order["accuracy"].to_numpy(float)
-    from matplotlib import colormaps
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-
     scale = Normalize(
         accuracy.min(), accuracy.max() if accuracy.max() > accuracy.min() else accuracy.min() + 1
     )
