@@ -1,6 +1,7 @@
 """python -m cifar_arch.report [outputs]: tables and figures over a folder of runs, finished or not.
 
-Prints the best runs and writes report/: report.html, leaderboard.md, runs.csv, runs.parquet, figures/.
+Prints the best runs and writes report/: report.html, leaderboard.md, figures/, runs.parquet; as CSV the
+runs, the means over seeds and the effects.
 """
 
 import argparse
