@@ -54,7 +54,7 @@ def main() -> None:
         if arguments.int8 and difference <= TOLERANCE:
             pictures = SavedRun(arguments.run).pictures(arguments.data)
             print(compared(path, quantised(path, pictures), pictures))
-    if not difference <= TOLERANCE:
+    if not difference <= TOLERANCE:  # also where it is no number
         print(f"the difference is over {TOLERANCE:g}: do not deploy this file", file=sys.stderr)
         sys.exit(1)
 
