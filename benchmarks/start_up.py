@@ -9,9 +9,9 @@ import time
 
 COMMANDS = {
     "check": ["-m", "cifar_arch.check"],
-    **{f"{name} --help": ["-m", f"cifar_arch.{name}", "--help"] for name in ("run", "check", "report")},
     **{
-        f"{name} --help": ["-m", f"cifar_arch.{name}", "--help"] for name in ("confirm", "evaluate", "export")
+        f"{name} --help": ["-m", f"cifar_arch.{name}", "--help"]
+        for name in ("run", "check", "report", "confirm", "evaluate", "export")
     },
 }
 # Ends the process after the first step of the optimizer.
@@ -37,16 +37,13 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--data", help="the folder of CIFAR-10, for `run` on it")
     arguments = parser.parse_args()
-    first_steps = {"run data=shapes, first step": ["-c", FIRST_STEP, "data=shapes", "training=fast"]}
-    first_steps["run data=shapes training=sgd, first step"] = [
-        "-c",
-        FIRST_STEP,
-        "data=shapes",
-        "training=sgd",
-    ]
+    runs = {
+        "run data=shapes": ["data=shapes", "training=fast"],
+        "run data=shapes training=sgd": ["data=shapes", "training=sgd"],
+    }
     if arguments.data:
-        words = [f"data.root={arguments.data}", "training=fast"]
-        first_steps["run on CIFAR-10, first step"] = ["-c", FIRST_STEP, *words]
+        runs["run on CIFAR-10"] = [f"data.root={arguments.data}", "training=fast"]
+    first_steps = {f"{name}, first step": ["-c", FIRST_STEP, *words] for name, words in runs.items()}
     for name, words in {**COMMANDS, **first_steps}.items():
         took = [seconds(words) for _ in range(arguments.turns + 1)][1:]  # the first one warms the disk
         print(f"{name:46} {statistics.median(took):6.2f} s ({min(took):.2f}, {max(took):.2f})")
