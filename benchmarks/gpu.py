@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from msgspec.structs import replace
 
-from benchmarks.pipeline_speed import endless
+from benchmarks.pipeline_speed import Batches, Step, endless
 from benchmarks.training_step import batch, training_step
 from cifar_arch.compose import compose
 from cifar_arch.data import DataConfig, load
@@ -31,7 +31,6 @@ from cifar_arch.training import make_loader, seed_generators, train
 
 ROOT = Path(__file__).parent.parent
 TARGET = 0.85
-Step = Callable[[torch.Tensor, torch.Tensor], object]
 
 
 def main() -> None:
@@ -96,7 +95,7 @@ def end_to_end(arguments: argparse.Namespace) -> dict[str, float]:
     return shares
 
 
-def one_batch(step: Step, batches: Iterator[tuple[torch.Tensor, torch.Tensor]], device: str) -> None:
+def one_batch(step: Step, batches: Batches, device: str) -> None:
     images, labels = next(batches)
     step(images.to(device), labels.to(device))
 
