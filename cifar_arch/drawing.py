@@ -133,7 +133,8 @@ def _draw_growth(axes: Axes, verdict: Verdict, limits: Limits) -> None:
 
 def _draw_image(axes: Axes, found: list[Part]) -> None:
     """The image, and what one unit in the middle of each part's map sees of it."""
-    axes.add_patch(Rectangle((-16, -16), IMAGE_SIZE, IMAGE_SIZE, facecolor="#e5e7eb", edgecolor=OUTPUT))
+    edge = -IMAGE_SIZE / 2
+    axes.add_patch(Rectangle((edge, edge), IMAGE_SIZE, IMAGE_SIZE, facecolor="#e5e7eb", edgecolor=OUTPUT))
     shades = matplotlib.colormaps["viridis"]
     seen = [part for part in found if part.name != "o"]
     for place, part in enumerate(seen):
@@ -143,7 +144,7 @@ def _draw_image(axes: Axes, found: list[Part]) -> None:
         axes.add_patch(square)
     reach = max(IMAGE_SIZE, *(part.receptive_field for part in seen)) / 2 + 2
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
-    axes.set_title("seen of the 32x32 image (grey)", fontsize=10)
+    axes.set_title(f"seen of the {IMAGE_SIZE}x{IMAGE_SIZE} image (grey)", fontsize=10)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=9, frameon=False)
     axes.axis("off")
 

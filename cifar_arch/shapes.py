@@ -8,6 +8,8 @@ import functools
 
 import numpy as np
 
+from cifar_arch.layers import IMAGE_SIZE
+
 CLASSES = (
     "disc",
     "ring",
@@ -20,11 +22,10 @@ CLASSES = (
     "crescent",
     "pair",
 )
-SIZE = 32  # pixels
 
 Array = np.ndarray
 
-_PIXELS = (np.mgrid[0:SIZE, 0:SIZE] - (SIZE - 1) / 2).astype(np.float32)  # rows, columns
+_PIXELS = (np.mgrid[0:IMAGE_SIZE, 0:IMAGE_SIZE] - (IMAGE_SIZE - 1) / 2).astype(np.float32)  # rows, columns
 
 
 @functools.lru_cache(maxsize=2)  # a training set, which takes one or two seconds, and a test set
@@ -36,12 +37,12 @@ def generate(count: int, seed: int) -> tuple[Array, Array]:
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.arange(count) % len(CLASSES))
     x, y = _shape_coordinates(rng, count)
-    inside = np.zeros((count, SIZE, SIZE), np.float32)
+    inside = np.zeros((count, IMAGE_SIZE, IMAGE_SIZE), np.float32)
     for label, shape in enumerate(_SHAPES):
         chosen = labels == label
         inside[chosen] = shape(x[chosen], y[chosen])
     background, foreground = _colours(rng, count)
-    shade = 1 + _uniform(rng, -0.3, 0.3, (count, 1, 1)) * _PIXELS[0] / SIZE * 2
+    shade = 1 + _uniform(rng, -0.3, 0.3, (count, 1, 1)) * _PIXELS[0] / IMAGE_SIZE * 2
     image = background[:, None, None, :] * shade[..., None]
     image = _mix(image, _clutter(rng, count), _uniform(rng, 0, 255, (count, 3)))
     image = _mix(image, _soft(inside), foreground)
