@@ -89,7 +89,7 @@ def analyse(plan: Plan) -> Analysis:
         if part.last_field is not None:
             last_field = field + (part.last_field - 1) * jump
         shape, field, jump = part.shape, field + (part.field - 1) * jump, jump * part.jump
-        if part.first and part.last:
+        if part.first:
             separable += part.separable + _separable(before, part.first)
             before = part.last
         dilated += part.dilated
