@@ -46,10 +46,12 @@ def test_it_is_measured_once_for_each_network_recipe_and_machine(
     assert training_speed(plan(9), FAST).images == 7e3
     measured_as(8e3, monkeypatch)
     assert training_speed(plan(), Recipe(batch_size=64)).images == 8e3
-    measured_as(9e3, monkeypatch)
-    monkeypatch.setenv("OMP_NUM_THREADS", "9")  # another number of cores
-    assert training_speed(plan(), FAST).images == 9e3
-    assert sorted(json.loads(file.read_text(encoding="utf-8")).values()) == [5e3, 7e3, 8e3, 9e3]
+    # Another number of cores, and no GPU.
+    for value, variable, setting in ((9e3, "OMP_NUM_THREADS", "9"), (1e4, "CUDA_VISIBLE_DEVICES", "")):
+        measured_as(value, monkeypatch)
+        monkeypatch.setenv(variable, setting)
+        assert training_speed(plan(), FAST).images == value
+    assert sorted(json.loads(file.read_text(encoding="utf-8")).values()) == [5e3, 7e3, 8e3, 9e3, 1e4]
 
 
 def test_what_a_busy_machine_reaches_is_not_remembered(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,7 +65,9 @@ def _machine() -> str:
     """What decides the speed: a home folder may be shared by many machines."""
     from importlib.metadata import version
 
-    return f"{platform.node()}, {cores()} cores, torch {version('torch')}"
+    gpus = os.environ.get("CUDA_VISIBLE_DEVICES")  # "": none of those that are here
+    shown = "" if gpus is None else f", GPUs {gpus!r}"
+    return f"{platform.node()}, {cores()} cores, torch {version('torch')}{shown}"
 
 
 def _measured(plan: Plan, recipe: Recipe) -> float:
