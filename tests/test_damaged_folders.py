@@ -17,7 +17,6 @@ from conftest import Cli, Done, cases, tiny_config
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cifar_arch import artifacts
 from cifar_arch.report import load_runs
 from cifar_arch.report.report import Report
 from cifar_arch.report.screen import screen
@@ -114,10 +113,8 @@ def folder(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Fold
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def quick(monkeypatch: pytest.MonkeyPatch, no_figures: None) -> Iterator[None]:
     """No figures, and the process as it was."""
-    for name in ("save_augmented", "save_curves", "save_misclassified"):
-        monkeypatch.setattr(artifacts, name, lambda *_: None)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
     before = signal.getsignal(signal.SIGTERM)
