@@ -148,6 +148,12 @@ def type_command(module: str, *arguments: str, cwd: Path) -> "subprocess.Complet
     )
 
 
+def begin(words: Sequence[str], cwd: Path | None = None) -> "subprocess.Popen[str]":
+    """A command under way, whose output is there to be read."""
+    pipe = subprocess.PIPE
+    return subprocess.Popen(words, cwd=cwd, env=environment(), stdout=pipe, stderr=pipe, text=True)
+
+
 class Done(NamedTuple):
     """A command that ended."""
 

@@ -13,6 +13,7 @@ from conftest import (
     CIFAR10,
     TINY,
     Cli,
+    begin,
     command,
     environment,
     on_a_terminal,
@@ -136,17 +137,7 @@ def test_the_end_says_whether_the_target_was_reached(
 
 @pytest.mark.slow
 def test_a_run_completes_with_plain_lines_off_a_terminal(tmp_path: Path) -> None:
-    both = [
-        subprocess.Popen(
-            command("run", *TINY),
-            cwd=tmp_path,
-            env=environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(2)
-    ]
+    both = [begin(command("run", *TINY), tmp_path) for _ in range(2)]
     for process in both:  # started in the same second, into one outputs folder
         out, err = process.communicate()
         assert (process.returncode, err) == (0, "")
@@ -223,14 +214,7 @@ def wait_for(text: str, stream: IO[str]) -> None:
 def test_a_stopped_run_is_resumed_to_the_very_same_end(
     tmp_path: Path, uninterrupted: Path, signal_: str, status: int
 ) -> None:
-    process = subprocess.Popen(
-        command("run", *HELPED),
-        cwd=tmp_path,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = begin(command("run", *HELPED), tmp_path)
     assert process.stdout is not None
     wait_for("epoch   1/3", process.stdout)
     process.send_signal(getattr(signal, signal_))

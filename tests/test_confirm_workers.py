@@ -2,11 +2,10 @@
 
 import os
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import TINY, command, environment, summary_of, type_command
+from conftest import TINY, begin, command, summary_of, type_command
 from sweeping import trained_trials, trials, wait_until
 
 from cifar_arch.report import load_runs
@@ -42,14 +41,7 @@ def test_two_workers_share_a_confirmation_and_a_killed_one_costs_nothing(tmp_pat
     swept = type_command("run", "-m", *short, "epochs=1", "width=3,4", "study=tiny", cwd=tmp_path)
     assert swept.returncode == 0, swept.stderr
     words = ("tiny", "--top", "2", "--seeds", "2", "--epochs", "2", "--workers", "2")
-    process = subprocess.Popen(
-        command("confirm", *words),
-        cwd=tmp_path,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = begin(command("confirm", *words), tmp_path)
     wait_until(lambda: len(workers_of(tmp_path)) == 2)
     os.kill(min(workers_of(tmp_path)), signal.SIGKILL)
     out, err = process.communicate(timeout=300)

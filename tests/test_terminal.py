@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import CHECKOUT, TINY, Done, cases, command, environment, type_command
+from conftest import CHECKOUT, TINY, Done, begin, cases, command, environment, type_command
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,13 +74,7 @@ def test_other_errors_are_not_hidden() -> None:
 @pytest.mark.parametrize("typed", ["", "--json", "-m width=64,96"])
 def test_nobody_reads_on(typed: str) -> None:
     """As after `| head`, which is gone before the command prints."""
-    with subprocess.Popen(
-        command("check", *typed.split()),
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with begin(command("check", *typed.split())) as process:
         assert process.stdout
         assert process.stderr
         process.stdout.close()
@@ -115,17 +109,11 @@ def test_what_matplotlib_tells_of_its_folders_is_not_shown(tmp_path: Path) -> No
 
 def test_nobody_reads_on_after_a_run(tmp_path: Path) -> None:
     """As after `| head`, which is gone before the run has ended."""
-    with subprocess.Popen(
-        [sys.executable, "-c", COMPLETED, *TINY],
-        cwd=tmp_path,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
+    with begin([sys.executable, "-c", COMPLETED, *TINY], tmp_path) as process:
         assert process.stdout
         assert process.stderr
         process.stdout.close()
-        assert process.stderr.read() == b""
+        assert process.stderr.read() == ""
     assert process.returncode == 1
 
 
