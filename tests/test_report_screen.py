@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from generated_runs import load_small_sweep, write_run
+from generated_runs import load_small_sweep, write_run, write_sweep
 
 from cifar_arch.report import load_runs
 from cifar_arch.report.files import leaderboard
@@ -91,3 +91,12 @@ def test_what_is_more_than_a_screen_or_a_leaderboard_is_counted(runs: pd.DataFra
     few = Report.of(runs, Path("outputs"))
     assert "more in runs.csv" not in screen(few)
     assert "all are in runs.csv" not in leaderboard(few)
+
+
+def test_effects_stand_in_the_order_of_their_numbers_and_what_is_more_is_counted(tmp_path: Path) -> None:
+    write_sweep(tmp_path, "s", {"width": [4, 6, 8, 10, 12, 16]}, lambda point: 0.5 + 0.01 * point["width"])
+    lines = screen(Report.of(load_runs(tmp_path), tmp_path)).splitlines()
+    place = lines.index("what a change does among runs that are equal in everything else:")
+    named = [line.split(" +")[0].strip() for line in lines[place + 1 :]]
+    assert named[:6] == [f"width: {a} to {b}" for a, b in ((4, 6), (4, 8), (4, 10), (4, 12), (4, 16), (6, 8))]
+    assert named[12:] == ["... and 3 more in effects.csv"]  # of 15

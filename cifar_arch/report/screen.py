@@ -25,6 +25,8 @@ def screen(report: Report, room: int | None = None) -> str:
     if len(report.effects):
         lines += ["", "what a change does among runs that are equal in everything else:"]
         lines += [f"  {line}" for line in effect_lines(report.effects.head(MOST_EFFECTS))]
+        if (more := len(report.effects) - MOST_EFFECTS) > 0:
+            lines.append(f"  ... and {more:,} more in effects.csv")
     if failures := _failures(report.runs):
         lines += ["", *failures]
     return printable("\n".join(lines))
