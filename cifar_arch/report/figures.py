@@ -289,4 +289,5 @@ def rejected_bars(table: pd.DataFrame) -> Figure:
     bars = axes.barh(shown["rule"], shown["candidates"], color=ORANGE)
     axes.bar_label(bars, padding=3, fontsize=9)
     axes.margins(x=0.1)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     return figure
