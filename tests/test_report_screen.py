@@ -62,14 +62,16 @@ def test_what_is_left_out_is_said(runs: pd.DataFrame) -> None:
 
 
 @pytest.mark.parametrize(
-    ("room", "heading"),
+    ("room", "heading", "left_out"),
     [
-        (None, "mean accuracy std n parameters t1 width"),
-        (50, "mean accuracy std n parameters t1"),
-        (20, "mean accuracy std n parameters"),
+        (None, "mean accuracy std n parameters t1 width", []),
+        (50, "mean accuracy std n parameters t1", ["no room for width: seeds.csv has them"]),
+        (20, "mean accuracy std n parameters", ["no room for t1, width: seeds.csv has them"]),
     ],
 )
-def test_means_over_seeds_stand_with_their_designs(tmp_path: Path, room: int | None, heading: str) -> None:
+def test_means_over_seeds_stand_with_their_designs(
+    tmp_path: Path, room: int | None, heading: str, left_out: list[str]
+) -> None:
     for number, (t1, width) in enumerate([("strided", 8), ("dilated", 16)]):
         for seed in (0, 1):
             folder = tmp_path / "runs" / f"{number}-{seed}"
@@ -78,6 +80,7 @@ def test_means_over_seeds_stand_with_their_designs(tmp_path: Path, room: int | N
     place = lines.index("means over seeds:")
     assert " ".join(lines[place + 1].split()) == heading
     assert lines[place + 2].split()[:3] == ["61.00%", "1.41%", "2"]
+    assert [line for line in lines if "seeds.csv" in line] == left_out
 
 
 def test_what_is_more_than_a_screen_or_a_leaderboard_is_counted(runs: pd.DataFrame) -> None:
