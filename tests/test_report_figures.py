@@ -68,6 +68,14 @@ def test_null_has_its_place_on_an_axis(tmp_path: Path) -> None:
     assert sorted(text.get_text() for text in axes.texts) == ["1", "3", "null"]
 
 
+def test_axes_that_end_alike_are_told_apart(tmp_path: Path) -> None:
+    write_run(tmp_path / "outputs" / "runs" / "0")
+    keys = ["augment.shift_scale_rotate.p", "augment.coarse_dropout.p", "training.lr"]
+    axes = parallel_coordinates(load_runs(tmp_path / "outputs"), keys).axes[0]
+    names = ["augment\nshift_scale_rotate\np", "augment\ncoarse_dropout\np", "lr"]
+    assert [text.get_text() for text in axes.get_xticklabels()] == names
+
+
 def test_equal_runs_are_no_spread(tmp_path: Path) -> None:
     for number in range(2):
         write_run(tmp_path / "outputs" / "runs" / str(number), 0.5 + number / 10)

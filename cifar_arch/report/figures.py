@@ -255,7 +255,8 @@ def parallel_coordinates(done: pd.DataFrame, columns: list[str]) -> Figure:
     jitter = np.random.default_rng(0).uniform(-0.02, 0.02, heights.shape)
     for row, value in zip(heights + jitter, accuracy, strict=True):
         axes.plot(row, color=colormaps["viridis"](scale(value)), linewidth=1.1, alpha=0.7)
-    axes.set_xticks(range(len(columns)), [name.rpartition(".")[2] for name in columns])
+    names = [label(name).replace(".", "\n") for name in columns]  # whole: several may end in p
+    axes.set_xticks(range(len(columns)), names, fontsize=8)
     axes.set_yticks([])
     axes.set_ylim(-0.06, 1.12)
     for place in range(len(columns)):
