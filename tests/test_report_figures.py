@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from generated_runs import edit_summary, write_run, write_sweep
 
+from cifar_arch.record import Status
 from cifar_arch.report import load_runs, tables
 from cifar_arch.report.curves import load_curves
 from cifar_arch.report.effects import importances, over_seeds, paired_effects
@@ -21,8 +22,10 @@ from cifar_arch.report.figures import (
     parallel_coordinates,
     pareto,
     rejected_bars,
+    report_figures,
 )
-from cifar_arch.report.report import read_rejections
+from cifar_arch.report.page import html
+from cifar_arch.report.report import Report, read_rejections
 
 
 def test_the_front_is_that_of_the_means_over_seeds(tmp_path: Path) -> None:
@@ -152,3 +155,10 @@ def test_each_rule_has_a_bar_of_the_candidates_that_it_rejected(tmp_path: Path) 
     assert [text.get_text() for text in axes.get_yticklabels()] == ["head", "params"]
     assert [bar.get_width() for bar in axes.patches] == [1, 2]  # type: ignore[attr-defined]
     assert all(place == round(place) for place in axes.get_xticks())  # there is no half a candidate
+
+
+@pytest.mark.parametrize(("status", "headed"), [(Status.COMPLETED, True), (Status.FAILED, False)])
+def test_a_heading_stands_where_there_are_figures(tmp_path: Path, status: Status, headed: bool) -> None:
+    write_run(tmp_path / "outputs" / "runs" / "0", status=status)
+    report = Report.of(load_runs(tmp_path / "outputs"), tmp_path / "outputs")
+    assert ("<h2>Accuracy and cost</h2>" in html(report, report_figures(report))) == headed
