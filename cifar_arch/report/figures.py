@@ -117,11 +117,12 @@ def accuracy_against(done: pd.DataFrame, column: str) -> Figure:
 def _means_and_front(axes: Any, means: pd.DataFrame, column: str, colour: str) -> None:
     """Where there are several seeds the means with their standard deviations; for costs the Pareto front."""
     scale = AXES[column].scale
-    if (means["n"] > 1).any():
+    several = means[means["n"] > 1]  # one seed has no standard deviation
+    if len(several):
         axes.errorbar(
-            means[column].astype(float) / scale,
-            100 * means["accuracy"],
-            100 * means["std"].fillna(0),
+            several[column].astype(float) / scale,
+            100 * several["accuracy"],
+            100 * several["std"],
             fmt="D",
             markersize=4,
             color=colour,
