@@ -1,6 +1,7 @@
 """An analysed architecture -> a drawing for a slide. No torch."""
 
 import itertools
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -87,8 +88,10 @@ def _draw_stages(axes: Axes, found: list[Part]) -> None:
         box = FancyBboxPatch((x, -height / 2), width, height, boxstyle=style, color=colour, linewidth=0)
         axes.add_patch(box)
         middle = x + width / 2
+        longest = max(map(len, part.kind.split("\n")))  # of an own block, its class's name
+        points = min(9, 94 / longest)  # as many points of letters as the narrowest box holds
         axes.text(
-            middle, 0, part.kind, ha="center", va="center", color="white", fontsize=9, fontweight="bold"
+            middle, 0, part.kind, ha="center", va="center", color="white", fontsize=points, fontweight="bold"
         )
         axes.text(middle, tallest / 2 + 0.06, part.name.upper(), ha="center", fontsize=13, fontweight="bold")
         shape = "x".join(map(str, part.out_shape[1:]))
@@ -113,12 +116,17 @@ def _draw_growth(axes: Axes, verdict: Verdict, limits: Limits) -> None:
     axes.step(range(len(fields)), fields, where="mid", color=STAGE, linewidth=2.2)
     axes.plot(range(len(fields)), fields, "o", color=STAGE, markersize=4)
     names = [row.name.partition(".")[0] for row in convs]
+    taken = -math.inf  # by names, up to this convolution
     for name, places in itertools.groupby(range(1, len(fields)), lambda place: names[place - 1]):
         span = list(places)
         if name.startswith("t"):
             axes.axvspan(span[0] - 0.5, span[-1] + 0.5, color=TRANSITION, alpha=0.15, linewidth=0)
-        middle = (span[0] + span[-1]) / 2
-        axes.text(middle, 1.01, name.upper(), ha="center", va="bottom", transform=axes.get_xaxis_transform())
+        middle, half = (span[0] + span[-1]) / 2, 0.0075 * len(fields) * len(name)
+        if middle - half >= taken:  # else it would stand on the name before it
+            taken = middle + half
+            axes.text(
+                middle, 1.01, name.upper(), ha="center", va="bottom", transform=axes.get_xaxis_transform()
+            )
     axes.axhline(IMAGE_SIZE, color=OUTPUT, linestyle=":", label=f"the image, {IMAGE_SIZE} px")
     if limits.receptive_field_above is not None:
         above = limits.receptive_field_above

@@ -28,7 +28,7 @@ def curves(history: Sequence[Epoch], target: float | None = None) -> Figure:
     for axes in (loss, accuracy):
         axes.grid(alpha=0.3)
         axes.legend()
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)  # also of one epoch
     return figure
 
 

@@ -9,6 +9,7 @@ from conftest import on_a_terminal
 from sweeping import WIDTHS, open_worker, search_config, stub, stub_environment, sweep
 
 from cifar_arch.search.console import Console, fitting
+from cifar_arch.search.ledger import Counts
 
 GRID = ("width=64,4,6,8,10", "epochs=3", "study=seen", "pruner=none")
 
@@ -68,6 +69,16 @@ def test_the_least_wanted_is_left_out_until_the_rest_fits(case: dict[str, Any]) 
     shown = ["best 40%", "2 failed", "trial 4 epoch 1", "5 min left", ""]
     wanted = ["trial 4 epoch 1", "5 min left", "best 40%", "", "2 failed"]
     assert fitting(shown, wanted, case["room"]) == case["kept"]
+
+
+def test_failures_are_told_before_what_did_not_happen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console = Console(open_worker(search_config(tmp_path, WIDTHS)).shared, 3, progress=False)
+    monkeypatch.setattr(console.shared, "counts", lambda: Counts(completed=1, failed=1, rejected=10))
+    monkeypatch.setattr(console, "_room", lambda: len("1 failed"))
+    console._update(())
+    assert console.bar.postfix == "1 failed"
 
 
 @pytest.mark.slow

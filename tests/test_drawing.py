@@ -1,3 +1,4 @@
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -82,11 +83,27 @@ def test_the_picture_in_readme_is_of_the_network_above_it(tmp_path: Path) -> Non
     assert words[0] == words[1], "draw it again: check ... --plot docs/network.svg"
 
 
-def test_nothing_overlaps_the_edges() -> None:
-    figure = drawing.draw(verdict("depth=[1,3,3,2]"), Limits())
+@pytest.mark.parametrize("depth", ["[1,3,3,2]", "[1,1,1,20]"])
+def test_nothing_overlaps_the_edges_nor_a_name_another(depth: str) -> None:
+    figure = drawing.draw(verdict(f"depth={depth}", "model.stem=1"), Limits())
     figure.draw_without_rendering()
     whole = figure.bbox
     for axes in figure.axes:
         for text in axes.texts:
             box = text.get_window_extent()
             assert whole.x0 <= box.x0 <= box.x1 <= whole.x1, text.get_text()
+    names = [text.get_window_extent() for text in figure.axes[1].texts]
+    assert all(before.x1 <= after.x0 for before, after in itertools.pairwise(names))
+
+
+def test_the_name_of_an_own_block_stays_in_its_box(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged = verdict("model.stem=1")
+    *parts, output = drawing.parts(judged)
+    named = [part._replace(kind="squeezedbottleneck\nresidual x2") for part in parts]
+    monkeypatch.setattr(drawing, "parts", lambda _: [*named, output])
+    figure = drawing.draw(judged, Limits())
+    figure.draw_without_rendering()
+    stages = figure.axes[0]
+    kinds = [text.get_window_extent() for text in stages.texts if text.get_text() == named[0].kind]
+    boxes = [box.get_window_extent() for box in stages.patches[: len(named)]]
+    assert all(b.x0 <= k.x0 <= k.x1 <= b.x1 for k, b in zip(kinds, boxes, strict=True))

@@ -162,7 +162,7 @@ MISTAKES: list[dict[str, Any]] = [
         "says": "objectives[0]: expected one of accuracy, latency, macs, params, got 'speed'",
     },
     {"prefer": "largest", "says": "prefer: expected one of accuracy, smallest, got 'largest'"},
-    {"study": "../x", "says": "study: expected a name of letters"},
+    {"study": "größe", "says": "study: expected a name of at most 100 letters (a to z, A to Z), digits"},
     {
         "pruner": MedianPruner,
         "says": "pruner: expected one such as optuna.pruners.MedianPruner(), got <class ",

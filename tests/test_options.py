@@ -54,8 +54,8 @@ MISTAKES = {
     "type data.validation=5000",
     "++read_test=true": "read_test: a sweep chooses by validation images alone, got true; "
     "type python -m cifar_arch.confirm STUDY after it",
-    "study=-x": "study: expected a name of letters, digits, '.', '_' and '-', beginning with a letter, "
-    "a digit or '_', got '-x'",
+    "study=-x": "study: expected a name of at most 100 letters (a to z, A to Z), digits, '.', '_' and '-', "
+    "beginning with a letter, a digit or '_', got '-x'",
     "hydra.sweep.dir=elsewhere": "hydra.sweep.dir: a trial's folder is always OUTPUTS/sweeps/STUDY/NUMBER, "
     "got 'elsewhere'; type outputs=FOLDER or study=NAME to choose those",
     "hydra.sweeper.pruner.n_startup_trials=abc": "hydra.sweeper.pruner: '<' not supported between instances "

@@ -37,6 +37,7 @@ def test_curves_show_both_parts_and_the_target(epochs: int) -> None:
     assert list(lines["validation"]) == [50.0] * epochs
     assert list(lines["target 85% (test)"]) == [85.0, 85.0]
     assert len(loss.lines) == 2
+    assert all(place == round(place) for place in loss.get_xticks())  # there is no half an epoch
 
 
 def test_curves_without_validation_show_training_alone_and_no_target() -> None:

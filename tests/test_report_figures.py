@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from generated_runs import edit_summary, write_run, write_sweep
 
+from cifar_arch.record import Status
 from cifar_arch.report import load_runs, tables
 from cifar_arch.report.curves import load_curves
 from cifar_arch.report.effects import importances, over_seeds, paired_effects
@@ -21,23 +22,26 @@ from cifar_arch.report.figures import (
     parallel_coordinates,
     pareto,
     rejected_bars,
+    report_figures,
 )
-from cifar_arch.report.report import read_rejections
+from cifar_arch.report.page import html
+from cifar_arch.report.report import Report, read_rejections
 
 
 def test_the_front_is_that_of_the_means_over_seeds(tmp_path: Path) -> None:
     widths: dict[str, list[Any]] = {"width": [8, 12, 16, 20]}
     seeds = (0, 1, 2)
     write_sweep(tmp_path / "outputs", "s", widths, lambda p: p["width"] / 50, noise=0.01, seeds=seeds)
+    write_run(tmp_path / "outputs" / "runs" / "single", 0.6, width=24)  # has no standard deviation
     runs = tables.ranking(load_runs(tmp_path / "outputs"))
     means = runs.groupby("width")["accuracy"].agg(["mean", "std"])
     figure = accuracy_against(runs, "params")
     [axes] = figure.axes
-    (front,) = [line for line in axes.lines if line.get_label() == "Pareto front, 4 of 4"]
+    (front,) = [line for line in axes.lines if line.get_label() == "Pareto front, 5 of 5"]
     assert np.allclose(sorted(np.asarray(front.get_ydata())), 100 * means["mean"])
     (bars,) = axes.containers
     heights = [ends[:, 1] for ends in bars[2][0].get_segments()]
-    assert np.allclose(sorted(high - low for low, high in heights), sorted(200 * means["std"]))
+    assert np.allclose(sorted(high - low for low, high in heights), sorted(200 * means["std"].dropna()))
     figure.draw_without_rendering()
     (legend,) = figure.legends  # below, where it covers no point
     assert legend.get_window_extent().y1 <= axes.get_window_extent().y0
@@ -66,6 +70,14 @@ def test_null_has_its_place_on_an_axis(tmp_path: Path) -> None:
     write_sweep(tmp_path / "outputs", "s", {"model__stem": [None, 1, 3]}, lambda point: 0.5)
     [axes, _] = parallel_coordinates(load_runs(tmp_path / "outputs"), ["model.stem"]).axes
     assert sorted(text.get_text() for text in axes.texts) == ["1", "3", "null"]
+
+
+def test_axes_that_end_alike_are_told_apart(tmp_path: Path) -> None:
+    write_run(tmp_path / "outputs" / "runs" / "0")
+    keys = ["augment.shift_scale_rotate.p", "augment.coarse_dropout.p", "training.lr"]
+    axes = parallel_coordinates(load_runs(tmp_path / "outputs"), keys).axes[0]
+    names = ["augment\nshift_scale_rotate\np", "augment\ncoarse_dropout\np", "lr"]
+    assert [text.get_text() for text in axes.get_xticklabels()] == names
 
 
 def test_equal_runs_are_no_spread(tmp_path: Path) -> None:
@@ -138,8 +150,16 @@ def test_an_effect_lies_on_its_side_of_nothing_and_is_grey_where_it_may_be_none(
 def test_each_rule_has_a_bar_of_the_candidates_that_it_rejected(tmp_path: Path) -> None:
     file = tmp_path / "sweeps" / "s" / "rejected.csv"
     file.parent.mkdir(parents=True)
-    rows = ["0,head", "1,params", "2,params", "2,head", "3,params"]
+    rows = ["0,head", "1,params", "2,params"]
     file.write_text("\n".join(["trial,rule", *rows, ""]), encoding="utf-8")
     [axes] = rejected_bars(read_rejections(tmp_path, {"s"})[0]).axes
     assert [text.get_text() for text in axes.get_yticklabels()] == ["head", "params"]
-    assert [bar.get_width() for bar in axes.patches] == [2, 3]  # type: ignore[attr-defined]
+    assert [bar.get_width() for bar in axes.patches] == [1, 2]  # type: ignore[attr-defined]
+    assert all(place == round(place) for place in axes.get_xticks())  # there is no half a candidate
+
+
+@pytest.mark.parametrize(("status", "headed"), [(Status.COMPLETED, True), (Status.FAILED, False)])
+def test_a_heading_stands_where_there_are_figures(tmp_path: Path, status: Status, headed: bool) -> None:
+    write_run(tmp_path / "outputs" / "runs" / "0", status=status)
+    report = Report.of(load_runs(tmp_path / "outputs"), tmp_path / "outputs")
+    assert ("<h2>Accuracy and cost</h2>" in html(report, report_figures(report))) == headed

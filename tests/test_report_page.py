@@ -32,6 +32,13 @@ QUIET = (
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 
 
+MANY: dict[str, Any] = {  # a leaderboard shows no more settings
+    **{"c1": "separable", "c2": "inverted_residual", "c3": "separable_residual", "t2": "dilated"},
+    **{"t3": "dilated", "model__activation": "hardswish", "model__stem": 3, "training__lr": 0.00123},
+    **{"training__weight_decay": 0.00012, "training__label_smoothing": 0.12},
+}
+
+
 def accuracy(point: dict[str, Any]) -> float:
     return float(0.7 + 0.01 * point["width"] - 0.02 * (point["t1"] == "dilated"))
 
@@ -44,7 +51,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_sweep(outputs, "s", space, accuracy, seeds=(0, 1))
     write_run(outputs / "sweeps" / "s" / "90", 0.2, status=Status.PRUNED, study="s", trial__number=90)
     write_run(outputs / "confirm" / "s" / "3-seed0", None, test=0.81, data__validation=0)
-    write_run(outputs / "runs" / "<b>bold", 0.5, pictures="shapes")
+    write_run(outputs / "runs" / "<b>bold", 0.5, pictures="shapes", **MANY)
     write_run(outputs / "runs" / "broken").summary.write_text("{", encoding="utf-8")
     rules = "\n".join(f"{n},width=40,{rule},1,2,m" for n, rule in enumerate(["params", "params", "dilated"]))
     (outputs / "sweeps" / "s" / "rejected.csv").write_text(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from generated_runs import load_small_sweep, write_run
+from generated_runs import load_small_sweep, write_run, write_sweep
 
 from cifar_arch.report import load_runs
 from cifar_arch.report.files import leaderboard
@@ -62,14 +62,16 @@ def test_what_is_left_out_is_said(runs: pd.DataFrame) -> None:
 
 
 @pytest.mark.parametrize(
-    ("room", "heading"),
+    ("room", "heading", "left_out"),
     [
-        (None, "mean accuracy std n parameters t1 width"),
-        (50, "mean accuracy std n parameters t1"),
-        (20, "mean accuracy std n parameters"),
+        (None, "mean accuracy std n parameters t1 width", []),
+        (50, "mean accuracy std n parameters t1", ["no room for width: seeds.csv has them"]),
+        (20, "mean accuracy std n parameters", ["no room for t1, width: seeds.csv has them"]),
     ],
 )
-def test_means_over_seeds_stand_with_their_designs(tmp_path: Path, room: int | None, heading: str) -> None:
+def test_means_over_seeds_stand_with_their_designs(
+    tmp_path: Path, room: int | None, heading: str, left_out: list[str]
+) -> None:
     for number, (t1, width) in enumerate([("strided", 8), ("dilated", 16)]):
         for seed in (0, 1):
             folder = tmp_path / "runs" / f"{number}-{seed}"
@@ -78,6 +80,7 @@ def test_means_over_seeds_stand_with_their_designs(tmp_path: Path, room: int | N
     place = lines.index("means over seeds:")
     assert " ".join(lines[place + 1].split()) == heading
     assert lines[place + 2].split()[:3] == ["61.00%", "1.41%", "2"]
+    assert [line for line in lines if "seeds.csv" in line] == left_out
 
 
 def test_what_is_more_than_a_screen_or_a_leaderboard_is_counted(runs: pd.DataFrame) -> None:
@@ -91,3 +94,12 @@ def test_what_is_more_than_a_screen_or_a_leaderboard_is_counted(runs: pd.DataFra
     few = Report.of(runs, Path("outputs"))
     assert "more in runs.csv" not in screen(few)
     assert "all are in runs.csv" not in leaderboard(few)
+
+
+def test_effects_stand_in_the_order_of_their_numbers_and_what_is_more_is_counted(tmp_path: Path) -> None:
+    write_sweep(tmp_path, "s", {"width": [4, 6, 8, 10, 12, 16]}, lambda point: 0.5 + 0.01 * point["width"])
+    lines = screen(Report.of(load_runs(tmp_path), tmp_path)).splitlines()
+    place = lines.index("what a change does among runs that are equal in everything else:")
+    named = [line.split(" +")[0].strip() for line in lines[place + 1 :]]
+    assert named[:6] == [f"width: {a} to {b}" for a, b in ((4, 6), (4, 8), (4, 10), (4, 12), (4, 16), (6, 8))]
+    assert named[12:] == ["... and 3 more in effects.csv"]  # of 15

@@ -26,7 +26,7 @@ WRONG = {
     "training.lr=interval(0.1,0.2) n_trials=3 sampler=grid": "sampler: grid needs a finite",
     "width=4,6 sampler=best": "sampler: unknown option 'best'; choose from cmaes, gp, ",
     "width=4,6 pruner=best": "pruner: unknown option 'best'; choose from halving, ",
-    "width=4,6 study=../x": "study: expected a name of letters, digits, '.', '_' and '-', beginning",
+    "width=4,6 study=../x": "study: expected a name of at most 100 letters",
     "width=4,6 objectives=[]": "objectives: expected some of accuracy, params, macs, latency, each",
     "width=4,6 objectives=[speed]": "objectives[0]: expected one of accuracy, latency, macs",
     "width=4,6 objectives=[params,params]": "objectives: expected some of accuracy, params, macs, latency",

@@ -68,13 +68,13 @@ def compared(runs: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     codes = _Codes(done)
     rows, unequal = [], []
     for name, factors in _factors(done).items():
-        found: dict[tuple[str, str], list[float]] = {}
+        found: dict[tuple[Any, Any], list[float]] = {}
         for factor in factors:
             for levels, differences in codes.pairs(factor).items():
                 found.setdefault(levels, []).extend(differences)
-        for (baseline, level), differences in sorted(found.items()):
+        for (baseline, level), differences in sorted(found.items(), key=lambda pair: [*map(_place, pair[0])]):
             if differences:
-                rows.append((name, baseline, level, *interval(differences), len(differences)))
+                rows.append((name, str(baseline), str(level), *interval(differences), len(differences)))
             else:
                 unequal.append(f"{name} {baseline} and {level}")
     columns = ["factor", "baseline", "level", "effect", "low", "high", "pairs"]
@@ -106,7 +106,7 @@ class _Codes:
         self.accuracy = runs["accuracy"].to_numpy(float)
         self.params = runs["params"].to_numpy(float, na_value=np.nan)
 
-    def pairs(self, factor: Factor) -> dict[tuple[str, str], list[float]]:
+    def pairs(self, factor: Factor) -> dict[tuple[Any, Any], list[float]]:
         """Differences in accuracy by (baseline, level), one for each group of runs equal otherwise.
 
         None of a group that differs in parameters where these ought to be equal.
@@ -114,7 +114,7 @@ class _Codes:
         member = np.array([not pd.isna(level) for level in factor.levels], bool)
         given = {*factor.columns, *(SIZES if "model.width" in factor.columns else ())}
         others = [i for i, name in enumerate(self.columns) if name not in given]
-        found: dict[tuple[str, str], list[float]] = {}
+        found: dict[tuple[Any, Any], list[float]] = {}
         places = np.flatnonzero(member)
         if len(places) < 2:
             return found
@@ -126,7 +126,7 @@ class _Codes:
                 levels.setdefault(factor.levels[place], []).append(place)
             for baseline, level in _ordered_pairs(list(levels)):
                 a, b = levels[baseline], levels[level]
-                differences = found.setdefault((str(baseline), str(level)), [])
+                differences = found.setdefault((baseline, level), [])
                 if self._comparable(a, b):
                     differences.append(float(self.accuracy[b].mean() - self.accuracy[a].mean()))
         return found
@@ -146,12 +146,16 @@ def _usual(values: pd.Series) -> pd.Series:
 
 
 def _ordered_pairs(levels: list[Any]) -> Iterator[tuple[Any, Any]]:
-    """Each pair once: numbers in ascending order, then names, the usual choice first."""
-    first = ("strided", "without")
-    levels.sort(key=lambda level: (isinstance(level, str), level not in first, level))
+    """Each pair once, in the order of `_place`."""
+    levels.sort(key=_place)
     for index, baseline in enumerate(levels):
         for level in levels[index + 1 :]:
             yield baseline, level
+
+
+def _place(level: Any) -> tuple[bool, bool, Any]:
+    """Sorts numbers in ascending order, then names, the usual choice first."""
+    return isinstance(level, str), level not in ("strided", "without"), level
 
 
 def _factors(runs: pd.DataFrame) -> dict[str, list[Factor]]:

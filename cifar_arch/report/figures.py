@@ -120,11 +120,12 @@ def accuracy_against(done: pd.DataFrame, column: str) -> Figure:
 def _means_and_front(axes: Any, means: pd.DataFrame, column: str, colour: str) -> None:
     """Where there are several seeds the means with their standard deviations; for costs the Pareto front."""
     scale = AXES[column].scale
-    if (means["n"] > 1).any():
+    several = means[means["n"] > 1]  # one seed has no standard deviation
+    if len(several):
         axes.errorbar(
-            means[column].astype(float) / scale,
-            100 * means["accuracy"],
-            100 * means["std"].fillna(0),
+            several[column].astype(float) / scale,
+            100 * several["accuracy"],
+            100 * several["std"],
             fmt="D",
             markersize=4,
             color=colour,
@@ -254,7 +255,8 @@ def parallel_coordinates(done: pd.DataFrame, columns: list[str]) -> Figure:
     jitter = np.random.default_rng(0).uniform(-0.02, 0.02, heights.shape)
     for row, value in zip(heights + jitter, accuracy, strict=True):
         axes.plot(row, color=colormaps["viridis"](scale(value)), linewidth=1.1, alpha=0.7)
-    axes.set_xticks(range(len(columns)), [name.rpartition(".")[2] for name in columns])
+    names = [label(name).replace(".", "\n") for name in columns]  # whole: several may end in p
+    axes.set_xticks(range(len(columns)), names, fontsize=8)
     axes.set_yticks([])
     axes.set_ylim(-0.06, 1.12)
     for place in range(len(columns)):
@@ -288,4 +290,5 @@ def rejected_bars(table: pd.DataFrame) -> Figure:
     bars = axes.barh(shown["rule"], shown["candidates"], color=ORANGE)
     axes.bar_label(bars, padding=3, fontsize=9)
     axes.margins(x=0.1)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     return figure

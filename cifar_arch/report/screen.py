@@ -21,10 +21,12 @@ def screen(report: Report, room: int | None = None) -> str:
         columns = list(report.groups.columns)
         lines += ["", tables.text(report.groups, columns)]
     if len(report.repeats):
-        lines += ["", "means over seeds:", _means(report.repeats.head(MOST_RUNS), room)]
+        lines += ["", "means over seeds:", *_means(report.repeats, room)]
     if len(report.effects):
         lines += ["", "what a change does among runs that are equal in everything else:"]
         lines += [f"  {line}" for line in effect_lines(report.effects.head(MOST_EFFECTS))]
+        if (more := len(report.effects) - MOST_EFFECTS) > 0:
+            lines.append(f"  ... and {more:,} more in effects.csv")
     if failures := _failures(report.runs):
         lines += ["", *failures]
     return printable("\n".join(lines))
@@ -41,17 +43,21 @@ def _best_runs(report: Report, room: int | None) -> list[str]:
     return lines
 
 
-def _means(repeats: pd.DataFrame, room: int | None) -> str:
+def _means(repeats: pd.DataFrame, room: int | None) -> list[str]:
     """Means, sizes and settings, the last of which are left out where there is no room."""
-    images = ["accuracy_of"] if (repeats["accuracy_of"] == "test").any() else []
+    head = repeats.head(MOST_RUNS)
+    images = ["accuracy_of"] if (head["accuracy_of"] == "test").any() else []
     measured = ("mean", "std", "n", *images, "params")
-    columns = [
-        *measured,
-        *(c for c in repeats if c not in (*measured, *LEFT_OUT_FIRST, "accuracy_of", "folder")),
-    ]
-    while room and len(columns) > len(measured) and _width(repeats, columns) > room:
-        columns.pop()
-    return tables.text(repeats, columns)
+    settings = [c for c in head if c not in (*measured, *LEFT_OUT_FIRST, "accuracy_of", "folder")]
+    kept = list(settings)
+    while room and kept and _width(head, [*measured, *kept]) > room:
+        kept.pop()
+    lines = [tables.text(head, [*measured, *kept])]
+    if left_out := [tables.label(name) for name in settings[len(kept) :]]:
+        lines.append(f"no room for {', '.join(left_out)}: seeds.csv has them")
+    if (more := len(repeats) - MOST_RUNS) > 0:
+        lines.append(f"... and {more:,} more in seeds.csv")
+    return lines
 
 
 def _width(frame: pd.DataFrame, columns: Sequence[str]) -> int:

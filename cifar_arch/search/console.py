@@ -112,10 +112,11 @@ class Console:
     def _update(self, trials: Sequence[int]) -> None:
         counts, best = self.shared.counts(), _best_line(self.shared)
         running = [f"trial {number} epoch {len(self.shared.history(number))}" for number in trials]
-        others = [f"{getattr(counts, name)} {name}" for name in ("rejected", "pruned", "failed")]
-        # Where the line is too long, the last of these are left out first.
-        wanted = [*running[:1], self._left(counts.trained), best, *running[1:], *others]
-        shown = [best, *others, *running, self._left(counts.trained)]
+        others = [f"{getattr(counts, name)} {name}" for name in ("failed", "pruned", "rejected")]
+        # Where the line is too long, the last of these are left out first, of the others those of none.
+        told = sorted(others, key=lambda count: count.startswith("0 "))
+        wanted = [*running[:1], self._left(counts.trained), best, *running[1:], *told]
+        shown = [best, *reversed(others), *running, self._left(counts.trained)]
         self.bar.n = counts.trained
         self.bar.set_postfix_str(", ".join(fitting(shown, wanted, self._room())), refresh=False)
 

@@ -62,8 +62,8 @@ class Options(Strict, frozen=True, kw_only=True):
             )
         if self.study is not None and not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", self.study):
             raise ConfigError(
-                "study: expected a name of letters, digits, '.', '_' and '-', beginning with a letter, "
-                f"a digit or '_', got {self.study!r}"
+                "study: expected a name of at most 100 letters (a to z, A to Z), digits, '.', '_' and '-', "
+                f"beginning with a letter, a digit or '_', got {self.study!r}"
             )
 
     def sampler_seed(self, after: int) -> int:
