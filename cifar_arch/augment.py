@@ -57,8 +57,13 @@ class ShiftScaleRotate(Transform, frozen=True, kw_only=True):
     scale: Strength = 0.05
     rotate: Annotated[float, Meta(ge=0, le=180)] = 15.0  # degrees
 
+    @property
+    def pixels(self) -> int:
+        """The largest shift: 0 where `shift` is less than half a pixel."""
+        return round(IMAGE_SIZE * self.shift)
+
     def lacks(self) -> str:
-        return "" if self.shift or self.scale or self.rotate else "rotate=15"
+        return "" if self.pixels or self.scale or self.rotate else "rotate=15"
 
 
 class ColourJitter(Transform, frozen=True, kw_only=True):

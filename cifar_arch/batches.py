@@ -118,7 +118,7 @@ def _parameters(transform: Transform, count: int, generator: torch.Generator) ->
         case PadCrop(padding=padding):
             columns = [whole(0, 2 * padding) for _ in range(2)]
         case ShiftScaleRotate(scale=scale, rotate=degrees):
-            pixels = round(IMAGE_SIZE * transform.shift)
+            pixels = transform.pixels
             columns = [whole(-pixels, pixels) for _ in range(2)]
             columns += [uniform(1 - scale, 1 + scale), uniform(-degrees, degrees)]
         case ColourJitter(brightness=b, contrast=c, saturation=s, hue=h):

@@ -116,7 +116,7 @@ def _albumentations(transform: Transform, mean: Colour) -> A.BasicTransform | A.
         case HorizontalFlip():
             return A.HorizontalFlip(p=1)
         case ShiftScaleRotate(scale=scale, rotate=degrees):
-            pixels = round(IMAGE_SIZE * transform.shift)  # translate_percent is cut to -1, 0 or 1 px
+            pixels = transform.pixels  # translate_percent is cut to -1, 0 or 1 px
             return A.Affine(
                 scale=(1 - scale, 1 + scale),
                 keep_ratio=True,

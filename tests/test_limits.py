@@ -155,6 +155,15 @@ AUGMENTATION: list[dict[str, Any]] = [
         "says": f"{REQUIRED}: shift_scale_rotate is not what the rule means, "
         "coarse_dropout is not what the rule means",
     },
+    {  # a shift of less than half a pixel is none
+        "group": "eva6",
+        "on": {
+            "horizontal_flip": HorizontalFlip(p=0.5),
+            "shift_scale_rotate": ShiftScaleRotate(p=0.5, shift=0.015, scale=0, rotate=0),
+            "coarse_dropout": CoarseDropout(p=0.5),
+        },
+        "says": f"{REQUIRED}: shift_scale_rotate is not what the rule means",
+    },
 ]
 
 

@@ -118,6 +118,18 @@ def test_what_was_never_trained_prunes_nothing(url: str, storage: RDBStorage) ->
         callback(study, url, median)(rows(0.4))
 
 
+@pytest.mark.parametrize("pruner", ["median", "halving"])
+def test_a_trial_is_compared_with_those_of_as_many_epochs(pruner: str, url: str, storage: RDBStorage) -> None:
+    """At the same epoch a shorter schedule is further on, so that every longer one would be pruned."""
+    pruners = {**HALVING, "median": MedianPruner(n_startup_trials=1, n_warmup_steps=0)}
+    study = optuna.create_study(storage=storage, study_name="s", direction="maximize")
+    for epochs, accuracy in [(2, 0.5), (2, 0.5), (9, 0.2), (9, 0.2)]:
+        callback(study, url, pruners[pruner], epochs)(rows(accuracy))
+        study.tell(len(study.trials) - 1, 0.9)
+    with pytest.raises(Pruned):
+        callback(study, url, pruners[pruner], epochs=9)(rows(0.1))
+
+
 @pytest.mark.parametrize(
     ("directions", "accuracy"), [(["maximize", "minimize"], 0.1), (["maximize"], None)], ids=str
 )

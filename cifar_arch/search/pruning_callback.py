@@ -17,6 +17,8 @@ from cifar_arch.search.trial import objectives_of, role_of
 
 log = logging.getLogger(__name__)
 
+EPOCHS = "epochs"  # the attribute of a trial that says how many it trains
+
 
 class HandedOver(RuntimeError):
     """The study gave this trial to another worker, so that training on is pointless."""
@@ -64,25 +66,32 @@ class PruningCallback:
 
     def _open(self) -> optuna.Trial:
         url, name, trial_id = self.where
-        study = _TrainedTrials(name, cached_storage(url), sampler=RandomSampler(), pruner=self.pruner)
+        study = _Peers(self.epochs, name, cached_storage(url), sampler=RandomSampler(), pruner=self.pruner)
         self.prunes = by_accuracy_alone(objectives_of(study))
-        return optuna.Trial(study, trial_id)
+        trial = optuna.Trial(study, trial_id)
+        trial.set_user_attr(EPOCHS, self.epochs)
+        return trial
 
 
-class _TrainedTrials(optuna.Study):
-    """The study as pruners should see it: rejected and replayed trials have no curves to compare."""
+class _Peers(optuna.Study):
+    """The study as pruners should see it: rejected and replayed trials have no curves to compare.
 
-    def __init__(self, *args: Any, **options: Any):
+    Nor have those of another number of epochs: at the same epoch a short schedule is nearly done, and ahead.
+    Hyperband alone reads the storage by itself, past this.
+    """
+
+    def __init__(self, epochs: int, *args: Any, **options: Any):
         super().__init__(*args, **options)
-        self.finished: dict[int, bool] = {}  # by number, whether it was trained: that never changes
+        self.epochs = epochs
+        self.finished: dict[int, bool] = {}  # by number, whether it is one of them: that never changes
 
     def get_trials(self, *args: Any, **options: Any) -> list[FrozenTrial]:
-        return [t for t in super().get_trials(*args, **options) if self._trained(t)]
+        return [t for t in super().get_trials(*args, **options) if self._comparable(t)]
 
-    def _trained(self, trial: FrozenTrial) -> bool:
+    def _comparable(self, trial: FrozenTrial) -> bool:
         known = self.finished.get(trial.number)
         if known is None:
-            known = role_of(trial) is None
+            known = role_of(trial) is None and trial.user_attrs.get(EPOCHS, self.epochs) == self.epochs
             if trial.state.is_finished():
                 self.finished[trial.number] = known
         return known
