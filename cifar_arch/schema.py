@@ -47,6 +47,18 @@ def checked(kind: type[T], data: object, where: str) -> T:
         raise ConfigError(_sentence(str(error), kind, data, where)) from None
 
 
+def meant(kind: type[Strict], key: str) -> str:
+    """How a sentence goes on about a key that no part of `kind` has, but one may have within it.
+
+    Files and dicts have width within model, where one types width or model.width.
+    """
+    above, _, name = key.rpartition(".")
+    parts = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    holders = (part for part, held in parts.items() if name in getattr(held, "__struct_fields__", ()))
+    place = above if above.partition(".")[0] in parts else next(holders, None)
+    return f", did you mean {name} within {place}?" if place else ";"
+
+
 def variant(table: Mapping[str, type[T]], value: object, where: str) -> T:
     """`value` as one of the structs of a `table` by kind, which may have grown since the start.
 
