@@ -69,7 +69,7 @@ class Experiment(Strict, frozen=True, kw_only=True):
         """The checked experiment. Raises ConfigError with the full key of the first wrong field."""
         known = {*cls.__struct_fields__, *(key.partition(".")[0] for key in EXECUTION | SELECTION)}
         if unknown := [name for name in config if name not in known]:
-            unplaced = unknown[0] in ("experiment", "search")
+            unplaced = unknown[0] in ("experiment", "search", "cluster")
             hint = "; a file of that group begins with the line # @package _global_" * unplaced
             near = meant(cls, str(unknown[0]))
             raise ConfigError(f"{unknown[0]}: unknown key{near} choose from {', '.join(sorted(known))}{hint}")
