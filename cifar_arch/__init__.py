@@ -53,11 +53,16 @@ def load_network(run_folder: str | Path) -> "nn.Module":
     """The trained network of a completed run, in eval mode.
 
     It takes pixels, not normalised floats: (N, 3, 32, 32) of 0 to 255, uint8 or any other dtype, and
-    gives logits (N, 10); it normalises itself. Raises ConfigError where the folder holds no completed run.
+    gives logits (N, 10); it normalises itself. Raises ConfigError where the folder holds no completed run,
+    or has a block of your own whose file was not imported.
     """
     from cifar_arch.saved import SavedRun
+    from cifar_arch.schema import FILES_OF_BLOCKS, UnknownKind
 
-    return SavedRun(run_folder).network()
+    try:
+        return SavedRun(run_folder).network()
+    except UnknownKind as error:
+        raise UnknownKind(str(error).replace(FILES_OF_BLOCKS, "import it first")) from error
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,6 @@ from msgspec import Meta
 from cifar_arch.layers import (
     Activation,
     ActivationName,
-    Conv,
     Dropout,
     Layer,
     Norm,
@@ -19,6 +18,7 @@ from cifar_arch.layers import (
     SqueezeExcite,
     Sum,
 )
+from cifar_arch.layers import Conv as Conv  # from here those who write blocks import it
 from cifar_arch.schema import ConfigError, Strict
 
 MOST_LAYERS = 32  # units in a block

@@ -1,8 +1,10 @@
 """Downsamplers: how a transition halves the map, each written once; DOWNSAMPLERS lists them."""
 
+from typing import Any
+
 from msgspec.structs import replace
 
-from cifar_arch.blocks import Block, Custom, norm_act, pointwise
+from cifar_arch.blocks import Block, Custom, described, norm_act, pointwise
 from cifar_arch.layers import ActivationName, Conv, Layer
 from cifar_arch.schema import ConfigError, Strict
 
@@ -19,9 +21,15 @@ class Downsampler(Strict, frozen=True, kw_only=True, tag_field="kind", tag=str.l
     def expand(
         self, in_channels: int, out_channels: int, size: int, act: ActivationName
     ) -> tuple[Layer, ...]:
+        conv: Any = self.conv(in_channels, in_channels if self.separable else out_channels, size)
+        if not isinstance(conv, Conv):
+            raise ConfigError(
+                f"conv of {described(self)} has to return one Conv, got {type(conv).__name__}; "
+                "type return CONV"
+            )
         if not self.separable:
-            return self.conv(in_channels, out_channels, size), *norm_act(out_channels, act)
-        alone = replace(self.conv(in_channels, in_channels, size), groups=in_channels)
+            return conv, *norm_act(out_channels, act)
+        alone = replace(conv, groups=in_channels)
         return alone, pointwise(in_channels, out_channels), *norm_act(out_channels, act)
 
 

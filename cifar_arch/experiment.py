@@ -24,7 +24,7 @@ from cifar_arch.provenance import provenance
 from cifar_arch.recipe import Recipe
 from cifar_arch.record import EXECUTION, SELECTION, Cause, Epoch, Status, Summary
 from cifar_arch.runfolder import RunFolder
-from cifar_arch.schema import ConfigError, Strict, checked
+from cifar_arch.schema import ConfigError, Strict, checked, meant
 from cifar_arch.shown_commands import exact_command
 from cifar_arch.spec import Architecture
 from cifar_arch.terminal import counted
@@ -69,9 +69,10 @@ class Experiment(Strict, frozen=True, kw_only=True):
         """The checked experiment. Raises ConfigError with the full key of the first wrong field."""
         known = {*cls.__struct_fields__, *(key.partition(".")[0] for key in EXECUTION | SELECTION)}
         if unknown := [name for name in config if name not in known]:
-            unplaced = unknown[0] in ("experiment", "search")
+            unplaced = unknown[0] in ("experiment", "search", "cluster")
             hint = "; a file of that group begins with the line # @package _global_" * unplaced
-            raise ConfigError(f"{unknown[0]}: unknown key; choose from {', '.join(sorted(known))}{hint}")
+            near = meant(cls, str(unknown[0]))
+            raise ConfigError(f"{unknown[0]}: unknown key{near} choose from {', '.join(sorted(known))}{hint}")
         ours = {name: config[name] for name in cls.__struct_fields__ if name in config}
         return checked(cls, ours, "")
 

@@ -24,12 +24,16 @@ ANY_CHANNELS = {
     *(block_kinds.Plain, block_kinds.Dilated, block_kinds.Separable),
     *(block_kinds.Blueprint, block_kinds.Inverted, downsample.Strided, downsample.Dilated),
 }
-# What conf/downsample and conf/block offer, by kind and by name.
-OFFERED = {kind: variant for kind, variant in DOWNSAMPLERS.items() if issubclass(variant, Downsampler)}
+# What conf/downsample and conf/block offer, by kind and by name; a user's own may be in the tables already.
+OFFERED = {
+    kind: variant
+    for kind, variant in DOWNSAMPLERS.items()
+    if issubclass(variant, Downsampler) and variant.__module__ == downsample.__name__
+}
 FORMS: dict[str, Unit] = {
     kind + suffix: variant(layers=2 if residual else 1, residual=residual)
     for kind, variant in BLOCKS.items()
-    if issubclass(variant, Unit)
+    if issubclass(variant, Unit) and variant.__module__ == block_kinds.__name__
     for suffix, residual in (("", False), ("_residual", True))
 }
 

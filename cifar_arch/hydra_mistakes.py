@@ -108,6 +108,11 @@ def _no_earlier(file: str, choice: str, place: str) -> str:
     if not choice.startswith("/"):
         return f"{file}: a group in its defaults begins with /, got {choice}; write - override /{choice}"
     if place != choice.partition(":")[0].removeprefix("/"):
+        if file.partition("/")[0] in _PARTS:  # which Hydra puts in their place
+            return (
+                f"{file}: sets fields of its own group alone, got - override {choice}; "
+                "choose both in a file experiment/NAME.yaml"
+            )
         return f"{file}: fills a package of its own; begin the file with the line # @package _global_"
     return f"{file}: nothing is chosen of {place} that it could override, got {choice}; write - {choice}"
 
@@ -120,6 +125,7 @@ def _no_plugin(kind: str) -> str:
     return f"hydra.{kind}: expected the options of a {kind}, got null; leave it out"
 
 
+_PARTS = ("model", "block", "downsample", "limits", "data", "augment", "training")
 _PLACES = {"block": ", ".join(STAGES), "downsample": ", ".join(TRANSITIONS)}
 _EXPLAINED: tuple[tuple[str, Callable[..., str]], ...] = (
     (r"Could not override '(block|downsample)@([^']+)'", _no_such_part),

@@ -96,8 +96,8 @@ def _other_network(folder: RunFolder, experiment: "Experiment") -> str:
 
 def recorded_config(folder: RunFolder) -> dict[str, Any] | None:
     """The flattened config that a run began with, as far as it is on record; None where it is not."""
-    if folder.experiment.exists():
-        return dict(flatten(folder.read_json(folder.experiment)))
+    if folder.experiment.exists():  # fields of parts alone, where a block's own may be called tokens
+        return dict(flatten(folder.read_json(folder.experiment), mask=False))
     summary = folder.read_summary()
     return (summary.config or None) if summary else None
 

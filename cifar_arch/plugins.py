@@ -14,6 +14,8 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
+from msgspec import inspect
+
 from cifar_arch.blocks import BLOCKS, Block
 from cifar_arch.downsample import DOWNSAMPLERS, Downsampler
 from cifar_arch.outputs import from_home
@@ -154,3 +156,4 @@ def _require_entry(where: str, table: str, kind: Any, entry: Any, bases: tuple[t
             f"{where}: the key has to be the name of the class {entry.__name__} in lower case; "
             f"type {table}[{tag!r}] = {entry.__name__}"
         )
+    inspect.type_info(entry)  # raises for types of fields that are unknown, or that no config could hold

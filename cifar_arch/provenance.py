@@ -32,14 +32,14 @@ def _versions() -> dict[str, str]:
     return {"python": platform.python_version(), **found}
 
 
-def flatten(config: dict[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(full key, value) of every leaf; passwords and tokens replaced by ***."""
+def flatten(config: dict[Any, Any], prefix: str = "", *, mask: bool = True) -> Iterator[tuple[str, Any]]:
+    """(full key, value) of every leaf, empty dicts too; with `mask`, passwords and tokens replaced by ***."""
     for name, value in ((str(name), value) for name, value in config.items()):  # {1: 2} in YAML
         key = f"{prefix}{name}"
-        if isinstance(value, dict) and not _SECRET.search(name):
-            yield from flatten(value, f"{key}.")
+        if isinstance(value, dict) and value and not (mask and _SECRET.search(name)):
+            yield from flatten(value, f"{key}.", mask=mask)
         else:
-            yield key, _masked(name, value)
+            yield key, _masked(name, value) if mask else value
 
 
 def _masked(name: str, value: Any) -> Any:

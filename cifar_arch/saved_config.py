@@ -163,7 +163,7 @@ def _without_execution(config: dict[str, Any], prefix: str = "") -> dict[str, An
     kept: dict[str, Any] = {}
     for name, value in config.items():
         key = f"{prefix}{name}"
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
             if inner := _without_execution(value, f"{key}."):
                 kept[name] = inner
         elif decides_search(key):

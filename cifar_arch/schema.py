@@ -47,6 +47,18 @@ def checked(kind: type[T], data: object, where: str) -> T:
         raise ConfigError(_sentence(str(error), kind, data, where)) from None
 
 
+def meant(kind: type[Strict], key: str) -> str:
+    """How a sentence goes on about a key that no part of `kind` has, but one may have within it.
+
+    Files and dicts have width within model, where one types width or model.width.
+    """
+    above, _, name = key.rpartition(".")
+    parts = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    holders = (part for part, held in parts.items() if name in getattr(held, "__struct_fields__", ()))
+    place = above if above.partition(".")[0] in parts else next(holders, None)
+    return f", did you mean {name} within {place}?" if place else ";"
+
+
 def variant(table: Mapping[str, type[T]], value: object, where: str) -> T:
     """`value` as one of the structs of a `table` by kind, which may have grown since the start.
 
@@ -70,8 +82,8 @@ def variant(table: Mapping[str, type[T]], value: object, where: str) -> T:
 
 
 def _sentence(message: str, kind: type, data: object, where: str) -> str:
-    problem, _, path = message.partition(" - at `$")
-    steps = re.findall(r"\[(\d+)\]|\.(\w+)", path)
+    problem, _, path = message.replace("`key` in ", "").partition(" - at `$")
+    steps = re.findall(r"\[(\d+)\]|\.(\w+)", path.partition("[...]")[0])  # which of a dict is not told
     key = where + "".join(f"[{index}]" if index else f".{name}" for index, name in steps)
     key = key.removeprefix(".")
     value, info = _follow(kind, data, steps)
@@ -137,7 +149,7 @@ def _item(info: inspect.Type, index: int) -> inspect.Type:
     for member in _unwrap(info):
         if isinstance(member, inspect.TupleType):
             return member.item_types[index]
-        if isinstance(member, inspect.VarTupleType | inspect.ListType):
+        if isinstance(member, inspect.CollectionType):
             return member.item_type
     return info
 
@@ -170,10 +182,12 @@ def _allowed(info: inspect.Type) -> Iterator[str]:
                 yield f"a number {_bounds(member)}".rstrip()
             case inspect.TupleType():
                 yield f"a list of {len(member.item_types)}"
-            case inspect.VarTupleType() | inspect.ListType():
+            case inspect.CollectionType():
                 low, high = member.min_length, member.max_length
                 many = f"of {low} or more" if low else "such as [a,b]"
                 yield f"a list of {low}" if low == high and low else f"a list {many}"
+            case inspect.DictType():
+                yield f"names, each with {' or '.join(_allowed(member.value_type))}"
             case inspect.BoolType():
                 yield "true or false"
             case inspect.NoneType():

@@ -235,8 +235,11 @@ def _checked_layer(layer: Any, where: str) -> Layer:
     if isinstance(layer, Sum):
         return Sum(body=_checked_layers(layer.body, f"{where}.body"))
     found: Layer = checked(_BLOCK_LAYERS, msgspec.to_builtins(layer), where)
-    if isinstance(found, Conv):
-        require_multiples(found.in_channels, found.out_channels, found.groups, where)
+    match found:
+        case Conv():
+            require_multiples(found.in_channels, found.out_channels, found.groups, where)
+        case Shuffle():
+            require_multiples(found.channels, found.channels, found.groups, where)
     return found
 
 

@@ -249,7 +249,10 @@ def predict(model: nn.Module, images: np.ndarray, batch_size: int = 500) -> np.n
 
 
 def score(model: nn.Module, split: Split) -> tuple[float | None, float | None]:
-    """Mean cross entropy in nats and accuracy on a split; None for an empty one."""
+    """Mean cross entropy in nats and accuracy of a trained network on a split; None for an empty one.
+
+    It takes pixels, as what `train` and `load_network` return does, and what `build` returns does not.
+    """
     if not len(split.labels):
         return None, None
     return loss_and_accuracy(predict(model, split.images), split.labels)

@@ -219,6 +219,12 @@ FILES = [
         "search/x: fills a package of its own; begin the file with the line # @package _global_",
     ),
     (
+        "training/x.yaml",
+        "defaults: [fast, {override /augment: none}]",
+        "training=x",
+        "group alone, got - override /augment: none; choose both in a file experiment/NAME.yaml",
+    ),
+    (
         "search/x.yaml",
         f"{GLOBAL}defaults: [{{override training: fast}}]",
         "+search=x",

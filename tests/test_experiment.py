@@ -24,6 +24,21 @@ def files(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.parametrize(
+    ("key", "says"),
+    [
+        ("width", "width: unknown key, did you mean width within model? choose from augment, "),
+        ("params_below", "params_below: unknown key, did you mean params_below within limits? choose "),
+        ("training.epochs", "training.epochs: unknown key, did you mean epochs within training? choose "),
+        ("epohcs", "epohcs: unknown key; choose from augment, "),
+        ("cluster", "cluster: unknown key; .* file of that group begins with the line # @package _global_"),
+    ],
+)
+def test_a_key_that_stands_within_a_part_is_told_where(key: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{says.replace('?', '[?]')}"):
+        Experiment.from_dict({**tiny_config(), key: 1})
+
+
 def test_a_completed_run_leaves_every_file(finished_run: Path) -> None:
     plots = {"augmented", "curves", "confusion_matrix", "misclassified"}
     assert files(finished_run) == {

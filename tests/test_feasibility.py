@@ -1,6 +1,8 @@
 """The verdict: the solved width, and repairs that mend what they claim to, typed as they stand."""
 
 import functools
+import subprocess
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -275,3 +277,16 @@ def test_content_of_a_verdict() -> None:
     assert data["ok"] is False
     assert data["params"] == verdict.analysis.params
     assert [set(v) for v in data["violations"]] == [{"rule", "limit", "actual", "message"}]
+
+
+def test_blocks_that_were_in_the_table_first_are_not_advised() -> None:
+    code = """
+from cifar_arch.blocks import BLOCKS, Unit
+class Own(Unit, frozen=True, kw_only=True):
+    ratio: int
+BLOCKS["own"] = Own
+from cifar_arch.feasibility import FORMS
+print("own" in FORMS)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("False\n", "")

@@ -7,12 +7,16 @@ from typing import Any
 
 import pytest
 from conftest import tiny_architecture, tiny_config
+from msgspec import field
 from msgspec.structs import replace
+from omegaconf import OmegaConf
 
 from cifar_arch import experiment, identity
+from cifar_arch.blocks import BLOCKS, Unit
 from cifar_arch.experiment import Experiment
 from cifar_arch.record import Epoch, Status
 from cifar_arch.runfolder import RunFolder
+from cifar_arch.saved_config import best_config
 from cifar_arch.schema import ConfigError
 
 pytestmark = pytest.mark.usefixtures("no_figures")
@@ -203,3 +207,22 @@ def test_a_run_that_did_not_read_the_test_set_is_not_complete_for_one_that_does(
     for read_test, complete in ((True, False), (False, True)):
         asked = Experiment.from_dict(tiny_config(read_test=read_test))
         assert (identity.finished(run, asked) is not None) == complete
+
+
+def test_fields_of_an_own_block_are_compared_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those that are empty, where the class has something, or that are called like a secret."""
+
+    class Mixed(Unit, frozen=True, kw_only=True):
+        rates: dict[str, int] = field(default_factory=lambda: {"a": 3})
+        tokens: int = 1
+
+    monkeypatch.setitem(BLOCKS, "mixed", Mixed)
+    block = {"kind": "mixed", "rates": {}, "tokens": 2}
+    folder, mixed = RunFolder(tmp_path), Experiment.from_dict({"model": tiny_architecture(c2=block)})
+    folder.write_json(folder.experiment, mixed.to_dict())
+    assert identity.changes(folder, mixed) == ""
+    config = OmegaConf.create({"model": {"c2": block}, "seed": 0, "hydra": {"runtime": {"choices": {}}}})
+    written = OmegaConf.create(best_config(config, config.hydra, tmp_path, "best"))
+    assert OmegaConf.select(written, "model.c2") == block

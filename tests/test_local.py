@@ -13,6 +13,7 @@ from optuna.pruners import MedianPruner, PatientPruner, ThresholdPruner
 from optuna.samplers import RandomSampler, TPESampler
 from sweeping import trained_trials, trials
 
+from cifar_arch.blocks import Plain
 from cifar_arch.experiment import OnEpoch, run_config
 from cifar_arch.record import Epoch, Status, Summary
 from cifar_arch.runfolder import RunFolder
@@ -156,6 +157,9 @@ MISTAKES: list[dict[str, Any]] = [
     {"space": {"model.c2.kind": "plain"}, "says": "space: model.c2.kind takes a list of values or an Optuna"},
     {"space": {"model.width": []}, "says": "space: model.width takes a list of values or an Optuna"},
     {"space": {"training.lr": FloatDistribution(0.1, 0.2)}, "says": "n_trials: a space with an interval"},
+    {"space": {("model", "width"): [4]}, "says": "space: expected keys such as 'model.width', got ('model'"},
+    {"space": {"model.c2": [Plain()]}, "says": "space: model.c2 takes plain values, got Plain("},
+    {"outputs": None, "says": "outputs: expected a folder, got None; type outputs="},
     {"n_trials": 0, "says": "n_trials: expected an integer at least 1 or null, got 0"},
     {
         "objectives": ["speed"],
@@ -182,10 +186,10 @@ MISTAKES: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("case", MISTAKES, ids=lambda case: case["says"])
 def test_mistakes_are_sentences_before_anything_is_written(case: dict[str, Any], tmp_path: Path) -> None:
-    given = {"space": {"model.width": [4, 5]}, **case}
+    given = {"space": {"model.width": [4, 5]}, "outputs": tmp_path / "outputs", **case}
     says = given.pop("says")
     with pytest.raises(ConfigError) as error:
-        search(tiny_config(), outputs=tmp_path / "outputs", **given)
+        search(tiny_config(), **given)
     assert str(error.value).startswith(says)
     assert not (tmp_path / "outputs").exists()
 

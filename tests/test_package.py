@@ -106,6 +106,34 @@ def test_the_wheel_carries_the_page_of_the_report(installed: Path) -> None:
     assert (package / "report" / "templates" / "report.html").is_file()
 
 
+TYPED_BLOCK = """
+from cifar_arch import Architecture, Limits, judge, load_network
+from cifar_arch.blocks import BLOCKS, Conv, Unit
+from cifar_arch.layers import Layer
+
+class Small(Unit, frozen=True, kw_only=True):
+    kernel: int = 3
+
+    def convs(self, in_channels: int, out_channels: int) -> tuple[Layer, ...]:
+        return (Conv(in_channels=in_channels, out_channels=out_channels, kernel=self.kernel),)
+
+BLOCKS["small"] = Small
+fields = judge(Architecture.from_dict({}), Limits(params_below=1000)).analysis.receptive_field + 1
+network = load_network("run").eval()
+"""
+
+
+@pytest.mark.slow
+@needs_uv
+def test_who_extends_the_wheel_gets_its_types(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "small.py").write_text(TYPED_BLOCK, encoding="utf-8")
+    words = ("--strict", "--python-executable", str(installed / "bin" / "python"), "small.py")
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", *words], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.slow
 @needs_uv
 def test_the_wheel_trains_outside_the_checkout(installed: Path, tmp_path: Path) -> None:

@@ -121,6 +121,9 @@ MISTAKES = {
     "model.t1: the downsampler 'wide' cannot be expanded (NotImplementedError: its class has no ": (
         WIDE.replace("def conv(", "def convs(")
     ),
+    "model.t1: conv of the downsampler 'wide' has to return one Conv, got tuple; type return CONV": (
+        WIDE.replace("stride=2)", "stride=2),")
+    ),
 }
 
 
@@ -242,6 +245,12 @@ def test_nothing_that_a_run_folder_names_is_imported(own: Path) -> None:
 FILES = {
     "plugins: no file 'none.py' in ": None,
     "plugins: 'own.py' cannot be imported (NameError: name 'nothing' is not defined)": "nothing",
+    "plugins: 'own.py' cannot be imported (NameError: name 'Nowhere' is not defined)": (
+        GHOST.replace("def convs", "ratio: 'Nowhere'\n\n    def convs")
+    ),
+    "plugins: 'own.py' cannot be imported (TypeError: Type unions may not contain ": (
+        GHOST.replace("def convs", "sizes: list[int] | tuple[int, int]\n\n    def convs")
+    ),
     "plugins: 'own.py' adds no block; let it end in BLOCKS['name'] = Name": "x = 1",
     "plugins: 'own.py' replaces the kind 'plain'; give yours another name": (
         "from cifar_arch.blocks import BLOCKS, Dilated\nBLOCKS['plain'] = Dilated"

@@ -32,6 +32,14 @@ def test_the_network_has_the_numbers_of_the_file(run: RunFolder) -> None:
     assert not torch.equal(saved["network.c1_1.norm1.weight"], torch.ones(4))
 
 
+def test_load_network_asks_for_the_import_of_an_own_block(run: RunFolder) -> None:
+    saved = json.loads(run.architecture.read_text(encoding="utf-8"))
+    saved["spec"]["c2"] = {"kind": "ghost"}
+    run.architecture.write_text(json.dumps(saved), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"kind 'ghost'; .* of your own needs its file, import it first$"):
+        cifar_arch.load_network(run.path)
+
+
 def test_load_network_takes_pixels_of_any_type(run: RunFolder) -> None:
     network = cifar_arch.load_network(run.path)
     pixels = SavedRun(run.path).pictures().test.images[:4].transpose(0, 3, 1, 2)

@@ -5,7 +5,7 @@ import pytest
 from conftest import cases
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import Meta
+from msgspec import Meta, field
 
 from cifar_arch.schema import ConfigError, Strict, checked
 
@@ -27,6 +27,8 @@ class Drawing(Strict, frozen=True, kw_only=True):
     filled: bool = False
     name: str = ""
     few: Annotated[tuple[int, ...], Meta(min_length=1)] = (1,)
+    ids: frozenset[int] = frozenset()
+    named: dict[str, list[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.name == "forbidden":
@@ -65,13 +67,20 @@ CASES: list[tuple[dict[str, Any], str]] = [
         {"shape": ROUND, "several": [ROUND, {**ROUND, "radius": -1}]},
         "d.several[1].radius: expected a number above 0, got -1",
     ),
+    ({"shape": ROUND, "ids": 3}, "d.ids: expected a list such as [a,b], got 3"),
+    ({"shape": ROUND, "ids": ["x"]}, "d.ids[0]: expected an integer, got 'x'"),
+    *(
+        ({"shape": ROUND, "named": x}, f"d.named: expected names, each with a list such as [a,b], got {x}")
+        for x in (3, {"a": 3}, {"a": ["x"]}, {1: [1]})
+    ),
     ({"shape": ROUND, "few": []}, "d.few: expected a list of 1 or more, got []"),
     ({"shape": ROUND, "filled": 1}, "d.filled: expected true or false, got 1"),
     ({"shape": ROUND, "name": 4}, "d.name: expected text, got 4"),
     ({"shape": ROUND, "name": "forbidden"}, "drawing.name: a whole sentence of ours"),
     (
         {"shape": ROUND, "colors": 3},
-        "d.colors: unknown field; choose from shape, colour, size, pair, several, filled, name, few",
+        "d.colors: unknown field; choose from shape, colour, size, pair, several, filled, name, few, ids, "
+        "named",
     ),
 ]
 

@@ -9,7 +9,7 @@ from msgspec import json
 
 from cifar_arch.blocks import Block, Custom, CustomConv, Plain, Unit
 from cifar_arch.downsample import Dilated
-from cifar_arch.layers import NUM_CLASSES, Conv, Dropout, GlobalPool, Layer, Linear, Norm, Sum
+from cifar_arch.layers import NUM_CLASSES, Conv, Dropout, GlobalPool, Layer, Linear, Norm, Shuffle, Sum
 from cifar_arch.schema import ConfigError
 from cifar_arch.spec import Architecture
 
@@ -89,6 +89,10 @@ OWN: list[tuple[Callable[..., Any], str]] = [
     (conv(kernel="3"), "model.c2: layers[0].kernel: expected an integer at least 1, got '3'"),
     (conv(out_channels=0), "model.c2: layers[0].out_channels: expected an integer at least 1, got 0"),
     (conv(groups=3), "model.c2: layers[0] needs channels that are multiples of 3, got 8 in and 8 out; "),
+    (
+        lambda *_: [Shuffle(channels=8, groups=3)],
+        "model.c2: layers[0] needs channels that are multiples of 3, got 8 in and 8 out; ",
+    ),
     (lambda *_: [Norm(channels=3)], "model.c2: a norm of 3 channels cannot follow 8; let the first one of "),
     (
         lambda *given: [Sum(body=(*conv()(*given), Dropout(p=2)))],

@@ -98,7 +98,7 @@ def _unfinished(folder: RunFolder) -> tuple[Row, Row]:
     """A run without summary.json: what its other files say."""
     row: Row = {"status": RUNNING}
     with _problems(folder.experiment):
-        config = {name: _plain(value) for name, value in (recorded_config(folder) or {}).items()}
+        config = {name: _plain(value) for name, value in flatten(recorded_config(folder) or {})}
         names = {"seed": "seed", "data": "data.name", "epochs": "training.epochs"}
         row |= msgspec.structs.asdict(msgspec.convert({k: config.get(v) for k, v in names.items()}, _Asked))
     if network := _architecture(folder, _network):

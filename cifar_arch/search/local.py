@@ -63,7 +63,7 @@ def search(
     Writes into `outputs`. Raises ConfigError for a mistake, SearchStopped where too many trials fail.
     """
     quiet_optuna()
-    _require_kinds(config, space, objectives, pruner)
+    _require_kinds(config, space, objectives, pruner, outputs)
     points, made_pruner = _Points(config, space), pruner or MEDIAN()
     where = {"storage": sqlite_url(Outputs(outputs).studies), "seed": config.get("seed", 0)}
     given = {"study": study, "n_trials": n_trials, "objectives": list(objectives), "prefer": prefer}
@@ -83,8 +83,14 @@ def search(
     return ranking
 
 
-def _require_kinds(config: object, space: object, objectives: object, pruner: object) -> None:
+def _require_kinds(
+    config: object, space: object, objectives: object, pruner: object, outputs: object
+) -> None:
     """Raises ConfigError for what is of another type than `search` takes."""
+    if not isinstance(outputs, str | Path):  # as a text it would be a folder called None
+        raise ConfigError(f'outputs: expected a folder, got {outputs!r:.60}; type outputs="FOLDER"')
+    if isinstance(space, Mapping) and (wrong := [key for key in space if not isinstance(key, str)]):
+        raise ConfigError(f"space: expected keys such as 'model.width', got {wrong[0]!r:.60}; write them so")
     if not isinstance(config, Mapping) or not isinstance(space, Mapping) or isinstance(objectives, str):
         raise ConfigError(
             "search: expected a config as plain data, a space such as {'model.width': [8, 16]}, and a list "
@@ -112,6 +118,11 @@ class _Points:
             raise ConfigError(
                 f"space: {key} takes a list of values or an Optuna distribution, got {values!r}; "
                 f'write {{"{key}": [VALUE, ...]}}'
+            )
+        if odd := [v for v in values if not isinstance(v, int | float | str | dict | list | tuple | None)]:
+            raise ConfigError(
+                f"space: {key} takes plain values, got {odd[0]!r:.60} of type {type(odd[0]).__name__}; "
+                "write a number, a text, or a dict such as {'kind': 'plain'}"
             )
         choices = [json.dumps(v) if isinstance(v, dict | list | tuple) else v for v in values]
         self.structured |= {
