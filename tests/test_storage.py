@@ -2,6 +2,7 @@
 
 import gc
 import re
+import sqlite3
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,13 +13,16 @@ from filelock import FileLock, Timeout
 from hypothesis import example, given
 from hypothesis import strategies as st
 from optuna.storages import RDBStorage
+from sqlalchemy.exc import OperationalError
 from sweeping import WIDTHS, close, search_config
 
-from cifar_arch.schema import ConfigError
+from cifar_arch.schema import ConfigError, SearchStopped
+from cifar_arch.search import storage as storages
 from cifar_arch.search.console import announce
 from cifar_arch.search.storage import (
     network_file_system,
     open_storage,
+    patient,
     quiet_optuna,
     sqlite_file,
     sqlite_url,
@@ -176,3 +180,50 @@ def test_a_network_file_system_is_warned_of(
         "studies.db lies on nfs4, where SQLite serves one machine alone; "
         "for several type storage=postgresql+psycopg://USER@HOST/DATABASE\n"
     ) in capsys.readouterr().out
+
+
+def test_a_server_that_stays_away_is_waited_for_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And not once more for each thing that a worker has to tell before it ends."""
+    monkeypatch.setattr(storages, "AWAY", 0.2)
+    monkeypatch.setattr(storages, "TRY_AGAIN", 0.05)
+    tries: list[str] = []
+
+    @patient
+    def tell(what: str, away: bool = True) -> None:
+        tries.append(what)
+        if away:
+            raise OperationalError("INSERT", None, ConnectionError("connection refused"))
+
+    for what in ("result", "end", "goodbye"):
+        with pytest.raises(SearchStopped, match=r"^the study cannot be reached \(connection refused\); what"):
+            tell(what)
+    assert tries.count("result") > 2
+    assert tries[-2:] == ["end", "goodbye"]
+    assert capsys.readouterr().out == "waiting for the database (connection refused)\n"
+    tell("here again", away=False)
+    with pytest.raises(SearchStopped):
+        tell("away again")
+    assert tries.count("away again") > 2
+    tell("here at last", away=False)
+
+
+@pytest.mark.parametrize("table", ["studies", "study_user_attributes"])
+def test_a_damaged_database_says_so(table: str, tmp_path: Path) -> None:
+    config = search_config(tmp_path, WIDTHS)
+    SharedStudy(config).ask()
+    file = tmp_path / "studies.db"
+    with sqlite3.connect(file) as reader:
+        reader.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (size,) = reader.execute("PRAGMA page_size").fetchone()
+        (page,) = reader.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", [table]).fetchone()
+    reader.close()
+    with file.open("rb+") as torn:
+        torn.seek(size * (page - 1))
+        torn.write(b"torn" * (size // 4))
+    storages._opened.clear()  # as another process
+    with pytest.raises(
+        SearchStopped, match=r"^the database is damaged \(.* malformed\); put a copy of it back, "
+    ):
+        SharedStudy(config)

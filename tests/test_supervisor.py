@@ -134,6 +134,22 @@ def test_an_end_is_that_of_all_workers_and_the_command_goes_on(
 
 
 @pytest.mark.slow
+def test_a_worker_that_hangs_is_killed_at_the_end_of_the_command(tmp_path: Path) -> None:
+    """As one does that waits for a GPU, or for a network folder, that no longer answers."""
+    process = start(GRID, tmp_path, '{"seconds": 0.5}')
+    wait_until(progressed(tmp_path, 4))
+    os.kill(process_of(someone_at_work(tmp_path)), signal.SIGSTOP)
+    end_command(process.pid)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "interrupted\n")
+    assert not any(map(lives, processes(tmp_path)))
+    assert not [t for t in trials(tmp_path) if t.state == TrialState.RUNNING]
+    done = sweep(*GRID, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert_whole(tmp_path)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("typed", "workers"), [("gpus=[0,1]", "2 workers"), ("gpus=[3]", "1 worker")])
 def test_each_gpu_has_a_worker(typed: str, workers: str, tmp_path: Path) -> None:
     done = sweep("width=4,5,6", "limits=none", "epochs=1", "study=s", typed, cwd=tmp_path)

@@ -28,7 +28,7 @@ from cifar_arch.search.options import target_accuracy
 from cifar_arch.search.processes import WorkerCommand, end_with_parent
 from cifar_arch.search.ranking import Configuration, Ranking, ranked, target_lines
 from cifar_arch.search.space import Point
-from cifar_arch.search.storage import open_storage, quiet_optuna, sqlite_file
+from cifar_arch.search.storage import open_storage, patient, quiet_optuna, sqlite_file
 from cifar_arch.search.study import SearchConfig, SharedStudy
 from cifar_arch.search.supervisor import Supervisor
 from cifar_arch.search.trial import TrialRecord, full_keys, objectives_of
@@ -81,6 +81,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     plugins: Sequence[str]  # Python files that the networks need
 
 
+@patient
 def chosen(wanted: Wanted) -> tuple[list[Choice], list[str]]:
     """What to confirm, the best first, and what there is to say about it.
 

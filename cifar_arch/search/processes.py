@@ -1,5 +1,7 @@
 """A worker as a process: the command that was typed, once more, with the mark that makes a worker of it."""
 
+import contextlib
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -10,6 +12,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
+
+_started: "list[subprocess.Popen[bytes]]" = []  # by this process, and not yet over
 
 
 class WorkerCommand(NamedTuple):
@@ -53,7 +57,10 @@ class WorkerCommand(NamedTuple):
                 start_new_session=True,
             ) as process,
         ):
-            return process.wait()
+            _started.append(process)
+            status = process.wait()
+            _started.remove(process)
+            return status
 
     def _environment(self, index: int) -> dict[str, str]:
         ours = {"OMP_NUM_THREADS": self.threads}
@@ -65,6 +72,16 @@ class WorkerCommand(NamedTuple):
         """Works as `count` workers on this machine until all of them have ended."""
         with ThreadPoolExecutor(count) as pool:
             list(pool.map(self.run, range(count)))
+
+
+def kill_workers() -> None:
+    """Ends what this process has started as workers however they hang, for it would wait for them."""
+    for process in [*_started]:
+        process.kill()
+    for child in multiprocessing.active_children():  # of joblib, which have no `kill`
+        if child.pid:
+            with contextlib.suppress(OSError):
+                os.kill(child.pid, signal.SIGKILL)
 
 
 def end_with_parent() -> None:

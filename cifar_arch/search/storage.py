@@ -18,6 +18,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import (
     ArgumentError,
+    DatabaseError,
     InterfaceError,
     NoSuchModuleError,
     OperationalError,
@@ -57,6 +58,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _opened: dict[tuple[str, str, int], tuple[RDBStorage, BaseStorage]] = {}
+_missed: list[float] = []  # times at which the server was found away, since it answered last
 
 
 def open_storage(url: str) -> RDBStorage:
@@ -96,7 +98,9 @@ def _open(url: str) -> RDBStorage:
             warnings.simplefilter("ignore", ExperimentalWarning)
             storage = RDBStorage(url, engine_kwargs=options, heartbeat_interval=HEARTBEAT, grace_period=GRACE)
     except Exception as error:
-        said, advice = first_line(error), "mend it, or name another one"
+        # Optuna says of every fault in a commit that its data is invalid.
+        said = first_line((isinstance(error, StorageInternalError) and error.__cause__) or error)
+        advice = "mend it, or name another one"
         if isinstance(error, ArgumentError | NoSuchModuleError | ImportError):
             advice = f"expected {FORMS}, the latter with its driver: uv sync --inexact --extra postgres"
         raise ConfigError(f"storage: {masked(url)!r} cannot be opened ({said}); {advice}") from error
@@ -141,17 +145,19 @@ def patient(method: Callable[P, T]) -> Callable[P, T]:
     """The method, tried again as a whole while the database server is away.
 
     For what may be done twice: whatever a worker does in the study, another one may have to do again after
-    a crash. Raises SearchStopped where the server stays away, where a database file cannot be written, or
-    where the study was deleted.
+    a crash. Raises SearchStopped where the server stays away, where a database file cannot be written or is
+    damaged, or where the study was deleted.
+
+    They share one time to wait: a worker that has given up still has its end to tell.
     """
 
     @functools.wraps(method)
     def tried(*args: P.args, **options: P.kwargs) -> T:
-        end = time.monotonic() + AWAY
-        told = False
         while True:
             try:
-                return method(*args, **options)
+                result = method(*args, **options)
+                _missed.clear()
+                return result
             except KeyError as error:
                 if GONE not in str(error):
                     raise
@@ -163,14 +169,19 @@ def patient(method: Callable[P, T]) -> Callable[P, T]:
                 cause = _unreachable(error)
                 if cause is None:
                     raise
-                if isinstance(cause, sqlite3.Error) or time.monotonic() > end:
+                if type(cause) is sqlite3.DatabaseError:
+                    raise SearchStopped(
+                        f"the database is damaged ({first_line(cause)}); put a copy of it back, or name "
+                        "another storage; what was trained is kept in its folder"
+                    ) from error
+                _missed.append(time.monotonic())
+                if isinstance(cause, sqlite3.Error) or _missed[-1] - _missed[0] > AWAY:
                     raise SearchStopped(
                         f"the study cannot be reached ({first_line(cause)}); what was trained is kept in "
                         "its folder, and the same command goes on"
                     ) from error
-                if not told:
+                if len(_missed) == 1:
                     print(f"waiting for the database ({first_line(cause)})", flush=True)
-                    told = True
                 time.sleep(TRY_AGAIN)
 
     return tried
@@ -179,7 +190,8 @@ def patient(method: Callable[P, T]) -> Callable[P, T]:
 def _unreachable(error: BaseException | None) -> BaseException | None:
     """The driver's error that says so; None for another fault."""
     while error is not None:
-        if isinstance(error, OperationalError | InterfaceError):
+        # The last is that of a damaged file; its other heirs are faults of ours.
+        if isinstance(error, OperationalError | InterfaceError) or type(error) is DatabaseError:
             return error.orig or error
         # Optuna reads on in the transaction that ended with the connection, which hides why it ended.
         hidden = error.__context__ if isinstance(error, PendingRollbackError) else None

@@ -53,6 +53,7 @@ class SharedStudy:
     Raises ConfigError where the study of that name is another search's.
     """
 
+    @patient
     def __init__(self, config: SearchConfig):
         self.config = config
         self.storage = open_storage(config.storage)

@@ -1,10 +1,6 @@
 """A command as the supervisor of its workers: starts them, shows what they do, starts lost ones again."""
 
-import contextlib
 import logging
-import multiprocessing
-import os
-import signal
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +10,7 @@ from optuna.trial import TrialState
 
 from cifar_arch.schema import SearchStopped
 from cifar_arch.search.console import Console, announce
-from cifar_arch.search.processes import WorkerCommand
+from cifar_arch.search.processes import WorkerCommand, kill_workers
 from cifar_arch.search.session import Session
 from cifar_arch.search.study import SharedStudy
 from cifar_arch.search.tell import Teller
@@ -104,10 +100,9 @@ class Supervisor:
             raise
         finally:
             if self.session.ended() and not ended.wait(ENDING):
-                for child in multiprocessing.active_children():  # of joblib: this process would wait for it
-                    if child.pid:  # theirs have no `kill`
-                        with contextlib.suppress(OSError):
-                            os.kill(child.pid, signal.SIGKILL)
+                kill_workers()
+                ended.wait(LOOK)
+                self.teller.look_after()  # or what they trained would seem to run until the next start
             console.follow()
         return failures[0] if failures else None
 
