@@ -211,19 +211,20 @@ def test_a_server_that_stays_away_is_waited_for_once(
 
 @pytest.mark.parametrize("table", ["studies", "study_user_attributes"])
 def test_a_damaged_database_says_so(table: str, tmp_path: Path) -> None:
-    config = search_config(tmp_path, WIDTHS)
-    SharedStudy(config).ask()
-    file = tmp_path / "studies.db"
-    with sqlite3.connect(file) as reader:
-        reader.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    SharedStudy(search_config(tmp_path, WIDTHS)).ask()
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    with sqlite3.connect(tmp_path / "studies.db") as reader:
+        reader.execute("VACUUM INTO ?", [f"{copy}/studies.db"])
+    reader.close()
+    with sqlite3.connect(copy / "studies.db") as reader:
         (size,) = reader.execute("PRAGMA page_size").fetchone()
         (page,) = reader.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", [table]).fetchone()
     reader.close()
-    with file.open("rb+") as torn:
+    with (copy / "studies.db").open("rb+") as torn:
         torn.seek(size * (page - 1))
         torn.write(b"torn" * (size // 4))
-    storages._opened.clear()  # as another process
     with pytest.raises(
         SearchStopped, match=r"^the database is damaged \(.* malformed\); put a copy of it back, "
     ):
-        SharedStudy(config)
+        SharedStudy(search_config(copy, WIDTHS))
