@@ -41,7 +41,7 @@ def draw(verdict: Verdict, limits: Limits) -> Figure:
     above, below = rows
     a = verdict.analysis
     figure.suptitle(
-        f"{a.params:,} parameters, {a.macs / 1e6:.1f} million multiply-adds, "
+        f"{a.params:,} parameters, {a.macs / 1e6:.2f} million multiply-adds, "
         f"receptive field {a.receptive_field} px",
         fontsize=15,
     )
