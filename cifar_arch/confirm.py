@@ -22,7 +22,7 @@ from cifar_arch.shown_commands import data_override, plugin_options, run_command
 from cifar_arch.terminal import counted, duration, end_on_signals, exit_on_errors, percent, table
 
 if TYPE_CHECKING:
-    from cifar_arch.search.confirmation import Choice
+    from cifar_arch.search.confirmation import Choice, Wanted
     from cifar_arch.search.trial import TrialRecord
 
 
@@ -134,7 +134,7 @@ def _confirm(arguments: argparse.Namespace) -> None:
     print("\n".join([*lines, ""]), end="")
     first = Experiment.from_dict(choices[0].config(arguments.epochs, 0))
     data, target = first.data.name, first.limits.target_accuracy
-    print(f"study {arguments.study}: {_planned(choices, arguments.seeds, first)}", flush=True)
+    print(f"study {arguments.study}: {_planned(choices, wanted, arguments.seeds, data)}", flush=True)
     shared = confirmation.work() if arguments.workers == 1 else confirmation.supervise(arguments.workers)
     results = list(confirmation.results(shared))
     found = [_confirmed(choice, trials) for choice, trials in results]
@@ -147,14 +147,18 @@ def _confirm(arguments: argparse.Namespace) -> None:
     print(next_steps(again, folders, arguments.study, arguments.plugin))
 
 
-def _planned(choices: "list[Choice]", seeds: int, first: Experiment) -> str:
+def _planned(choices: "list[Choice]", wanted: "Wanted", seeds: int, data: str) -> str:
     """What is going to be trained, and how long it takes by what the trials took."""
-    epochs, count = first.training.epochs, len(choices) * seeds
-    each = [choice.epoch_seconds for choice in choices if choice.epoch_seconds]
-    time = f", about {duration(count * epochs * statistics.mean(each))} of work" if each else ""
+    epochs = [choice.config(wanted.epochs, 0)["training"]["epochs"] for choice in choices]
+    times = [
+        n * choice.epoch_seconds for n, choice in zip(epochs, choices, strict=True) if choice.epoch_seconds
+    ]
+    count = len(choices) * seeds
+    time = f", about {duration(count * statistics.mean(times))} of work" if times else ""
+    shorter = f"{min(epochs)} to " * (min(epochs) < max(epochs))  # where the study sweeps them
     return (
         f"networks: {len(choices)}, seeds for each: {seeds}, so {counted(count, 'training')} of "
-        f"{counted(epochs, 'epoch')} on all training images of {first.data.name}{time}"
+        f"{shorter}{counted(max(epochs), 'epoch')} on all training images of {data}{time}"
     )
 
 

@@ -125,6 +125,16 @@ def test_the_best_are_trained_on_all_images_and_tested(study: str, training: Stu
     assert (winner["data"]["validation"], winner["training"]["epochs"], winner["read_test"]) == (0, 15, True)
 
 
+def test_a_study_that_swept_epochs_says_of_how_many(study: str, training: Stub, cli: Cli) -> None:
+    config = RunFolder("outputs/sweeps/s/2").config
+    longer = OmegaConf.load(config)
+    OmegaConf.update(longer, "training.epochs", 20)
+    OmegaConf.save(longer, config)
+    done = cli("confirm", study, "--top", "2", "--seeds", "1")
+    assert [config["training"]["epochs"] for _, _, config in training.calls] == [15, 20]
+    assert "so 2 trainings of 15 to 20 epochs on all training images" in done.out
+
+
 def test_smallest_prefers_the_fewest_parameters_at_the_target(study: str, training: Stub, cli: Cli) -> None:
     assert cli("confirm", study, "--top", "9", "--seeds", "1", "--prefer", "smallest").status == 0
     assert training.trained == [(0, 0), (2, 0), (1, 0), (3, 0)]
