@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from cifar_arch.data import DataConfig, Pictures, load_once, usual_root
 from cifar_arch.identity import weights_are_those_of
+from cifar_arch.outputs import from_home
 from cifar_arch.record import Status, Summary
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError, UnknownKind, checked, first_line
@@ -19,7 +20,7 @@ class SavedRun:
     """A run folder whose run is completed. Raises ConfigError for any other folder."""
 
     def __init__(self, path: str | Path):
-        self.folder = RunFolder(path)
+        self.folder = RunFolder(from_home(str(path)))
         if not self.folder.path.is_dir():
             raise ConfigError(
                 f"run: {str(path)!r} is no folder; name the folder of a run, such as one under outputs/runs"

@@ -12,6 +12,8 @@ from cifar_arch.data import DataConfig, usual_root
 from cifar_arch.outputs import Outputs, from_home
 from cifar_arch.overrides import at_home
 from cifar_arch.plugins import load_plugins
+from cifar_arch.report import load_runs
+from cifar_arch.saved import SavedRun
 from cifar_arch.schema import ConfigError
 
 
@@ -68,6 +70,10 @@ def test_a_folder_is_the_same_wherever_it_is_named(home: Path, monkeypatch: pyte
     assert compose(["data.root=~/data"])["data"]["root"] == data
     monkeypatch.setenv("CIFAR_ARCH_DATA", "~/data")
     assert usual_root() == data
+    write_run(home / "data" / "runs" / "a")
+    assert list(load_runs("~/data")["folder"]) == [f"{data}/runs/a"]
+    with pytest.raises(ConfigError, match=r"weights.safetensors is missing"):
+        SavedRun("~/data/runs/a")
     (home / "own").mkdir()
     assert own_configs("~/own") == home / "own"
     (home / "own" / "none.py").touch()
