@@ -5,10 +5,10 @@ import sys
 from cifar_arch.terminal import table
 
 COMMANDS = {
-    "check": "shows a network's layers, totals and limits; with -m, the size of a search and how long it takes",
+    "check": "shows a network's layers, totals and limits; with -m, a search's size and how long it takes",
     "run": "trains a network; with -m, sweeps and searches",
     "report": "writes tables and a page on all runs of a folder",
-    "confirm": "trains the best of a study again, on all training images, with several seeds and the test set",
+    "confirm": "trains the best of a study again on all training images, with several seeds and the test set",
     "evaluate": "tests a trained network again, by class; or classifies your own pictures",
     "export": "writes a trained network as ONNX, also with 8 bits",
     "card": "packs a trained network as a folder to publish",
