@@ -2,10 +2,10 @@
 
     python -m benchmarks.findings
 
-Two estimates of each choice, in points of validation accuracy: the coefficient of a model in which all
-choices add up, which uses every network, and the mean over pairs of networks that differ in nothing else.
-Both with 95 % t intervals, and within each kind of T1 too, since they differ there. How soon an epoch tells
-the final order, and the fast recipe that of the full schedule: Spearman's rank correlation.
+It gives two estimates of each choice, in points of validation accuracy: the coefficient of an additive model,
+which uses every network, and the mean over pairs of networks that differ in nothing else. Both have 95 % t
+intervals, and are given within each kind of T1 too, since they differ there. Spearman's rank correlation says
+how soon an epoch predicts the final order, and how well the fast recipe predicts that of the full schedule.
 """
 
 from collections.abc import Callable, Iterator
@@ -68,9 +68,9 @@ def page(table: pd.DataFrame) -> Iterator[str]:
     yield "# What the table of trained networks says\n"
     yield (
         f"Written by `python -m benchmarks.findings` from [{len(table)} networks](../results/cifar10-table): "
-        "every feasible one of `+search=table`,\nall of about 100,000 parameters, trained with "
-        "`training=fast`. Accuracies are of 5,000 validation images;\nan effect whose interval holds 0 is "
-        "not shown to exist."
+        "every feasible one of `+search=table`,\nall with about 100,000 parameters, trained with "
+        "`training=fast`. Accuracies are on 5,000 validation images.\nAn effect whose interval contains 0 "
+        "has not been shown to exist."
     )
     yield from each_choice(table)
     yield from the_best(table)
@@ -89,16 +89,18 @@ def each_choice(table: pd.DataFrame) -> Iterator[str]:
     )
     yield "\n## Each choice, everything else equal\n"
     yield (
-        "Differences in points of accuracy with 95 % intervals; each network is as wide as 100,000 "
-        f"parameters allow, {params.min():,} to {params.max():,}.\nA model in which the choices add up, "
-        "fitted to all networks and to those of either T1:\n"
+        "Differences in points of accuracy with 95 % intervals. Each network is as wide as 100,000 "
+        f"parameters allow, and has {params.min():,} to {params.max():,}.\nThe coefficients of an additive "
+        "model, fitted to all networks and to those with each kind of T1:\n"
     )
     yield from as_table(parts, additive)
     yield (
-        f"\nT1 by itself explains {alone:.0%} of the variance (adjusted R²), all choices {whole:.0%}. Of the "
-        f"{len(parts['T1 strided'])} with T1 strided, among which a search has to\nchoose, they explain "
-        f"{strided:.0%} and leave a standard deviation of {left:.1f} points, more than seeds do: not all "
-        "of it adds up.\nPairs of networks that differ in this choice alone, and their number:\n"
+        f"\nT1 by itself explains {alone:.0%} of the variance (adjusted R²), all choices together "
+        f"{whole:.0%}. A search has to choose among the {len(parts['T1 strided'])} networks\nwith T1 "
+        f"strided. Among these, the choices explain {strided:.0%} and leave a standard deviation of "
+        f"{left:.1f} points. That is more\nthan seeds cause, so the effects are not entirely additive.\n"
+        "The mean differences over pairs of networks that differ in this choice alone, and the number of "
+        "pairs:\n"
     )
     yield from as_table(parts, pairs)
 
@@ -126,8 +128,8 @@ def with_several_seeds() -> Iterator[str]:
     yield (
         f"\n{len(means)} networks were trained with {means['count'].min()} seeds each: those with T1 strided "
         "and separable residual blocks in C3 and C4.\nThe standard deviation over seeds is "
-        f"{100 * float((means['std'] ** 2).mean()) ** 0.5:.2f} points (root of the mean variance), so that a "
-        "training of each tells apart\nwhat lies a point apart:\n"
+        f"{100 * float((means['std'] ** 2).mean()) ** 0.5:.2f} points (root of the mean variance), so one "
+        "training of each\nis enough to tell apart networks that differ by a point:\n"
     )
     yield "| mean | standard deviation | T1, T2, T3 | C2 | depth |\n|---:|---:|---|---|---|"
     for (t1, t2, t3, c2, _, _, depth), row in means.iterrows():
@@ -146,8 +148,8 @@ def known_before(table: pd.DataFrame) -> Iterator[str]:
     yield "\n## How soon the order shows\n"
     yield (
         "Spearman's correlation of the accuracy after an epoch with that after the last. The two kinds of T1 "
-        f"lie so far apart\nthat they alone order most of the networks; the {len(strided)} with T1 strided, "
-        "among which a search has to choose, are harder to tell:\n"
+        f"are so far apart\nthat T1 alone orders most of the networks. The {len(strided)} with T1 strided, "
+        "among which a search has to choose, are harder to order:\n"
     )
     yield "| epoch | all | T1 strided |\n|---:|---:|---:|"
     for (epoch, value), (_, among_strided) in zip(
@@ -163,10 +165,10 @@ def of_the_full_schedule(both: pd.DataFrame) -> Iterator[str]:
     yield "\n## How the fast recipe predicts the full schedule\n"
     yield (
         f"{len(both)} networks with T1 strided, drawn at random, were also trained with `training=standard` "
-        f"(15 epochs), most with another seed:\n{full.mean():.1%} on average, "
+        f"(15 epochs), most with another seed.\nThey reach {full.mean():.1%} on average, "
         f"{fast.mean():.1%} with the fast recipe. Spearman's correlation of the two is\n"
         f"**{fast.corr(full, 'spearman'):.2f}** (95 % bootstrap interval {low:.2f} "
-        f"to {high:.2f}); of these {len(both)} the network that the fast\nrecipe finds best is "
+        f"to {high:.2f}). Of these {len(both)}, the network that is best under the\nfast recipe is "
         f"number {place_of_best(both)} under the full schedule. After each epoch of the fast recipe:\n"
     )
     yield "| epoch | correlation with the full schedule |\n|---:|---:|"

@@ -1,8 +1,8 @@
 """python -m cifar_arch.card RUN [RUN ...] --to FOLDER: a trained network with its weights, to publish.
 
-The runs are of one network and recipe, with several seeds. Writes a page on it (README.md), the weights of
-the lowest seed, and experiment/winner.yaml to train it again, with options and blocks of your own;
-`evaluate FOLDER` gives its accuracy again.
+The runs have one network and recipe, and several seeds. It writes a page on the network (README.md), the
+weights of the lowest seed, and experiment/winner.yaml to train it again, with options and blocks of your own;
+`evaluate FOLDER` computes its accuracy again.
 """
 
 import argparse

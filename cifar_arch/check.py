@@ -23,14 +23,14 @@ def main() -> None:
     """Exits with 0 within the limits, 1 outside, 2 for an invalid config."""
     parser = argparse.ArgumentParser(prog="python -m cifar_arch.check", description=__doc__)
     parser.add_argument("overrides", nargs="*", help="as for run: width=24 c3=dilated limits=eva6_hard")
-    parser.add_argument("--json", action="store_true", help="machine-readable")
+    parser.add_argument("--json", action="store_true", help="print JSON for programs")
     parser.add_argument(
         "-m", "--multirun", action="store_true", help="preview the space of a sweep: -m +search=blocks"
     )
     parser.add_argument(
-        "--plot", metavar="FILE", help="draw it as well: FILE.svg, FILE.png, or FILE for both"
+        "--plot", metavar="FILE", help="draw the network too: FILE.svg, FILE.png, or FILE for both"
     )
-    parser.add_argument("--config-dir", help="a folder whose configs are found before ours")
+    parser.add_argument("--config-dir", help="a folder whose configs precede the tool's own")
     with exit_on_errors():
         refuse_plugin_option(sys.argv[1:])
         arguments = parser.parse_intermixed_args()

@@ -1,7 +1,7 @@
 """python -m cifar_arch.confirm STUDY --top K --seeds N: the best networks of a study on the full schedule.
 
-Each is trained on all training images with several seeds, and reads the test set once a seed. The same
-command goes on where it was interrupted; typed in another shell it shares the work.
+Each is trained on all training images with several seeds, and reads the test set once per seed. The same
+command continues where it was interrupted; in another shell it shares the work.
 """
 
 import argparse
@@ -56,14 +56,14 @@ def _parser() -> argparse.ArgumentParser:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--top", type=_count, default=3, metavar="K", help="how many networks (default: 3)")
     which.add_argument(
-        "--trial", type=_number, nargs="+", default=[], metavar="N", help="these trials in place of the best"
+        "--trial", type=_number, nargs="+", default=[], metavar="N", help="these trials instead of the best"
     )
     parser.add_argument("--seeds", type=_count, default=3, metavar="N", help="seeds for each (default: 3)")
     parser.add_argument(
         "--prefer",
         choices=get_args(Prefer),
         default="accuracy",
-        help="smallest: the fewest parameters among those at or above the target on the validation images",
+        help="smallest: the fewest parameters among those that reach the target on the validation images",
     )
     parser.add_argument(
         "--target", type=_accuracy, metavar="ACCURACY", help="such as 0.85 (default: that of the study)"
@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--epochs",
         type=_count,
-        help="default: those of the default recipe, or of the study where that is more",
+        help="default: those of the default recipe, or of the study if that has more",
     )
     parser.add_argument(
         "--outputs",

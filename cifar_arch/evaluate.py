@@ -1,6 +1,6 @@
 """python -m cifar_arch.evaluate RUN [--data FOLDER]: test accuracy from the saved weights alone.
 
-With --images it classifies a picture of yours instead, or a folder of them.
+With --images it classifies your own picture, or a folder of them, instead.
 """
 
 import argparse
@@ -70,9 +70,9 @@ def main() -> None:
     parser.add_argument("run", type=typed_path, help="a run folder: outputs/runs/<date>/<time>")
     parser.add_argument("--data", help="folder that holds cifar-10-batches-py (default: the run's)")
     parser.add_argument(
-        "--images", type=typed_path, help="a picture, or a folder of them, to classify instead"
+        "--images", type=typed_path, help="a picture or a folder of pictures to classify instead"
     )
-    parser.add_argument("--json", action="store_true", help="for programs: all numbers, as JSON")
+    parser.add_argument("--json", action="store_true", help="print all numbers as JSON for programs")
     add_plugin_option(parser)
     arguments = parser.parse_args()
     with exit_on_errors(), own_blocks(arguments.plugin):

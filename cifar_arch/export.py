@@ -1,7 +1,7 @@
 """python -m cifar_arch.export RUN: the trained network as ONNX, checked against torch on real images.
 
-The file takes float32 pixels of 0 to 255, (N, 3, 32, 32), and gives logits, (N, 10); it normalises itself.
-With --int8 a second file has weights and maps of 8 bits; both are timed and tested on all test images.
+The file takes float32 pixels of 0 to 255, (N, 3, 32, 32), normalises them, and gives logits, (N, 10).
+With --int8 a second file has 8-bit weights and activations; both are timed and tested on all test images.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument(
         "--to", type=typed_path, help="file or folder to write to (default: network.onnx in the run folder)"
     )
-    parser.add_argument("--int8", action="store_true", help="a quantised file too, network.int8.onnx")
+    parser.add_argument("--int8", action="store_true", help="write a quantised file too, network.int8.onnx")
     add_plugin_option(parser)
     arguments = parser.parse_args()
     with exit_on_errors(), own_blocks(arguments.plugin):

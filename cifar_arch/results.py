@@ -97,8 +97,8 @@ def main() -> None:
     """Exits with 2 where there is no such study."""
     parser = argparse.ArgumentParser(prog="python -m cifar_arch.results", description=__doc__)
     parser.add_argument("outputs", type=typed_path, help="the folder of all runs and sweeps")
-    parser.add_argument("--study", required=True, help="its name")
-    parser.add_argument("--to", type=typed_path, required=True, help="a .parquet file; its rows are kept")
+    parser.add_argument("--study", required=True, help="the name of the study")
+    parser.add_argument("--to", type=typed_path, required=True, help="a .parquet file; its old rows are kept")
     arguments = parser.parse_args()
     with exit_on_errors():
         if arguments.to.suffix != ".parquet":

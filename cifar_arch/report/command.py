@@ -1,7 +1,7 @@
 """python -m cifar_arch.report [outputs]: tables and figures over a folder of runs, finished or not.
 
-Prints the best runs and writes report/: report.html, leaderboard.md, figures/, runs.parquet; as CSV the
-runs, the means over seeds and the effects.
+It prints the best runs and writes report/: report.html, leaderboard.md, figures/, runs.parquet, and CSV files
+of the runs, the means over seeds and the effects.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("outputs", nargs="?", default="outputs", type=typed_path, help="default: outputs")
     parser.add_argument("--study", help="only the runs of this study")
     parser.add_argument("--where", help="only runs such as \"params < 100_000 and t1 == 'dilated'\"")
-    parser.add_argument("--sort", help="a column, or -COLUMN downwards: --sort=-params (default: -accuracy)")
+    parser.add_argument("--sort", help="a column; -COLUMN is descending: --sort=-params (default: -accuracy)")
     parser.add_argument("--group-by", help="a column: mean, std and n for each of its values")
     parser.add_argument(
         "--to", default="report", type=typed_path, help="folder to write to (default: report)"
