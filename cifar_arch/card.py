@@ -68,7 +68,7 @@ def main() -> None:
         files = [Path(file) for file in arguments.plugin]
         if len({file.name for file in files}) < len(files):
             names = ", ".join(map(str, files))
-            raise ConfigError(f"--plugin: a card holds each file under its name, got {names}; rename one")
+            raise ConfigError(f"--plugin: a card cannot hold two files of one name, got {names}; rename one")
         require_free(arguments.to)
         runs = sorted(map(SavedRun, arguments.runs), key=lambda run: run.summary.seed or 0)
         experiment = of_one_experiment(runs)
@@ -117,7 +117,7 @@ def of_one_experiment(runs: Sequence[SavedRun]) -> Experiment:
             )
     seeds = [run.summary.seed for run in runs]
     if twice := [seed for seed in seeds if seeds.count(seed) > 1]:
-        raise ConfigError(f"run: seed {twice[0]} is there twice; name each seed once")
+        raise ConfigError(f"run: seed {twice[0]} was given twice; name one run for each seed")
     return first
 
 

@@ -36,9 +36,7 @@ def main() -> None:
         arguments = parser.parse_intermixed_args()
         if arguments.multirun:
             if arguments.json or arguments.plot:
-                raise ConfigError(
-                    "--json and --plot are of one network, got -m as well; leave one of them out"
-                )
+                raise ConfigError("--json and --plot take one network, got -m as well; leave one of them out")
             from cifar_arch.device import limit_spinning
             from cifar_arch.search.preview import preview
 

@@ -81,7 +81,7 @@ def own_configs(config_dir: str | None, primary: str | None = None) -> Path | No
         raise ConfigError(f"--config-dir: expected a folder, got {config_dir!r}")
     if primary is None and (folder / "config.yaml").is_file():
         raise ConfigError(
-            f"--config-dir: {config_dir!r} holds a config.yaml, which would hide ours; "
+            f"--config-dir: {config_dir!r} holds a config.yaml, which would replace the tool's own; "
             "move it to experiment/NAME.yaml there and type +experiment=NAME"
         )
     return folder

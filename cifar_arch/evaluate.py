@@ -77,7 +77,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with exit_on_errors(), own_blocks(arguments.plugin):
         if arguments.images and arguments.json:
-            raise ConfigError("--json: of the test set alone, got --images as well; type one of them")
+            raise ConfigError("--json is for the test set alone, got --images as well; type one of them")
         run = SavedRun(arguments.run)
         if arguments.images:
             print(printable(classify(run, arguments.images)))

@@ -63,7 +63,7 @@ def _refuse_beside(name: str, file: GlobalFile, config: DictConfig, typed: Itera
         decisive = {key for key, _ in flatten(node) if decides_search(key)}
         if decisive and (decisive <= file.keys or f"{package}.kind" in file.keys):
             raise ConfigError(
-                f"{short(key)}: has no effect beside {name}, which says all of its values, "
+                f"{short(key)}: has no effect beside {name}, which sets all of its values, "
                 f"got {override.value()}; leave it out, or type single keys, {min(decisive)}=VALUE"
             )
 

@@ -141,7 +141,7 @@ def _require_entries(before: list[dict[str, Any]], typed: str) -> None:
             entry, added = table[kind], added + 1
             _require_entry(f"plugins: {typed!r}: {name}[{kind!r}]", name, kind, entry, base)
     if not added:
-        raise ConfigError(f"plugins: {typed!r} adds no block; let it end in BLOCKS['name'] = Name")
+        raise ConfigError(f"plugins: {typed!r} adds no block; end it with BLOCKS['name'] = Name")
 
 
 def _require_entry(where: str, table: str, kind: Any, entry: Any, bases: tuple[type, ...]) -> None:

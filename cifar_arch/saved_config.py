@@ -53,7 +53,9 @@ def saved_config(folder: RunFolder) -> dict[str, Any]:
             if OmegaConf.select(loaded, key) is None:
                 OmegaConf.update(loaded, key, value)
         for key, text in _asking(loaded).items():
-            raise ConfigError(f"{key} is {text}, which is not looked up here; write its value there")
+            raise ConfigError(
+                f"{key} is {text}, an interpolation, which is not resolved here; write its value there"
+            )
         return plain(loaded)
     except Exception as error:  # PyYAML and OmegaConf have many kinds for what is not theirs
         text = hydra_message(error) if isinstance(error, COMPOSITION_ERRORS) else str(error)

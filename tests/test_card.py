@@ -123,7 +123,7 @@ def test_no_path_of_this_machine_is_published(cwd: Path, cli: Cli) -> None:
 REFUSED = {
     ("s0", "faster"): "run: 'faster' and 's0' differ in more than the seed (training.lr=0.04, now 0.03); "
     "name runs of one network and recipe\n",
-    ("s0", "s0"): "run: seed 0 is there twice; name each seed once\n",
+    ("s0", "s0"): "run: seed 0 was given twice; name one run for each seed\n",
     ("unread",): "run: 'unread' has not read the test set; train it with read_test=true, as `confirm` does\n",
     ("none",): "run: 'none' is no folder; name the folder of a run, such as one under outputs/runs\n",
 }
@@ -139,7 +139,7 @@ def test_files_of_one_name_cannot_stand_in_one_card(cwd: Path, cli: Cli) -> None
         )
         (cwd / file).write_text(entered, encoding="utf-8")
     done = cli("card", "s0", "--to", "results/mine", "--plugin", files[0], "--plugin", files[1])
-    said = "--plugin: a card holds each file under its name, got one/mine.py, two/mine.py; rename one\n"
+    said = "--plugin: a card cannot hold two files of one name, got one/mine.py, two/mine.py; rename one\n"
     assert (done.status, done.err) == (2, said)
     for number in range(len(files)):
         del BLOCKS[f"mine{number}"]

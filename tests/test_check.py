@@ -35,7 +35,7 @@ def test_the_exit_status_is_0_within_the_limits_and_1_outside(
     assert output in done.out
 
 
-ONE_NETWORK = "--json and --plot are of one network, got -m as well; leave one of them out\n"
+ONE_NETWORK = "--json and --plot take one network, got -m as well; leave one of them out\n"
 # What is typed: how its sentence begins.
 MISTAKES = {
     "width=0": "model.width: expected an integer at least 1 and at most 4096 or auto or null, got 0\n",

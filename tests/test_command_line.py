@@ -55,7 +55,7 @@ def test_an_own_config_yaml_does_not_hide_ours(cli: Cli) -> None:
         done = cli(command, "--config-dir", "own")
         assert done.status == 2
         assert done.err == (
-            "--config-dir: 'own' holds a config.yaml, which would hide ours; "
+            "--config-dir: 'own' holds a config.yaml, which would replace the tool's own; "
             "move it to experiment/NAME.yaml there and type +experiment=NAME\n"
         )
 

@@ -64,7 +64,7 @@ def test_json_has_the_same_numbers_for_programs(run: RunFolder, cli: Cli) -> Non
     done = cli("evaluate", str(run.path), "--json", "--images", "x")
     assert (done.status, done.err) == (
         2,
-        "--json: of the test set alone, got --images as well; type one of them\n",
+        "--json is for the test set alone, got --images as well; type one of them\n",
     )
 
 

@@ -5,9 +5,9 @@ from conftest import CHECKOUT, Cli
 
 WINNER = ("--config-dir", str(CHECKOUT / "results" / "smallest-85"), "+experiment=winner")
 IDLE = {
-    "limits=eva6_hard": "limits: has no effect beside +experiment=winner, which says all of its values, got "
+    "limits=eva6_hard": "limits: has no effect beside +experiment=winner, which sets all of its values, got "
     "eva6_hard; leave it out, or type single keys, limits.augment=VALUE",
-    "c4=plain": "c4: has no effect beside +experiment=winner, which says all of its values, got plain; ",
+    "c4=plain": "c4: has no effect beside +experiment=winner, which sets all of its values, got plain; ",
     "downsample=dilated": "downsample: has no effect beside +experiment=winner, ",
     "training=sgd": "training: has no effect beside +experiment=winner, ",
     "data=shapes": "data: has no effect beside +experiment=winner, ",

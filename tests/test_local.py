@@ -122,7 +122,7 @@ def test_a_failing_run_is_recorded_with_its_traceback(tmp_path: Path) -> None:
     (tmp_path / "cifar-10-batches-py").mkdir()  # empty
     config = tiny_config(data={"name": "cifar10", "root": str(tmp_path)})
     with pytest.raises(
-        SearchStopped, match="the first trial failed for a mistake in the config; trial 0: data"
+        SearchStopped, match="the first trial failed because of a mistake in the config; trial 0: data"
     ):
         search(config, {"model.width": [4, 5]}, study="s", outputs=tmp_path / "outputs", progress=False)
     log = tmp_path / "outputs" / "sweeps" / "s" / "0" / "run.log"

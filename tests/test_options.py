@@ -45,7 +45,7 @@ def test_keys_of_the_sweep_itself_are_refused(typed: str, start: str, cli: Cli) 
 
 
 MISTAKES = {
-    "study='12'": "study: '12' reads as a number, and not as a name; choose another one",
+    "study='12'": "study: '12' would be read as a number; choose another name",
     "hydra.launcher=null": "hydra.launcher: expected the options of a launcher, got null; leave it out",
     "hydra.sweeper.sampler=null": "hydra.sweeper.sampler: expected the options of a sampler, got null",
     "data.validation=0": "data.validation: a search chooses by validation images, got 0; "

@@ -251,7 +251,7 @@ FILES = {
     "plugins: 'own.py' cannot be imported (TypeError: Type unions may not contain ": (
         GHOST.replace("def convs", "sizes: list[int] | tuple[int, int]\n\n    def convs")
     ),
-    "plugins: 'own.py' adds no block; let it end in BLOCKS['name'] = Name": "x = 1",
+    "plugins: 'own.py' adds no block; end it with BLOCKS['name'] = Name": "x = 1",
     "plugins: 'own.py' replaces the kind 'plain'; give yours another name": (
         "from cifar_arch.blocks import BLOCKS, Dilated\nBLOCKS['plain'] = Dilated"
     ),

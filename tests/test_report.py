@@ -191,8 +191,8 @@ def test_folders_of_odd_names_are_listed(tmp_path: Path) -> None:
     write_run(tmp_path / no_text)
     frame = load_runs(tmp_path).set_index("folder")
     assert frame["status"].value_counts().to_dict() == {"completed": 2, "unreadable": 1}
-    assert frame.loc[f"{tmp_path}/\\udcffa", "reason"] == "its name is no UTF-8; rename it"
-    with pytest.raises(ConfigError, match=r"^outputs: the name of '.*' is no UTF-8; rename it"):
+    assert frame.loc[f"{tmp_path}/\\udcffa", "reason"] == "its name is not UTF-8; rename it"
+    with pytest.raises(ConfigError, match=r"^outputs: the name of '.*' is not UTF-8; rename it"):
         load_runs(tmp_path / no_text)
 
 

@@ -173,12 +173,12 @@ REFUSED = {
     "--study x": "--study: no study 'x' in ",
     "--study S": "; there are s\n",
     "--where 'param < 3'": "--where: no column 'param'; did you mean 'params'?",
-    "--where 'params < 3'": "--where: none of 20 runs meets 'params < 3'; loosen it",
+    "--where 'params < 3'": "--where: none of 20 runs meets 'params < 3'; relax it",
     "--where 'exit()'": "--where: 'exit()' is not allowed there; ",
     "--sort acuracy": "--sort: no column 'acuracy'; did you mean 'accuracy' or ",
     "--sort=-parms": "--sort: no column 'parms'; did you mean 'params'",
     "--sort -parms": "--sort: no column 'parms'; did you mean 'params'",
-    "--group-by accuracy": "--group-by: accuracy is what the groups are compared in; name another, as c4\n",
+    "--group-by accuracy": "--group-by: the groups are compared in accuracy; name another, such as c4\n",
     "--group-by t9": "--group-by: no column 't9'; did you mean 't",
 }
 

@@ -70,12 +70,14 @@ ASKING = ["${oc.env:SECRET}", "${ oc.env:SECRET }", "${oc.env:NONE,1}", "\\${oc.
 def test_what_the_run_needs_and_is_not_on_record_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError) as raised:
         saved_config(folder_with(tmp_path, data={"root": text}))
-    assert f"data.root is {text}, which is not looked up here; write its value there" in str(raised.value)
+    assert f"data.root is {text}, an interpolation, which is not resolved here; write its value there" in str(
+        raised.value
+    )
 
 
 def test_a_record_that_asks_is_refused_as_well(tmp_path: Path) -> None:
     recorded = tiny_config(data={"root": "${oc.env:SECRET}"})
-    with pytest.raises(ConfigError, match="is not looked up here"):
+    with pytest.raises(ConfigError, match="is not resolved here"):
         saved_config(folder_with(tmp_path, recorded, data={"root": "${oc.env:SECRET}"}))
 
 

@@ -27,7 +27,7 @@ CASES = [
     Case(outcomes="ff", says=None),
     Case(outcomes="cfff", says="3 trials failed in a row; trial 3: broken"),
     Case(outcomes="uuu", says="3 trials failed in a row; trial 2: no reason on record"),
-    Case(outcomes="m", says="the first trial failed for a mistake in the config; trial 0: broken"),
+    Case(outcomes="m", says="the first trial failed because of a mistake in the config; trial 0: broken"),
     Case(outcomes="cm", says=None),
     Case(outcomes="mc", says=None),  # the same command, once the mistake was mended
     Case(outcomes="fff|", says=None),  # what failed before the command was typed again

@@ -193,7 +193,7 @@ WRONG = {
         '{"faults": {"4": "mistake", "5": "mistake"}}',
         GRID,
         1,
-        r"the sweep was stopped: the first trial failed for a mistake in the config; "
+        r"the sweep was stopped: the first trial failed because of a mistake in the config; "
         r"trial [01]: data.root: no pictures there\n",
     ),
     "nothing inside the limits": (

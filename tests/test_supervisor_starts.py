@@ -87,13 +87,15 @@ def test_workers_that_never_get_to_a_trial_are_told_by_their_last_line(tmp_path:
     def die(command: WorkerCommand, _: int) -> None:
         print_line(command, "ImportError: libcuda is missing\n\n")
 
-    with pytest.raises(SearchStopped, match=r"^no worker gets to a trial; the last line of '.*-0\.log': Imp"):
+    with pytest.raises(
+        SearchStopped, match=r"^no worker could start a trial; the last line of '.*-0\.log': Imp"
+    ):
         supervised(tmp_path, die).supervise(None)
 
     def refuse(*_: object) -> None:
         raise RuntimeError("no srun\nhere")
 
-    with pytest.raises(SearchStopped, match=r"gets to a trial; starting them failed: no srun here$"):
+    with pytest.raises(SearchStopped, match=r"could start a trial; starting them failed: no srun here$"):
         supervised(tmp_path, refuse).supervise(None)
     with pytest.raises(SearchStopped, match=r"none of them ever started$"):
         supervised(tmp_path, lambda *_: None).supervise(None)
@@ -106,7 +108,7 @@ def test_workers_whose_launcher_waits_count_as_well_where_they_never_get_to_a_tr
         print_line(command, "no GPU\n")
         never.wait()
 
-    with pytest.raises(SearchStopped, match=r"^no worker gets to a trial; the last line of .*: no GPU$"):
+    with pytest.raises(SearchStopped, match=r"^no worker could start a trial; the last line of .*: no GPU$"):
         supervised(tmp_path, hang).supervise(None)
     never.set()
 

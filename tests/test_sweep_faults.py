@@ -140,7 +140,7 @@ FAILURES: list[dict[str, Any]] = [
     {
         "faults": {4: "mistake"},
         "status": 1,
-        "says": "the sweep was stopped: the first trial failed for a mistake in the config; "
+        "says": "the sweep was stopped: the first trial failed because of a mistake in the config; "
         "trial 0: data.root: no pictures there",
     },
 ]

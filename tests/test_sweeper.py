@@ -22,7 +22,7 @@ WRONG = {
     "width=4,6 c3=plain,plane": "c3: unknown option 'plane'; choose from blueprint, ",
     "width=4,6 n_trials=0": "n_trials: expected an integer at least 1 or null, got 0",
     "width=4,6 n_trials=many": "n_trials: expected an integer at least 1 or null, got 'many'",
-    "training.lr=interval(0.1,0.2)": "n_trials: a space with an interval has no end, got null; give a number",
+    "training.lr=interval(0.1,0.2)": "n_trials: a space with an interval is infinite, got null; give a",
     "training.lr=interval(0.1,0.2) n_trials=3 sampler=grid": "sampler: grid needs a finite",
     "width=4,6 sampler=best": "sampler: unknown option 'best'; choose from cmaes, gp, ",
     "width=4,6 pruner=best": "pruner: unknown option 'best'; choose from halving, ",

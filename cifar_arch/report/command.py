@@ -60,7 +60,7 @@ def _report(arguments: argparse.Namespace) -> None:
     if arguments.group_by:
         require_column(runs, arguments.group_by, "--group-by")
         if arguments.group_by == "accuracy":
-            raise ConfigError("--group-by: accuracy is what the groups are compared in; name another, as c4")
+            raise ConfigError("--group-by: the groups are compared in accuracy; name another, such as c4")
     report = Report.of(runs, arguments.outputs, sort, arguments.group_by)
     with contextlib.suppress(BrokenPipeError):  # as after `| head`: the files are written all the same
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
@@ -91,5 +91,5 @@ def chosen(runs: "pd.DataFrame", outputs: Path, study: str | None, condition: st
         return runs
     left = filter_runs(runs, condition)
     if not len(left):
-        raise ConfigError(f"--where: none of {len(runs):,} runs meets {condition!r}; loosen it")
+        raise ConfigError(f"--where: none of {len(runs):,} runs meets {condition!r}; relax it")
     return left

@@ -119,7 +119,7 @@ def _require_quotes(runs: pd.DataFrame, column: str, word: ast.AST) -> None:
         and isinstance(word, ast.Name)
         and word.id not in {*runs, *BOOLEANS}
     ):
-        raise ConfigError(f"--where: no column {word.id!r}; a text stands in quotes: {column} == {word.id!r}")
+        raise ConfigError(f"--where: no column {word.id!r}; put text in quotes: {column} == {word.id!r}")
 
 
 def _null_comparison(runs: pd.DataFrame, op: ast.cmpop, left: ast.AST, right: ast.AST) -> pd.Series:

@@ -26,7 +26,7 @@ def require_folder(root: Path) -> None:
         what = "is no folder" if root.exists() else "does not exist"
         raise ConfigError(f"outputs: {str(root)!r} {what}; name the folder that holds your runs")
     if NO_TEXT.search(str(root.resolve())):
-        raise ConfigError(f"outputs: the name of {str(root)!r} is no UTF-8; rename it, or what it lies in")
+        raise ConfigError(f"outputs: the name of {str(root)!r} is not UTF-8; rename it, or what it lies in")
     try:
         next(root.iterdir(), None)
     except OSError as error:
@@ -76,7 +76,7 @@ def _below(
     for name in below:
         path = f"{folder}/{name}" if folder else name
         if NO_TEXT.search(name):
-            yield path.encode(errors="backslashreplace").decode(), "its name is no UTF-8; rename it"
+            yield path.encode(errors="backslashreplace").decode(), "its name is not UTF-8; rename it"
         elif name in linked:
             links.append(path)
         elif path in known:

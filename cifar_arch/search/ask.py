@@ -244,7 +244,7 @@ class Asker:
         if folder.exists():
             self.shared.close(trial, TrialState.FAIL, role=Role.ABANDONED)
             raise ConfigError(
-                f"study: {str(folder)!r} is there already, left by a study of the same name that is no "
+                f"study: {str(folder)!r} already exists, left by a study of the same name that is no "
                 f"longer in the storage; remove {str(self.shared.config.folder.path)!r} or choose another "
                 "study=NAME"
             )

@@ -203,7 +203,7 @@ class Confirmation:
         for choice in choices:
             if broken := Candidate.from_dict(choice.config(self.epochs, 0)).violations:
                 raise ConfigError(
-                    f"study: trial {choice.number} is outside the limits by now ({broken[0].message}); "
+                    f"study: trial {choice.number} no longer keeps the limits ({broken[0].message}); "
                     "name others with --trial"
                 )
         self.search = SearchConfig(

@@ -173,7 +173,7 @@ def _takes_every_point(space: Space, n_trials: int | None) -> bool:
     size = space.size()
     if n_trials is None and size is None:
         raise ConfigError(
-            "n_trials: a space with an interval has no end, got null; give a number, n_trials=20"
+            "n_trials: a space with an interval is infinite, got null; give a number, n_trials=20"
         )
     return size is not None and (n_trials is None or n_trials >= size)
 

@@ -46,7 +46,7 @@ def stop_if_hopeless(shared: SharedStudy, since: int) -> None:
     trials = [t for t in recent if t.trained]
     if not any(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in trials):
         for trial in (t for t in recent if t.role is Role.MISTAKEN):
-            raise SearchStopped(f"the first trial failed for a mistake in the config; {_cause(trial)}")
+            raise SearchStopped(f"the first trial failed because of a mistake in the config; {_cause(trial)}")
     failed = [t for t in trials if t.state == TrialState.FAIL]
     if not failed:
         return

@@ -67,7 +67,7 @@ class Supervisor:
                 failure = self._started(console)
                 fruitless = 0 if self._asked() > before else fruitless + 1
                 if fruitless == FRUITLESS and not self.session.ended():
-                    raise SearchStopped(f"no worker gets to a trial; {self._why(failure)}")
+                    raise SearchStopped(f"no worker could start a trial; {self._why(failure)}")
         finally:
             self.session.end("stopped")
             console.close()

@@ -178,9 +178,7 @@ class ArchitectureSweeper(Sweeper):
         if self._by_grid() and search.space.size() is None:
             raise ConfigError("sampler: grid needs a finite space, got an interval; choose tpe, gp or random")
         if read_override(f"study={search.name}").value() != search.name:
-            raise ConfigError(
-                f"study: {search.name!r} reads as a number, and not as a name; choose another one"
-            )
+            raise ConfigError(f"study: {search.name!r} would be read as a number; choose another name")
         return replace(
             search,
             exhaustive=search.exhaustive or self._by_grid(),
