@@ -17,6 +17,7 @@ from cifar_arch.augment import Augment
 from cifar_arch.checkpoint import State
 from cifar_arch.data import BatchLoader, Pictures
 from cifar_arch.device import Execution
+from cifar_arch.muon import orthogonal
 from cifar_arch.network import Normalised, build
 from cifar_arch.optim import build_average
 from cifar_arch.recipe import Recipe
@@ -88,6 +89,23 @@ def test_a_step_stays_on_the_device_and_nobody_waits(
     for p in state.model.parameters():
         p.grad = torch.zeros_like(p)
     state.step()
+
+
+@pytest.mark.parametrize(("native", "products"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_muon_multiplies_in_what_the_device_computes(
+    native: bool, products: torch.dtype, fake: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native)
+    seen: set[torch.dtype] = set()
+    multiply = torch.baddbmm
+
+    def watched(*given: Tensor, **options: float) -> Tensor:
+        seen.update(part.dtype for part in given)
+        return multiply(*given, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(torch, "baddbmm", watched)
+    assert orthogonal(torch.ones(2, 4, 8, device="cuda")).dtype == torch.float32
+    assert seen == {products}
 
 
 def test_the_average_moves_on_the_device_and_nobody_waits() -> None:
