@@ -4,6 +4,8 @@ Mixed devices raise there, and so does whatever has to wait for a number: `item`
 backward pass does not run, so that gradients are made up. Tests marked `gpu` train on a real one.
 """
 
+import gc
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +15,7 @@ from conftest import easy_pictures, tiny_architecture
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from cifar_arch import training
 from cifar_arch.augment import Augment
 from cifar_arch.checkpoint import State
 from cifar_arch.data import BatchLoader, Pictures
@@ -117,6 +120,35 @@ def test_the_average_moves_on_the_device_and_nobody_waits() -> None:
         average.counters, average.counted = ([torch.ones((), device="cuda").long()] for _ in range(2))
         average.n_averaged = torch.tensor(0)
     average.update()
+
+
+def test_the_memory_of_the_training_before_is_free_for_the_next(
+    pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither torch, when it has none left, nor a capture looks for what lies in cycles."""
+
+    class Graph:
+        def __init__(self) -> None:
+            self.work = self.replay
+
+        def replay(self) -> None: ...
+
+    def loader(*_: Any) -> None:
+        found.append(left())
+        raise KeyboardInterrupt
+
+    found: list[Graph | None] = []
+    how = Execution("cuda", "bf16", torch.get_num_threads())
+    monkeypatch.setattr(training, "execution", lambda *_: how)
+    monkeypatch.setattr(training, "make_loader", loader)
+    gc.disable()
+    try:
+        left = weakref.ref(Graph())
+        with pytest.raises(KeyboardInterrupt):
+            train(torch.nn.Linear(1, 1), pictures, Recipe())
+    finally:
+        gc.enable()
+    assert found == [None]
 
 
 WAITING: dict[str, Callable[[Tensor], object]] = {
