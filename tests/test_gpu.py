@@ -4,6 +4,7 @@ Mixed devices raise there, and so does whatever has to wait for a number: `item`
 backward pass does not run, so that gradients are made up. Tests marked `gpu` train on a real one.
 """
 
+import contextlib
 import gc
 import weakref
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from cifar_arch import training
 from cifar_arch.augment import Augment
 from cifar_arch.checkpoint import State
+from cifar_arch.cuda_graph import WARM_UP, CapturedGraph, Prefetch
 from cifar_arch.data import BatchLoader, Pictures
 from cifar_arch.device import Execution
 from cifar_arch.muon import orthogonal
@@ -122,28 +124,64 @@ def test_the_average_moves_on_the_device_and_nobody_waits() -> None:
     average.update()
 
 
+class Stream:
+    """One that does its work at once."""
+
+    def wait_stream(self, other: "Stream") -> None: ...
+
+
+class Graph:
+    def replay(self) -> None: ...
+
+
+@pytest.fixture
+def captures(monkeypatch: pytest.MonkeyPatch) -> list[Stream | None]:
+    """The streams of captures, in whose place work is done once, on the CPU."""
+    found: list[Stream | None] = []
+
+    def capture(graph: Graph, stream: Stream | None = None) -> contextlib.AbstractContextManager[None]:
+        found.append(stream)
+        return contextlib.nullcontext()
+
+    replacements = {"Stream": Stream, "current_stream": Stream, "CUDAGraph": Graph, "graph": capture}
+    for name, ours in {**replacements, "stream": contextlib.nullcontext}.items():
+        monkeypatch.setattr(torch.cuda, name, ours)
+    return found
+
+
+def test_graphs_that_may_run_at_once_have_streams_of_their_own(captures: list[Stream | None]) -> None:
+    graphs = [CapturedGraph(torch.neg) for _ in range(2)]
+    for graph in graphs * (WARM_UP + 1):
+        assert graph(torch.ones(1)) == -1
+    assert len({*captures} - {None}) == len(captures) == 2
+
+
+def test_prefetched_batches_come_in_order(captures: list[Stream | None]) -> None:
+    made = Prefetch(lambda x: (x + 1, x + 2))(torch.arange(WARM_UP))
+    assert [(int(a), int(b)) for a, b in made] == [(n + 1, n + 2) for n in range(WARM_UP)]
+    assert not captures
+
+
 def test_the_memory_of_the_training_before_is_free_for_the_next(
     pictures: Pictures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither torch, when it has none left, nor a capture looks for what lies in cycles."""
 
-    class Graph:
+    class Cycle:
         def __init__(self) -> None:
-            self.work = self.replay
-
-        def replay(self) -> None: ...
+            self.itself = self
 
     def loader(*_: Any) -> None:
         found.append(left())
         raise KeyboardInterrupt
 
-    found: list[Graph | None] = []
+    found: list[Cycle | None] = []
     how = Execution("cuda", "bf16", torch.get_num_threads())
     monkeypatch.setattr(training, "execution", lambda *_: how)
     monkeypatch.setattr(training, "make_loader", loader)
     gc.disable()
     try:
-        left = weakref.ref(Graph())
+        left = weakref.ref(Cycle())
         with pytest.raises(KeyboardInterrupt):
             train(torch.nn.Linear(1, 1), pictures, Recipe())
     finally:
