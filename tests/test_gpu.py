@@ -8,6 +8,7 @@ import contextlib
 import gc
 import weakref
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from cifar_arch.muon import orthogonal
 from cifar_arch.network import Normalised, build
 from cifar_arch.optim import build_average
 from cifar_arch.recipe import Recipe
+from cifar_arch.record import Epoch
 from cifar_arch.schema import checked
 from cifar_arch.spec import Architecture
 from cifar_arch.training import forward_pass, make_loader, train
@@ -225,14 +227,24 @@ def test_every_device_gets_the_same_augmentation(pictures: Pictures) -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
 @pytest.mark.parametrize("settings", RECIPES.values(), ids=RECIPES)
-def test_captured_it_trains_to_the_same(pictures: Pictures, settings: dict[str, Any]) -> None:
-    found = []
-    for captured in (False, True):
+def test_captured_or_resumed_it_trains_to_the_same(
+    pictures: Pictures, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    def trained(captured: bool, **options: Any) -> list[Tensor]:
         torch.manual_seed(0)
         network = build(Architecture.from_dict(tiny_architecture()).plan())
         recipe = Recipe(**settings, epochs=4, batch_size=20, compile=captured)
-        trained = train(network, pictures, recipe)
-        assert trained.how.device == "cuda"
-        found.append([*trained.network.parameters(), *trained.network.buffers()])
-    for ours, theirs in zip(*found, strict=True):
-        assert torch.allclose(ours, theirs, rtol=1e-3, atol=1e-4)
+        found = train(network, pictures, recipe, **options)
+        assert found.how.device == "cuda"
+        return [*found.network.parameters(), *found.network.buffers()]
+
+    def stop(history: list[Epoch]) -> None:
+        if len(history) == 2:
+            raise KeyboardInterrupt
+
+    eager, captured, last = trained(False), trained(True), tmp_path / "last.pt"
+    with pytest.raises(KeyboardInterrupt):
+        trained(True, checkpoint=last, on_epoch=stop)
+    resumed = trained(True, checkpoint=last)
+    for ours, *theirs in zip(eager, captured, resumed, strict=True):
+        assert all(torch.allclose(ours, other, rtol=1e-3, atol=1e-4) for other in theirs)
