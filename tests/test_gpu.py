@@ -1,10 +1,10 @@
 """What a GPU needs, without one: tensors of torch's fake mode have a device and a shape, and no content.
 
 Mixed devices raise there, and so does whatever has to wait for a number: `item`, `if tensor`, `nonzero`. The
-backward pass does not run, so that gradients are made up. Tests marked `gpu` train on a real one.
+backward pass does not run, so that gradients are made up. Captured graphs a CPU replays. Tests marked `gpu`
+train on a real one.
 """
 
-import contextlib
 import gc
 import weakref
 from collections.abc import Callable, Iterator
@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import easy_pictures, tiny_architecture
+from cpu_graph import emulate
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -126,42 +127,48 @@ def test_the_average_moves_on_the_device_and_nobody_waits() -> None:
     average.update()
 
 
-class Stream:
-    """One that does its work at once."""
-
-    def wait_stream(self, other: "Stream") -> None: ...
-
-
-class Graph:
-    def replay(self) -> None: ...
-
-
-@pytest.fixture
-def captures(monkeypatch: pytest.MonkeyPatch) -> list[Stream | None]:
-    """The streams of captures, in whose place work is done once, on the CPU."""
-    found: list[Stream | None] = []
-
-    def capture(graph: Graph, stream: Stream | None = None) -> contextlib.AbstractContextManager[None]:
-        found.append(stream)
-        return contextlib.nullcontext()
-
-    replacements = {"Stream": Stream, "current_stream": Stream, "CUDAGraph": Graph, "graph": capture}
-    for name, ours in {**replacements, "stream": contextlib.nullcontext}.items():
-        monkeypatch.setattr(torch.cuda, name, ours)
-    return found
-
-
-def test_graphs_that_may_run_at_once_have_streams_of_their_own(captures: list[Stream | None]) -> None:
+def test_graphs_that_may_run_at_once_have_streams_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    streams = emulate(monkeypatch)
     graphs = [CapturedGraph(torch.neg) for _ in range(2)]
-    for graph in graphs * (WARM_UP + 1):
-        assert graph(torch.ones(1)) == -1
-    assert len({*captures} - {None}) == len(captures) == 2
+    for number in range(WARM_UP + 3):
+        assert [graph(torch.tensor(number)) for graph in graphs] == [-number, -number]
+    assert len({*streams} - {None}) == len(streams) == 2
 
 
-def test_prefetched_batches_come_in_order(captures: list[Stream | None]) -> None:
-    made = Prefetch(lambda x: (x + 1, x + 2))(torch.arange(WARM_UP))
-    assert [(int(a), int(b)) for a, b in made] == [(n + 1, n + 2) for n in range(WARM_UP)]
-    assert not captures
+def test_prefetched_batches_come_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    emulate(monkeypatch)
+    made = Prefetch(lambda x: (x + 1, x + 2))(torch.arange(WARM_UP + 3))
+    assert [(int(a), int(b)) for a, b in made] == [(n + 1, n + 2) for n in range(WARM_UP + 3)]
+
+
+DROPPED = {"kind": "custom", "convs": [{"after": ["norm", "activation", "dropout"]}], "dropout": 0.3}
+CYCLED = {"optimizer": "muon", "schedule": "onecycle", "cycle_momentum": (0.8, 0.95)}
+
+
+@pytest.mark.parametrize("settings", [*RECIPES.values(), CYCLED], ids=[*RECIPES, "muon, cycled momentum"])
+def test_no_number_of_a_captured_step_is_out_of_date(
+    pictures: Pictures, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A graph does what it did with the numbers of the step in which it was captured."""
+    augment = checked(Augment, EVERY | {"horizontal_flip": {"p": 1.0, "alternate": True}}, "augment")
+
+    def trained(captured: bool, **options: Any) -> list[Tensor]:
+        torch.manual_seed(0)
+        network = build(Architecture.from_dict(tiny_architecture(c2=DROPPED)).plan())
+        recipe = Recipe(**settings, epochs=3, batch_size=20, compile=captured, device="cpu")
+        return [*train(network, pictures, recipe, augment=augment, **options).network.parameters()]
+
+    def stop(history: list[Epoch]) -> None:
+        if len(history) == 2:
+            raise KeyboardInterrupt
+
+    eager, last = trained(False), tmp_path / "last.pt"
+    streams = emulate(monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        trained(True, checkpoint=last, on_epoch=stop)
+    for captured in trained(True), trained(True, checkpoint=last):
+        torch.testing.assert_close(captured, eager, rtol=1e-4, atol=1e-4)
+    assert len(streams) >= 6  # of the batch and of the backward pass
 
 
 def test_the_memory_of_the_training_before_is_free_for_the_next(
