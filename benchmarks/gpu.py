@@ -1,12 +1,15 @@
 """python -m benchmarks.gpu --data FOLDER: what a GPU gives, in under nine minutes, as one JSON for LOG.md.
 
-Runs the tests marked `gpu`; images a second of the bare step, captured as a CUDA graph or not, and end to
-end; the time to 85 % on CIFAR-10 for five seeds; several workers on the one GPU against one.
+Each part in a process of its own and within its time: the tests marked `gpu`; images a second of the bare
+step, captured as a CUDA graph or not, and end to end; the time to 85 % on CIFAR-10 for five seeds; several
+workers on the one GPU against one.
 """
 
 import argparse
+import contextlib
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -15,7 +18,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NamedTuple
 
 import torch
 from msgspec.structs import replace
@@ -33,49 +36,122 @@ ROOT = Path(__file__).parent.parent
 TARGET = 0.85
 
 
+class Part(NamedTuple):
+    work: Callable[[argparse.Namespace], Any]  # returns what it finds
+    seconds: float  # after which it is ended
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="PART", help="of the JSON, by name (default: all)")
     parser.add_argument("--data", default="data", help="the folder of CIFAR-10")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=6, help="of a run to 85 %%")
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--without-gpu", action="store_true", help="to try this file on a CPU")
+    parser.add_argument("--here", action="store_true", help="one part, in this process")
     arguments = parser.parse_args()
+    parts = arguments.parts or [*PARTS]
+    if unknown := [part for part in parts if part not in PARTS]:
+        parser.error(f"no part {unknown[0]!r}; choose from {', '.join(PARTS)}")
     if not torch.cuda.is_available() and not arguments.without_gpu:
         sys.exit("this machine has no CUDA: benchmarks.gpu has nothing to measure")
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    found: dict[str, Any] = {"device": device, "torch": torch.__version__}
-    for name, part in PARTS.items():
-        start = time.perf_counter()
-        try:
-            found[name] = part(arguments)
-        except Exception as error:  # the other parts are worth having
-            found[name] = f"{type(error).__name__}: {error}"
-        found[f"{name}, seconds"] = round(time.perf_counter() - start, 1)
-        print(json.dumps({name: found[name]}), flush=True)
-    print(json.dumps(found, indent=1))
+    if arguments.here:
+        show(PARTS[parts[0]].work(arguments))
+        return
+    found: dict[str, Any] = {}
+    try:
+        for part in parts:
+            start = time.perf_counter()
+            found[part] = in_its_process(part)
+            found[f"{part}, seconds"] = round(time.perf_counter() - start, 1)
+            show({part: found[part]})
+    finally:
+        print(json.dumps(found, indent=1), flush=True)
 
 
-def gpu_tests(_: argparse.Namespace) -> str:
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "tests"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    return done.stdout.strip().splitlines()[-1]
+def in_its_process(part: str) -> Any:
+    """What a part finds, or where it does not end well, why, and what it had found until then.
 
-
-def steps(_: argparse.Namespace) -> dict[str, float]:
-    """Images a second of the bare step, by precision, captured as a CUDA graph or not, and batch size."""
-    rates = {}
-    for words in (
-        ["training.precision=float32"],
-        ["training.compile=false"],
-        [],
-        ["training.batch_size=512"],
+    After an error CUDA may refuse all further work of a process, and what hangs must leave time to the rest.
+    """
+    options = [word for word in sys.argv[1:] if word not in PARTS]
+    command = [sys.executable, "-m", "benchmarks.gpu", *options, "--here", part]
+    environment = {**os.environ, "PYTHONPATH": search_path()}
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8") as said,  # left processes would keep a pipe open
+        tempfile.TemporaryFile("w+", encoding="utf-8") as wrong,
+        subprocess.Popen(
+            command, env=environment, stdout=said, stderr=wrong, start_new_session=True
+        ) as process,
     ):
-        experiment = Experiment.from_dict(compose(["training=fast", *words]))
-        device = execution(experiment.training).device
-        images, labels = (part.to(device) for part in batch(experiment))
-        step = partial(training_step(experiment), images, labels)
-        rates[" ".join(words) or "default"] = rate(step, len(labels))
+        try:
+            status = process.wait(PARTS[part].seconds)
+            ended = f"status {status}" if status else None
+        except subprocess.TimeoutExpired:
+            ended = f"not done after {PARTS[part].seconds} s"
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        found, why = (lines_of(file) for file in (said, wrong))
+    print(*why[-60:], sep="\n", file=sys.stderr, flush=True)
+    so_far = json.loads(found[-1]) if found else None
+    if ended is None:
+        return so_far
+    return {"ended": ended, "last words": why[-1] if why else "", "so far": so_far}
+
+
+def lines_of(file: IO[str]) -> list[str]:
+    file.seek(0)
+    return file.read().strip().splitlines()
+
+
+def show(found: Any) -> None:
+    """What a part has so far; the last line counts."""
+    print(json.dumps(found), flush=True)
+
+
+def search_path() -> str:
+    """Of Python: where this checkout is, and where the libraries may be."""
+    return os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
+def machine(_: argparse.Namespace) -> dict[str, Any]:
+    found = {"device": "cpu", "torch": torch.__version__}
+    if torch.cuda.is_available():
+        major, minor = torch.cuda.get_device_capability()
+        found |= {"device": torch.cuda.get_device_name(), "capability": f"{major}.{minor}"}
+    return found
+
+
+def gpu_tests(_: argparse.Namespace) -> list[str]:
+    """The last line of pytest, after the tests that failed."""
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "--continue-on-collection-errors", "tests"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        print(done.stdout, done.stderr, file=sys.stderr)
+    lines = (done.stdout or done.stderr).strip().splitlines()
+    return [*(line for line in lines if line.startswith(("FAILED", "ERROR"))), *lines[-1:]]
+
+
+def steps(_: argparse.Namespace) -> dict[str, float | str]:
+    """Images a second of the bare step, by precision, captured as a CUDA graph or not, and batch size."""
+    rates: dict[str, float | str] = {}
+    for words in (
+        [],
+        ["training.precision=float32"],
+        ["training.batch_size=512"],
+        ["training.compile=false"],
+    ):
+        try:
+            experiment = Experiment.from_dict(compose(["training=fast", *words]))
+            device = execution(experiment.training).device
+            images, labels = (part.to(device) for part in batch(experiment))
+            found: float | str = rate(partial(training_step(experiment), images, labels), len(labels))
+        except Exception as error:  # the other rates are worth having
+            found = f"{type(error).__name__}: {error}"
+        rates[" ".join(words) or "default"] = found
+        show(rates)
     return rates
 
 
@@ -92,6 +168,7 @@ def end_to_end(arguments: argparse.Namespace) -> dict[str, float]:
         batches = endless(partial(make_loader, pictures, augment, size, 0, "auto", how))
         one = partial(one_batch, step, batches, how.device)
         shares[backend] = round(rate(one, size) / bare, 3)
+        show(shares)
     return shares
 
 
@@ -133,6 +210,7 @@ def to_85(arguments: argparse.Namespace) -> dict[str, Any]:
         if reached:
             seconds.append(sum(row.seconds for row in history[: reached[0]]))
         accuracies.append(history[-1].val_accuracy or 0.0)
+        show({"seconds": seconds, "validation": accuracies})
     return {
         "epochs": arguments.epochs,
         "n": arguments.seeds,
@@ -145,7 +223,11 @@ def to_85(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def workers(arguments: argparse.Namespace) -> dict[str, float]:
     """Trials a minute of one shell and of several on the one GPU, the start of the processes included."""
-    return {str(n): trials_a_minute(arguments, n) for n in (1, arguments.workers)}
+    rates = {}
+    for shells in (1, arguments.workers):
+        rates[str(shells)] = trials_a_minute(arguments, shells)
+        show(rates)
+    return rates
 
 
 def trials_a_minute(arguments: argparse.Namespace, shells: int, trials: int = 8) -> float:
@@ -153,8 +235,7 @@ def trials_a_minute(arguments: argparse.Namespace, shells: int, trials: int = 8)
     words.append(f"data.root={Path(arguments.data).absolute()}")
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "cifar_arch.run", *words]
-        paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+        environment = {**os.environ, "PYTHONPATH": search_path()}
         start = time.perf_counter()
         started = [
             subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
@@ -165,12 +246,13 @@ def trials_a_minute(arguments: argparse.Namespace, shells: int, trials: int = 8)
         return round(60 * trials / (time.perf_counter() - start), 2)
 
 
-PARTS: dict[str, Callable[[argparse.Namespace], Any]] = {
-    "gpu tests": gpu_tests,
-    "images a second of the bare step": steps,
-    "share of the bare step end to end": end_to_end,
-    "to 85 %": to_85,
-    "trials a minute by shells": workers,
+PARTS = {
+    "machine": Part(machine, 40),
+    "gpu tests": Part(gpu_tests, 130),
+    "images a second of the bare step": Part(steps, 80),
+    "share of the bare step end to end": Part(end_to_end, 70),
+    "to 85 %": Part(to_85, 100),
+    "trials a minute by shells": Part(workers, 110),
 }
 
 

@@ -15,7 +15,7 @@ from functools import partial
 import msgspec
 import torch
 
-from benchmarks.training_step import batch, training_step
+from benchmarks.training_step import ON_CPU, batch, training_step
 from cifar_arch.augment import Augment
 from cifar_arch.compose import compose
 from cifar_arch.data import BatchLoader, DataConfig, Loader, load
@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--workers", nargs="+", default=["auto"], help="data.workers of albumentations")
     parser.add_argument("overrides", nargs="*", help="such as training.precision=float32")
     arguments = parser.parse_args()
-    experiment = Experiment.from_dict(compose(["training=fast", *arguments.overrides]))
+    experiment = Experiment.from_dict(compose([*ON_CPU, *arguments.overrides]))
     for name, rates in measured(experiment, arguments).items():
         print(f"{name:42} {statistics.median(rates):8.3f} ({min(rates):.3f}, {max(rates):.3f})")
 

@@ -65,14 +65,14 @@ def in_a_process(name: str, seconds: float) -> float:
 
 def measured(overrides: list[str], seconds: float) -> float:
     """Images per second in this process."""
-    from benchmarks.training_step import batch, training_step
+    from benchmarks.training_step import ON_CPU, batch, training_step
     from cifar_arch import training
     from cifar_arch.compose import compose
     from cifar_arch.experiment import Experiment
 
     if "HAND_BACK" in os.environ:
         patch.object(training, "keep_memory").start()
-    experiment = Experiment.from_dict(compose(["training=fast", *overrides]))
+    experiment = Experiment.from_dict(compose([*ON_CPU, *overrides]))
     step, images = training_step(experiment), batch(experiment)
     for _ in range(5):
         step(*images)

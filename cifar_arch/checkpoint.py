@@ -77,7 +77,9 @@ class State:
         """
         try:
             with warnings.catch_warnings(action="ignore"):  # which advise to load it as code
-                saved = torch.load(path, weights_only=True, map_location=self.device)
+                # To the CPU, from where each part takes its own: AdamW counts its steps there, and would
+                # have every step wait for each count on a GPU.
+                saved = torch.load(path, weights_only=True, map_location="cpu")
             for name, part in self._parts().items():
                 part.load_state_dict(saved[name])
             rows = [dict(zip(Epoch.__struct_fields__, row, strict=True)) for row in saved["history"]]

@@ -4,6 +4,7 @@ A step of a tiny network is hundreds of kernels of a few microseconds each: to l
 several times longer than to compute them (LOG.md, 2026-11-27).
 """
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -21,11 +22,18 @@ class CapturedGraph:
     Its inputs keep their shapes and dtypes; what it returns is overwritten by the next call. Everything else
     that it reads and writes must keep its address. It must not synchronise with the GPU, and its side effects
     in Python happen only until the capture.
+
+    It is captured on a stream of its own: cuBLAS has scratch memory for each stream, which graphs that are
+    replayed at once must not share.
     """
 
     def __init__(self, work: Callable[..., Any]):
         self.work, self.calls = work, 0
         self.graph: torch.cuda.CUDAGraph | None = None
+
+    @functools.cached_property
+    def stream(self) -> torch.cuda.Stream:
+        return torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
     def __call__(self, *inputs: Tensor) -> Any:
         if self.graph is None and self.calls < WARM_UP:
@@ -40,20 +48,19 @@ class CapturedGraph:
         return self.outputs
 
     def _aside(self, inputs: tuple[Tensor, ...]) -> Any:
-        """On a stream of its own, as torch wants it before a capture."""
-        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        """On that stream, as torch wants it before a capture."""
         current = torch.cuda.current_stream()
-        stream.wait_stream(current)
-        with torch.cuda.stream(stream):
+        self.stream.wait_stream(current)
+        with torch.cuda.stream(self.stream):
             outputs = self.work(*inputs)
-        current.wait_stream(stream)
+        current.wait_stream(self.stream)
         return outputs
 
     def _capture(self, inputs: tuple[Tensor, ...]) -> None:
         """Nothing is computed by it."""
         self.inputs = [given.clone() for given in inputs]
         self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
+        with torch.cuda.graph(self.graph, stream=self.stream):
             self.outputs = self.work(*self.inputs)
 
 

@@ -3,6 +3,7 @@
 import ctypes
 import functools
 import os
+import platform
 import shutil
 import sys
 from collections.abc import Mapping
@@ -71,6 +72,18 @@ def pick_device(wanted: str) -> str:
         there = ", ".join(["auto", "cpu", *(name for name, there in available.items() if there)])
         raise ConfigError(f"training.device: this machine has no {wanted}; choose from {there}")
     return wanted
+
+
+def require_shown_gpu() -> None:
+    """Raises ConfigError where the GPU that `gpus` shows this worker is not there, which `auto` would do
+    without."""
+    import torch
+
+    if not torch.cuda.is_available():
+        raise ConfigError(
+            f"gpus: torch finds no GPU {os.environ.get('CUDA_VISIBLE_DEVICES')} on {platform.node()}; "
+            "choose from those that nvidia-smi lists there, or type training.device=cpu"
+        )
 
 
 def computes_bf16(device: str) -> bool:

@@ -13,6 +13,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from cifar_arch.cuda_graph import CapturedGraph
+from cifar_arch.device import computes_bf16
 from cifar_arch.network import SqueezeExcite
 
 # Of the quintic iteration: five rounds bring singular values from 0.01 to 1 to between 0.7 and 1.2.
@@ -114,13 +115,13 @@ def _descend(params: list[torch.Tensor], directions: list[torch.Tensor], lr: Rat
 def orthogonal(matrices: torch.Tensor) -> torch.Tensor:
     """Matrices (N, A, B) with the singular vectors of the given ones, and singular values near 1.
 
-    In bfloat16 on a GPU, as published, for rounding does not disturb the iteration. In float32 on a CPU:
-    matrices as small as these gain nothing from bfloat16 there. Source: see the module.
+    In bfloat16 on a GPU that computes it, as published, for rounding does not disturb the iteration. In
+    float32 elsewhere: matrices as small as these gain nothing from bfloat16 on a CPU. Source: see the module.
     """
     a, b, c = COEFFICIENTS
     wide = matrices.shape[1] <= matrices.shape[2]
     x = matrices if wide else matrices.mT
-    if matrices.device.type != "cpu":
+    if matrices.device.type != "cpu" and computes_bf16(matrices.device.type):
         x = x.bfloat16()
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)  # so that no singular value is above 1
     for _ in range(ROUNDS):

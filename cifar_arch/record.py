@@ -33,6 +33,8 @@ class Cause(StrEnum):
             # Of the device, of the user, and of the shell (ulimit -f).
             case OSError(errno=errno.ENOSPC | errno.EDQUOT | errno.EFBIG):
                 return cls.DISK_FULL
+            case RuntimeError() if str(error).startswith("CUDA error: no kernel image"):
+                return None  # this torch is not made for this GPU, and in another process it is not either
             case RuntimeError() if str(error).startswith("CUDA error"):
                 return cls.GPU_BROKEN
         return None

@@ -1,6 +1,7 @@
 """train(...) -> the trained network and its history; prediction and scores."""
 
 import contextlib
+import gc
 import logging
 import math
 import random
@@ -67,6 +68,8 @@ def train(
     history so far; what it raises ends the training. Raises TrainingDiverged on a loss that is not finite.
     """
     how = execution(recipe, len(pictures.train.labels))
+    if how.device != "cpu":  # of the training before, in whose cycles batches and graphs lie
+        gc.collect()
     torch.set_num_threads(how.threads)  # which changes the last bits of whatever is computed
     if recipe.whiten:
         whiten(network, pictures)

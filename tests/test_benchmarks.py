@@ -1,5 +1,6 @@
 """The benchmarks that put something in the place of our functions run on small numbers, unjudged."""
 
+import json
 import os
 import re
 import subprocess
@@ -39,3 +40,17 @@ def test_it_runs_and_prints_its_table(name: str, tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert re.search(rf"^{begins}", done.stdout, re.M), done.stdout
+
+
+@pytest.mark.slow
+def test_a_part_of_the_gpu_benchmark_that_fails_leaves_the_others(tmp_path: Path) -> None:
+    (tmp_path / "cifar-10-batches-py").mkdir()
+    words = ["--without-gpu", "--data", ".", "to 85 %", "machine"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-m", "benchmarks.gpu", *words]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout[done.stdout.index("{\n") :])
+    assert (found["to 85 %"]["ended"], found["to 85 %"]["so far"]) == ("status 1", None)
+    assert re.fullmatch(r".*ConfigError: data\.root: .* is missing; .*", found["to 85 %"]["last words"])
+    assert set(found["machine"]) >= {"device", "torch"}

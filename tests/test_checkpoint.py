@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -144,6 +145,20 @@ def test_a_run_goes_on_with_the_precision_and_the_threads_it_began_with(tmp_path
     began.save(tmp_path / "last.pt")
     other.load(tmp_path / "last.pt")
     assert other.how == Execution("cuda", "bf16", 3)
+
+
+def test_what_is_counted_on_the_cpu_stays_there_on_every_device(tmp_path: Path) -> None:
+    changes: dict[str, Any] = {"optimizer": "adamw", "ema": 0}
+    stepped(**changes).save(tmp_path / "last.pt")
+    loaded = fresh(**changes)
+    model = loaded.model.to("meta")
+    elsewhere = State(model, loaded.recipe, STEPS, loaded.how)
+    with warnings.catch_warnings(action="ignore"):  # meta tensors take no numbers
+        elsewhere.load(tmp_path / "last.pt")
+    devices = {
+        (name, t.device.type) for kept in elsewhere.optimizer.state.values() for name, t in kept.items()
+    }
+    assert devices == {("step", "cpu"), ("exp_avg", "meta"), ("exp_avg_sq", "meta")}
 
 
 def test_epoch_and_learning_rate_are_those_of_what_comes_next() -> None:

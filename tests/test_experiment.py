@@ -112,6 +112,7 @@ def ends_by(error: BaseException) -> Any:
         (OSError(errno.EFBIG, "limit"), "failed", f"[Errno {errno.EFBIG}] limit", Cause.DISK_FULL),
         (OSError(errno.EACCES, "locked"), "failed", f"[Errno {errno.EACCES}] locked", None),
         (RuntimeError("CUDA error: lost"), "failed", "CUDA error: lost", Cause.GPU_BROKEN),
+        (RuntimeError("CUDA error: no kernel image"), "failed", "CUDA error: no kernel image", None),
         (RuntimeError("CUDA out of memory"), "failed", "CUDA out of memory", None),
     ],
 )

@@ -1,25 +1,34 @@
 """What a GPU needs, without one: tensors of torch's fake mode have a device and a shape, and no content.
 
 Mixed devices raise there, and so does whatever has to wait for a number: `item`, `if tensor`, `nonzero`. The
-backward pass does not run, so that gradients are made up. Tests marked `gpu` train on a real one.
+backward pass does not run, so that gradients are made up. Captured graphs a CPU replays. Tests marked `gpu`
+train on a real one.
 """
 
+import gc
+import weakref
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from conftest import easy_pictures, tiny_architecture
+from cpu_graph import emulate
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from cifar_arch import training
 from cifar_arch.augment import Augment
 from cifar_arch.checkpoint import State
+from cifar_arch.cuda_graph import WARM_UP, CapturedGraph, Prefetch
 from cifar_arch.data import BatchLoader, Pictures
 from cifar_arch.device import Execution
+from cifar_arch.muon import orthogonal
 from cifar_arch.network import Normalised, build
 from cifar_arch.optim import build_average
 from cifar_arch.recipe import Recipe
+from cifar_arch.record import Epoch
 from cifar_arch.schema import checked
 from cifar_arch.spec import Architecture
 from cifar_arch.training import forward_pass, make_loader, train
@@ -90,6 +99,23 @@ def test_a_step_stays_on_the_device_and_nobody_waits(
     state.step()
 
 
+@pytest.mark.parametrize(("native", "products"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_muon_multiplies_in_what_the_device_computes(
+    native: bool, products: torch.dtype, fake: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native)
+    seen: set[torch.dtype] = set()
+    multiply = torch.baddbmm
+
+    def watched(*given: Tensor, **options: float) -> Tensor:
+        seen.update(part.dtype for part in given)
+        return multiply(*given, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(torch, "baddbmm", watched)
+    assert orthogonal(torch.ones(2, 4, 8, device="cuda")).dtype == torch.float32
+    assert seen == {products}
+
+
 def test_the_average_moves_on_the_device_and_nobody_waits() -> None:
     average = build_average(torch.nn.BatchNorm2d(3), Recipe())
     assert average is not None
@@ -99,6 +125,77 @@ def test_the_average_moves_on_the_device_and_nobody_waits() -> None:
         average.counters, average.counted = ([torch.ones((), device="cuda").long()] for _ in range(2))
         average.n_averaged = torch.tensor(0)
     average.update()
+
+
+def test_graphs_that_may_run_at_once_have_streams_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    streams = emulate(monkeypatch)
+    graphs = [CapturedGraph(torch.neg) for _ in range(2)]
+    for number in range(WARM_UP + 3):
+        assert [graph(torch.tensor(number)) for graph in graphs] == [-number, -number]
+    assert len({*streams} - {None}) == len(streams) == 2
+
+
+def test_prefetched_batches_come_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    emulate(monkeypatch)
+    made = Prefetch(lambda x: (x + 1, x + 2))(torch.arange(WARM_UP + 3))
+    assert [(int(a), int(b)) for a, b in made] == [(n + 1, n + 2) for n in range(WARM_UP + 3)]
+
+
+DROPPED = {"kind": "custom", "convs": [{"after": ["norm", "activation", "dropout"]}], "dropout": 0.3}
+CYCLED = {"optimizer": "muon", "schedule": "onecycle", "cycle_momentum": (0.8, 0.95)}
+
+
+@pytest.mark.parametrize("settings", [*RECIPES.values(), CYCLED], ids=[*RECIPES, "muon, cycled momentum"])
+def test_no_number_of_a_captured_step_is_out_of_date(
+    pictures: Pictures, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A graph does what it did with the numbers of the step in which it was captured."""
+    augment = checked(Augment, EVERY | {"horizontal_flip": {"p": 1.0, "alternate": True}}, "augment")
+
+    def trained(captured: bool, **options: Any) -> list[Tensor]:
+        torch.manual_seed(0)
+        network = build(Architecture.from_dict(tiny_architecture(c2=DROPPED)).plan())
+        recipe = Recipe(**settings, epochs=3, batch_size=20, compile=captured, device="cpu")
+        return [*train(network, pictures, recipe, augment=augment, **options).network.parameters()]
+
+    def stop(history: list[Epoch]) -> None:
+        if len(history) == 2:
+            raise KeyboardInterrupt
+
+    eager, last = trained(False), tmp_path / "last.pt"
+    streams = emulate(monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        trained(True, checkpoint=last, on_epoch=stop)
+    for captured in trained(True), trained(True, checkpoint=last):
+        torch.testing.assert_close(captured, eager, rtol=1e-4, atol=1e-4)
+    assert len(streams) >= 6  # of the batch and of the backward pass
+
+
+def test_the_memory_of_the_training_before_is_free_for_the_next(
+    pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither torch, when it has none left, nor a capture looks for what lies in cycles."""
+
+    class Cycle:
+        def __init__(self) -> None:
+            self.itself = self
+
+    def loader(*_: Any) -> None:
+        found.append(left())
+        raise KeyboardInterrupt
+
+    found: list[Cycle | None] = []
+    how = Execution("cuda", "bf16", torch.get_num_threads())
+    monkeypatch.setattr(training, "execution", lambda *_: how)
+    monkeypatch.setattr(training, "make_loader", loader)
+    gc.disable()
+    try:
+        left = weakref.ref(Cycle())
+        with pytest.raises(KeyboardInterrupt):
+            train(torch.nn.Linear(1, 1), pictures, Recipe())
+    finally:
+        gc.enable()
+    assert found == [None]
 
 
 WAITING: dict[str, Callable[[Tensor], object]] = {
@@ -137,14 +234,24 @@ def test_every_device_gets_the_same_augmentation(pictures: Pictures) -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
 @pytest.mark.parametrize("settings", RECIPES.values(), ids=RECIPES)
-def test_captured_it_trains_to_the_same(pictures: Pictures, settings: dict[str, Any]) -> None:
-    found = []
-    for captured in (False, True):
+def test_captured_or_resumed_it_trains_to_the_same(
+    pictures: Pictures, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    def trained(captured: bool, **options: Any) -> list[Tensor]:
         torch.manual_seed(0)
         network = build(Architecture.from_dict(tiny_architecture()).plan())
         recipe = Recipe(**settings, epochs=4, batch_size=20, compile=captured)
-        trained = train(network, pictures, recipe)
-        assert trained.how.device == "cuda"
-        found.append([*trained.network.parameters(), *trained.network.buffers()])
-    for ours, theirs in zip(*found, strict=True):
-        assert torch.allclose(ours, theirs, rtol=1e-3, atol=1e-4)
+        found = train(network, pictures, recipe, **options)
+        assert found.how.device == "cuda"
+        return [*found.network.parameters(), *found.network.buffers()]
+
+    def stop(history: list[Epoch]) -> None:
+        if len(history) == 2:
+            raise KeyboardInterrupt
+
+    eager, captured, last = trained(False), trained(True), tmp_path / "last.pt"
+    with pytest.raises(KeyboardInterrupt):
+        trained(True, checkpoint=last, on_epoch=stop)
+    resumed = trained(True, checkpoint=last)
+    for ours, *theirs in zip(eager, captured, resumed, strict=True):
+        assert all(torch.allclose(ours, other, rtol=1e-3, atol=1e-4) for other in theirs)

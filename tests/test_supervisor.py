@@ -152,9 +152,19 @@ def test_a_worker_that_hangs_is_killed_at_the_end_of_the_command(tmp_path: Path)
 @pytest.mark.slow
 @pytest.mark.parametrize(("typed", "workers"), [("gpus=[0,1]", "2 workers"), ("gpus=[3]", "1 worker")])
 def test_each_gpu_has_a_worker(typed: str, workers: str, tmp_path: Path) -> None:
-    done = sweep("width=4,5,6", "limits=none", "epochs=1", "study=s", typed, cwd=tmp_path)
+    words = ["width=4,5,6", "limits=none", "epochs=1", "study=s", "training.device=cpu", typed]
+    done = sweep(*words, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert f"\n{workers}, logs in outputs/sweeps/s/workers/" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_gpu_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    """Rather than that its worker trains on the CPU."""
+    done = sweep("width=4,5,6", "limits=none", "epochs=1", "study=s", "gpus=[99]", cwd=tmp_path)
+    assert done.returncode == 2
+    assert re.fullmatch(r"gpus: torch finds no GPU 99 on .*; choose from those that .*=cpu\n", done.stderr)
+    assert not [t for t in trials(tmp_path) if t.trained]
 
 
 @pytest.mark.slow

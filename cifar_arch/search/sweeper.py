@@ -20,7 +20,7 @@ from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler
 
 from cifar_arch.compose import anchored, as_config_errors, plain
-from cifar_arch.device import cores
+from cifar_arch.device import cores, require_shown_gpu
 from cifar_arch.limits import Limits
 from cifar_arch.outputs import SWEEPS, WORKERS, Outputs, trial_config
 from cifar_arch.overrides import read_all, read_override
@@ -230,6 +230,8 @@ class ArchitectureSweeper(Sweeper):
 
     def _train(self, shared: SharedStudy, composer: Composer, job: Job) -> None:
         """Runs a job as Hydra's own launcher does, but for the composition, which is there already."""
+        if self.config.gpus and self.config.training.device == "auto":
+            require_shown_gpu()
         given = {"study": shared.config.name, "trial.number": job.number, "trial.id": job.trial_id}
         if self.config.training.threads == "auto":
             given["training.threads"] = shared.workers.threads()
