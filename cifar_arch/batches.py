@@ -55,10 +55,10 @@ class BatchAugment:
         for transform, chosen, drawn in zip(self.transforms, self.chosen, self.drawn, strict=True):
             if isinstance(transform, HorizontalFlip) and transform.alternate:
                 phases = phase(self.seed, torch.arange(self.count, dtype=torch.float64))
-                chosen.copy_(transform.flipped(phases, epoch), non_blocking=True)
+                chosen.copy_(transform.flipped(phases, epoch))
             else:
-                chosen.copy_(torch.rand(self.count, generator=generator) < transform.p, non_blocking=True)
-            drawn.copy_(_parameters(transform, self.count, generator), non_blocking=True)
+                chosen.copy_(torch.rand(self.count, generator=generator) < transform.p)
+            drawn.copy_(_parameters(transform, self.count, generator))
 
     def __call__(self, images: Tensor, indices: Tensor) -> Tensor:
         """The augmented images (N, 3, 32, 32) uint8 whose numbers among the training images are `indices`."""

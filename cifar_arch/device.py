@@ -88,12 +88,15 @@ def require_shown_gpu() -> None:
 
 def computes_bf16(device: str) -> bool:
     """Whether its units multiply bfloat16, which others only emulate: CPUs without AVX512-BF16, GPUs
-    before Ampere, such as Colab's T4."""
+    before Ampere, such as Colab's T4.
+
+    On a CPU oneDNN has to do it, which torch for macOS is built without.
+    """
     import torch
 
     if device == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device != "cpu":
+    if device != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.11 has none
     return any(there is True and name.endswith("bf16") for name, there in capabilities.items())
@@ -106,8 +109,10 @@ def limit_spinning() -> None:
     whoever shares the cores. Without spinning at all a second core adds nothing to a small network (LOG.md,
     2026-11-25).
     """
-    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
-        os.environ.update(OMP_WAIT_POLICY="PASSIVE", GOMP_SPINCOUNT="10000")
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & os.environ.keys():
+        # The second is read by GNU's library, the third, in milliseconds, by that of LLVM (macOS) and Intel,
+        # where PASSIVE alone means no spinning at all.
+        os.environ.update(OMP_WAIT_POLICY="PASSIVE", GOMP_SPINCOUNT="10000", KMP_BLOCKTIME="1")
 
 
 @functools.cache

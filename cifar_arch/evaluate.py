@@ -126,7 +126,10 @@ def classify(run: SavedRun, images: Path) -> str:
         raise ConfigError(f"--images: expected a picture or a folder of pictures, got {str(images)!r}")
     says: dict[Path, str] = {}
     read: dict[Path, np.ndarray] = {}
-    for file in sorted(images.iterdir()) if images.is_dir() else [images]:
+    files = sorted(images.iterdir()) if images.is_dir() else [images]
+    for file in files:
+        if file.name.startswith(".") and file != images:  # as .DS_Store, which Macs leave in folders
+            continue
         try:
             read[file] = read_picture(file)
         except Unread as reason:

@@ -46,6 +46,15 @@ class SqueezeExcite(nn.Module):
         return x * self.gate(x)
 
 
+class Shuffle(nn.ChannelShuffle):
+    """The channels of every group beside each other, on any device: torch has no kernel of it for MPS."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        if input.device.type in ("cpu", "cuda"):
+            return super().forward(input)
+        return torch.unflatten(input, 1, (self.groups, -1)).transpose(1, 2).flatten(1, 2)
+
+
 class GlobalPool(nn.Module):
     """(N, C, H, W) -> (N, C)."""
 
@@ -107,7 +116,7 @@ def _module(layer: Layer) -> nn.Module:
         case layers.Dropout():
             return nn.Dropout(layer.p)
         case layers.Shuffle():
-            return nn.ChannelShuffle(layer.groups)
+            return Shuffle(layer.groups)
         case layers.SqueezeExcite():
             return SqueezeExcite(layer.channels, layer.squeezed)
         case layers.Sum():

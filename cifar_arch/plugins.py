@@ -95,7 +95,7 @@ def load_plugins(files: Any, folders: Iterable[str | Path] = (".",)) -> None:
     if not isinstance(files, list | tuple) or not all(isinstance(file, str) for file in files):
         raise ConfigError(
             f"plugins: expected a list of Python files, got {'null' if files is None else repr(files)}; "
-            "type plugins=[FILE.py]"
+            "type 'plugins=[FILE.py]'"
         )
     places = [Path(folder) for folder in folders]
     for file in map(from_home, files):

@@ -9,7 +9,7 @@ from msgspec import inspect
 
 T = TypeVar("T")
 
-FILES_OF_BLOCKS = "plugins=[FILE.py]"  # as `run` and `check` take them
+FILES_OF_BLOCKS = "'plugins=[FILE.py]'"  # as `run` and `check` take them
 
 
 class ConfigError(ValueError):

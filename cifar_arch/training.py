@@ -131,11 +131,12 @@ def _train_epoch(
     state.model.train()
     device, batch_size = state.device, state.recipe.batch_size
     read_every = 1 if device.type == "cpu" else READ_EVERY
+    ahead = device.type == "cuda"  # MPS would copy later what may be overwritten by then (pytorch#189690)
     total_loss, total_right = torch.zeros(2, device=device)
     mean_loss = accuracy = 0.0
     for number, (images, labels) in enumerate(loader.epoch(state.epoch), 1):
-        images = images.to(device, non_blocking=True)
-        labels = labels.to(device, non_blocking=True)
+        images = images.to(device, non_blocking=ahead)
+        labels = labels.to(device, non_blocking=ahead)
         loss, right = step(images, labels)
         total_loss += loss
         total_right += right

@@ -23,17 +23,19 @@ def test_a_gpu_computes_bf16_only_where_it_is_not_emulated(
 
 
 @pytest.mark.parametrize(
-    ("capabilities", "used"),
+    ("capabilities", "onednn", "used"),
     [
-        ({"avx512_f": True, "avx512_bf16": True}, True),
-        ({"avx512_f": True, "avx512_bf16": False, "amx_bf16": True}, True),
-        ({"avx512_f": True, "avx512_bf16": False, "l2_cache_size": 1}, False),
-        ({}, False),
+        ({"avx512_f": True, "avx512_bf16": True}, True, True),
+        ({"avx512_f": True, "avx512_bf16": False, "amx_bf16": True}, True, True),
+        ({"avx512_f": True, "avx512_bf16": False, "l2_cache_size": 1}, True, False),
+        ({"neon": True, "bf16": True}, False, False),  # an M2 with macOS
+        ({}, True, False),
     ],
 )
 def test_a_cpu_computes_bf16_where_its_flags_say_so(
-    capabilities: dict[str, object], used: bool, monkeypatch: pytest.MonkeyPatch
+    capabilities: dict[str, object], onednn: bool, used: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: onednn)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     assert computes_bf16("cpu") is used
     found = execution(Recipe(device="cpu", threads=3))
@@ -70,6 +72,18 @@ def test_a_precision_that_is_named_is_taken(precision: str) -> None:
 
 def test_other_devices_compute_in_float32() -> None:
     assert not computes_bf16("mps")
+
+
+@pytest.mark.parametrize(
+    ("typed", "spins"),
+    [({}, "1"), ({"KMP_BLOCKTIME": "200"}, "200"), ({"OMP_WAIT_POLICY": "ACTIVE"}, None)],
+)
+def test_threads_of_llvms_library_spin_for_a_while_too(
+    typed: dict[str, str], spins: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", {**typed})
+    device.limit_spinning()
+    assert os.environ.get("KMP_BLOCKTIME") == spins
 
 
 SAID = [

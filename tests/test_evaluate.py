@@ -79,6 +79,7 @@ def test_own_pictures_are_classified(run: RunFolder, tmp_path: Path, cli: Cli) -
     Image.fromarray(wide).save(own / "2.PNG")
     (own / "broken.jpg").write_bytes(b"\xff\xd8nothing")
     (own / "notes.txt").touch()
+    (own / ".DS_Store").touch()  # Finder leaves it in each folder that it shows, and is not told of
     lines = cli("evaluate", str(run.path), "--images", str(own)).out.splitlines()
     for index, line in enumerate(lines[:3]):
         best = probabilities[index].argmax()

@@ -192,6 +192,16 @@ def test_a_shuffle_brings_channels_of_every_group_together() -> None:
     assert network(torch.arange(6.0).view(1, 6, 1, 1)).flatten().tolist() == [0, 3, 1, 4, 2, 5]
 
 
+def test_a_shuffle_asks_mps_for_no_kernel_that_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    class OnMps(torch.Tensor):
+        device = torch.device("mps")
+
+    monkeypatch.setattr(nn.functional, "channel_shuffle", None)
+    network = build((Section(name="c1", layers=(Shuffle(channels=6, groups=2),)),))
+    given = torch.arange(6.0).view(1, 6, 1, 1).as_subclass(OnMps)
+    assert network(given).flatten().tolist() == [0, 3, 1, 4, 2, 5]
+
+
 def test_normalised_takes_pixels_of_any_type() -> None:
     network = Normalised(nn.Identity(), (10, 20, 30), (2, 4, 5))
     pixels = torch.tensor([12, 12, 40], dtype=torch.uint8).view(1, 3, 1, 1)

@@ -71,7 +71,7 @@ def test_check_takes_it(own: Path) -> None:
     without = type_command("check", "--config-dir", "own", "c2=ghost", cwd=own)
     assert without.returncode == 2
     assert without.stderr.startswith("model.c2.kind: unknown kind 'ghost'; choose from plain, ")
-    assert without.stderr.endswith("one of your own needs its file, plugins=[FILE.py]\n")
+    assert without.stderr.endswith("one of your own needs its file, 'plugins=[FILE.py]'\n")
 
 
 @pytest.mark.parametrize("typed", ["run width=4", "run training.resume=run", "check"])
@@ -283,7 +283,7 @@ def test_a_file_that_cannot_be_used(sentence: str, text: str | None, tmp_path: P
 def test_what_is_no_list_of_files(files: Any) -> None:
     with pytest.raises(
         ConfigError,
-        match=r"^plugins: expected a list of Python files, got ('own.py'|\[3\]|null); type plugins=",
+        match=r"^plugins: expected a list of Python files, got ('own.py'|\[3\]|null); type 'plugins=",
     ):
         load_plugins(files)
 

@@ -240,6 +240,23 @@ def test_a_device_that_is_not_there_is_refused(pictures: Pictures, device: str, 
         fit(pictures, recipe(device=device))
 
 
+@pytest.mark.parametrize("backend", ["batch", "albumentations"])
+def test_no_device_but_cuda_copies_later(
+    pictures: Pictures, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = []
+    for name, method in (("to", torch.Tensor.to), ("copy_", torch.Tensor.copy_)):
+
+        def recorded(*given: Any, method: Any = method, **options: Any) -> Any:
+            later.append(options.get("non_blocking", False))
+            return method(*given, **options)
+
+        monkeypatch.setattr(torch.Tensor, name, recorded)
+    fit(pictures, recipe(epochs=1), augment=replace(AUGMENT, backend=backend))
+    assert later
+    assert not any(later)
+
+
 @pytest.mark.slow  # the compiler takes its time
 def test_compiled_it_trains_to_the_same(pictures: Pictures) -> None:
     eager = fit(pictures, recipe(epochs=2))
