@@ -30,6 +30,8 @@ VALUES: dict[str, list[Any]] = {
     "range(1,10,3)": [1, 4, 7],
     "range(5,1,-2)": [3, 5],
     "int(interval(8,11))": [8, 9, 10, 11],
+    "interval(0.1,0.1)": [0.1],
+    "tag(log,interval(0.1,0.1))": [0.1],
     "int(tag(log,interval(1,4)))": [1, 2, 3, 4],
     "1,1.0,1e0": [1],
     "2,1,2.0,0.1,.1": [2, 1, 0.1],

@@ -143,6 +143,7 @@ def _without_repeats(distribution: BaseDistribution) -> BaseDistribution:
 def _sampled(distribution: BaseDistribution, rng: random.Random) -> Any:
     if isinstance(distribution, IntDistribution | FloatDistribution) and distribution.log:
         value = math.exp(rng.uniform(math.log(distribution.low), math.log(distribution.high)))
+        value = min(max(value, distribution.low), distribution.high)  # whose last bit is not that of exp(log)
         return round(value) if isinstance(distribution, IntDistribution) else value
     if (values := _values(distribution)) is not None:
         return rng.choice(values)
@@ -185,6 +186,8 @@ def _values(distribution: BaseDistribution) -> Sequence[Any] | None:
             return distribution.choices
         case IntDistribution():
             return range(distribution.low, distribution.high + 1, distribution.step)
+        case FloatDistribution(low=low, high=high) if low == high:
+            return [low]
         case FloatDistribution() if distribution.step is not None:
             return _Steps(distribution, distribution.step)
         case _:
