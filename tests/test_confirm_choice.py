@@ -229,9 +229,13 @@ def test_smallest_without_any_target_is_refused(made: Callable[..., None], cli: 
     )
 
 
-def test_outputs_may_be_moved(made: Callable[..., None], trained: Trained, cli: Cli) -> None:
+@pytest.mark.parametrize("place", [Path.rename, shutil.copytree])
+def test_outputs_may_be_moved_or_copied(
+    place: Callable[[Path, str], Any], made: Callable[..., None], trained: Trained, cli: Cli
+) -> None:
     made([({"model.width": 9}, 0.4)])
-    Path("outputs").rename("moved")
+    place(Path("outputs"), "moved")
     done = cli("confirm", "s", "--outputs", "moved", "--seeds", "1")
     assert (done.status, done.err) == (0, "")
     assert "--config-dir moved/sweeps/s +experiment=winner" in done.out
+    assert not Path("outputs/sweeps/s/experiment").exists()  # of a copy the original is left alone

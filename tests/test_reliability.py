@@ -139,7 +139,8 @@ def test_a_study_with_folders_elsewhere_says_so(server: Server, tmp_path: Path) 
     out, err = second.communicate(timeout=120)
     assert (second.returncode, err) == (0, "")
     begun = (one / "outputs/sweeps/grid").resolve()
-    assert f"its folders were in {begun} at first; unfinished trials there restart here\n" in out
+    restarted = "trials whose checkpoints are only there restart here"
+    assert f"its folders were in {begun} at first; {restarted}\n" in out
     assert "waiting for 1 trial of other workers; a dead one is known 3 minutes after its last sign" in out
     assert first.wait(timeout=120) == 0
     first.communicate()

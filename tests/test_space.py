@@ -1,5 +1,6 @@
 """The points of a space: every value once, exactly as it is written in decimals."""
 
+import itertools
 import random
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ VALUES: dict[str, list[Any]] = {
     "range(1,10,3)": [1, 4, 7],
     "range(5,1,-2)": [3, 5],
     "int(interval(8,11))": [8, 9, 10, 11],
+    "interval(0.1,0.1)": [0.1],
+    "tag(log,interval(0.1,0.1))": [0.1],
     "int(tag(log,interval(1,4)))": [1, 2, 3, 4],
     "1,1.0,1e0": [1],
     "2,1,2.0,0.1,.1": [2, 1, 0.1],
@@ -45,6 +48,19 @@ def test_the_values_of_a_key(typed: str, values: list[Any]) -> None:
     assert space.size() == len(values)
     rng = random.Random(0)
     assert {str(space.sample(rng)["x"]) for _ in range(200)} == set(map(str, values))
+
+
+LONG: dict[str, list[float]] = {"range(0,1000000000)": [0, 1], "range(0.0,1.0,0.000000001)": [0.0, 1e-9]}
+
+
+@pytest.mark.parametrize(("typed", "first"), LONG.items())
+def test_a_long_range_is_not_written_out(typed: str, first: list[float]) -> None:
+    """Its values would take all of the memory."""
+    space, _ = read_space(None, [f"x={typed}", "y=1,2"])
+    assert space.size() == 2 * 10**9
+    points = list(itertools.islice(space.points(), 3))
+    assert points == [{"x": first[0], "y": 1}, {"x": first[0], "y": 2}, {"x": first[1], "y": 1}]
+    assert space.sample(random.Random(0))["x"] > 0
 
 
 def test_an_interval_has_no_end_and_a_logarithmic_one_is_drawn_evenly_by_powers() -> None:

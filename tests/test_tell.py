@@ -103,8 +103,12 @@ def test_a_dead_workers_trial_goes_on_with_its_point(tmp_path: Path, with_checkp
         folder.checkpoint.parent.mkdir(parents=True)
         folder.checkpoint.write_text("1", encoding="utf-8")
         folder.write_metrics([row(1, 0.5)])
+    folder.path.mkdir(parents=True, exist_ok=True)
+    torn = folder.path / ".summary.json.4242-0a1b2c3d.tmp"
+    torn.touch()
     alive = open_worker(wanted)
     assert ask(alive).point == {"width": 8}  # of a living worker nothing is taken
+    alive.shared.workers.bury(())
     kill(dead)
     after = ask(alive)
     assert after.point == job.point == {"width": 6}
@@ -113,6 +117,9 @@ def test_a_dead_workers_trial_goes_on_with_its_point(tmp_path: Path, with_checkp
     assert alive.shared.trial(1).role is Role.REQUEUED
     assert alive.shared.trial(3).retries == (0 if with_checkpoint else 1)
     assert alive.shared.counts().trained == 1
+    alive.teller.leave()
+    assert not torn.exists()
+    assert list(wanted.folder.locks.iterdir()) == []
 
 
 def test_a_worker_that_died_while_it_asked_loses_no_point(tmp_path: Path) -> None:

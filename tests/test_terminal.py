@@ -140,6 +140,21 @@ def test_an_interrupt_that_python_drops_comes_once_more(sent: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
 
 
+IGNORING = """
+import os, signal
+from cifar_arch.terminal import end_on_signals
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+end_on_signals()
+os.kill(os.getpid(), signal.SIGHUP)
+print("went on")
+"""
+
+
+def test_a_command_under_nohup_outlives_its_terminal() -> None:
+    done = subprocess.run([sys.executable, "-c", IGNORING], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "went on\n", "")
+
+
 def test_a_table_spells_control_characters_out() -> None:
     shown = table([["name", "why"], ["größe", "\x1b[31mred\x1b[0m\n\u009b2J"]])
     assert shown.splitlines() == [" name                        why", r"größe  \x1b[31mred\x1b[0m \x9b2J"]

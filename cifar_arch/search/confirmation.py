@@ -158,10 +158,10 @@ def _load(study: str, storage: str) -> optuna.Study:
 def _choice(configuration: Configuration, wanted: Wanted) -> Choice:
     """Raises ConfigError where the trial's folder is gone or not one of ours."""
     trial = configuration.first
-    run = RunFolder(trial.folder or "")
-    moved = RunFolder(wanted.outputs.sweep(wanted.study).trial(trial.number))
-    if not run.config.is_file() and moved.config.is_file():
-        run = moved
+    # The folder that was named comes first: it may be a copy, and what the study has on record another one.
+    run = RunFolder(wanted.outputs.sweep(wanted.study).trial(trial.number))
+    if not run.config.is_file():
+        run = RunFolder(trial.folder or "")
     if trial.folder is None or not run.config.is_file() or not run.hydra.is_file():
         advice = "type confirm where the sweep was typed, or name other trials with --trial"
         if run.experiment.is_file():

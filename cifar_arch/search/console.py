@@ -29,7 +29,7 @@ def announce(shared: SharedStudy) -> None:
         print(f"{done} trained before", flush=True)
     began = Path(shared.study.user_attrs["folder"])  # relative in the published study
     if began.resolve() != config.folder.path.resolve():
-        print(f"its folders were in {began} at first; unfinished trials there restart here")
+        print(f"its folders were in {began} at first; trials whose checkpoints are only there restart here")
     if shared.file and (kind := network_file_system(shared.file)):
         print(
             f"warning: {shared.file} lies on {kind}, where SQLite serves one machine alone; "

@@ -3,6 +3,7 @@
 import os
 import socket
 import uuid
+from collections.abc import Container
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -52,6 +53,12 @@ class Workers:
             return False
         self._path(worker).touch()  # filelock 3.21 to 3.29 removes it on release, but it says who is dead
         return True
+
+    def bury(self, working: Container[str | None]) -> None:
+        """Removes the locks of dead workers, but for those that still have to be told from the living."""
+        for path in self.folder.glob("*.lock"):
+            if path.stem not in working and self.dead(path.stem):
+                path.unlink(missing_ok=True)
 
     def leave(self) -> None:
         self.lock.release()

@@ -1,6 +1,5 @@
 """The points that a search chooses among: override keys with the values that each may take."""
 
-import itertools
 import math
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -45,7 +44,7 @@ class Space:
     def points(self) -> Iterator[Point]:
         """Every point of a finite space, the last key changing fastest."""
         values = [_values(distribution) or [] for distribution in self.distributions.values()]
-        for combination in itertools.product(*values):
+        for combination in _combined(values):
             yield dict(zip(self.distributions, combination, strict=True))
 
     def some(self, most: int, rng: random.Random) -> list[Point]:
@@ -144,6 +143,7 @@ def _without_repeats(distribution: BaseDistribution) -> BaseDistribution:
 def _sampled(distribution: BaseDistribution, rng: random.Random) -> Any:
     if isinstance(distribution, IntDistribution | FloatDistribution) and distribution.log:
         value = math.exp(rng.uniform(math.log(distribution.low), math.log(distribution.high)))
+        value = min(max(value, distribution.low), distribution.high)  # whose last bit is not that of exp(log)
         return round(value) if isinstance(distribution, IntDistribution) else value
     if (values := _values(distribution)) is not None:
         return rng.choice(values)
@@ -157,14 +157,38 @@ def _ends(distribution: Any) -> list[Any]:
     return list(dict.fromkeys((distribution.low, distribution.high)))
 
 
+class _Steps(Sequence[float]):
+    """The values of a range with steps, each worked out where it is asked for: there may be millions."""
+
+    def __init__(self, distribution: FloatDistribution, step: float):
+        self.distribution, self.step = distribution, step
+        self.places = range(round((distribution.high - distribution.low) / step) + 1)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, place: Any) -> Any:
+        return exact(self.distribution.low + self.places[place] * self.step, self.distribution)
+
+
+def _combined(values: Sequence[Sequence[Any]]) -> Iterator[tuple[Any, ...]]:
+    """What itertools.product gives, which would first write every range out."""
+    if not values:
+        yield ()
+        return
+    for value in values[0]:
+        yield from ((value, *others) for others in _combined(values[1:]))
+
+
 def _values(distribution: BaseDistribution) -> Sequence[Any] | None:
     match distribution:
         case CategoricalDistribution():
             return distribution.choices
         case IntDistribution():
             return range(distribution.low, distribution.high + 1, distribution.step)
+        case FloatDistribution(low=low, high=high) if low == high:
+            return [low]
         case FloatDistribution() if distribution.step is not None:
-            steps = round((distribution.high - distribution.low) / distribution.step)
-            return [exact(distribution.low + i * distribution.step, distribution) for i in range(steps + 1)]
+            return _Steps(distribution, distribution.step)
         case _:
             return None

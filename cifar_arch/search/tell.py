@@ -59,6 +59,8 @@ class Teller:
             for trial in self.shared.ledger.trials([TrialState.RUNNING]):
                 if trial.worker == self.shared.workers.me:
                     self._settle(trial, stopped=True)
+            running = self.shared.ledger.trials([TrialState.RUNNING])
+            self.shared.workers.bury({trial.worker for trial in running})
         self.shared.workers.leave()
 
     @patient
@@ -81,6 +83,8 @@ class Teller:
                     self._requeue(trial, blame=False)
                 continue
             dead = self.shared.workers.dead(trial.worker)
+            if dead:  # its copy has a folder of its own
+                RunFolder(self.shared.folder(trial.number)).discard_unfinished()
             if dead or (dead is None and trial.id in stale):
                 self._settle(trial)
 
