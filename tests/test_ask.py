@@ -234,7 +234,7 @@ def test_a_mistake_found_while_asking_leaves_nothing_running(tmp_path: Path) -> 
 def test_a_folder_of_a_lost_study_is_not_overwritten(tmp_path: Path) -> None:
     worker = open_worker(search_config(tmp_path, WIDTHS))
     worker.shared.folder(0).mkdir()
-    with pytest.raises(ConfigError, match=r"0' is there already, .* remove .* or choose another study=NAME"):
+    with pytest.raises(ConfigError, match=r"0' already exists, .* remove .* or choose another study=NAME"):
         worker.asker.ask()
     assert worker.shared.trial(0).role is Role.ABANDONED
 
