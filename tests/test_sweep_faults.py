@@ -182,7 +182,7 @@ def test_another_sweep_under_the_same_name_is_refused(tmp_path: Path) -> None:
     (tmp_path / "outputs" / "studies.db").unlink()
     lost = sweep(*command, "epochs=1", cwd=tmp_path)
     assert lost.returncode == 2
-    assert "'outputs/sweeps/mine/0' is there already" in lost.stderr
+    assert "'outputs/sweeps/mine/0' already exists" in lost.stderr
     assert not [t for t in trials(tmp_path) if t.state == TrialState.RUNNING]
 
 
