@@ -80,7 +80,7 @@ def duration(seconds: float) -> str:
     """In the largest unit of which it is more than one and a half, to two digits."""
     for unit, length in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
         if seconds > 1.5 * length:
-            return f"{float(f'{seconds / length:.2g}'):g} {unit}"
+            return f"{float(f'{seconds / length:.2g}'):,g} {unit}"
     return f"{max(1, round(seconds))} seconds"
 
 

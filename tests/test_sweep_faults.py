@@ -56,7 +56,8 @@ def test_killed_twenty_times_a_sweep_loses_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, *ENDING], ids=lambda sent: sent.name)
 def test_an_interrupted_sweep_leaves_nothing_running_and_goes_on(tmp_path: Path, sent: int) -> None:
-    process = start(GRID, tmp_path, '{"seconds": 0.3}')
+    heard = ("env", "--default-signal=HUP")  # for these tests may run under nohup
+    process = start(GRID, tmp_path, '{"seconds": 0.3}', heard)
     wait_until(progressed(tmp_path, 5))  # in the second trial
     os.killpg(process.pid, sent)
     out, err = process.communicate(timeout=60)

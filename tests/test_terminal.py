@@ -238,7 +238,7 @@ def test_ctrl_c_while_it_is_imported_is_a_word(name: str, tmp_path: Path) -> Non
         (3000, "50 minutes"),
         (10_000, "2.8 hours"),
         (400_000, "4.6 days"),
-        (9e7, "1000 days"),
+        (9e7, "1,000 days"),
     ],
 )
 def test_a_time_is_told_in_the_unit_that_fits(seconds: float, text: str) -> None:
