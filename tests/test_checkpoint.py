@@ -116,6 +116,7 @@ def test_the_file_keeps_the_names_and_types_of_earlier_versions(
     assert plain(torch.load(tmp_path / "last.pt", weights_only=True)) == {**plain(earlier), "how": how}
 
 
+@pytest.mark.slow
 def test_a_disk_that_takes_no_more_is_named_as_such_and_keeps_the_old_file(tmp_path: Path) -> None:
     stepped(ema=0).save(tmp_path / "last.pt")
     old = (tmp_path / "last.pt").read_bytes()

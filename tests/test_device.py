@@ -160,6 +160,7 @@ print(pages(10) / one)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("CS_GNU_LIBC_VERSION" not in os.confstr_names, reason="glibc alone can be told so")
 def test_the_memory_of_tensors_is_kept_for_the_next_ones() -> None:
     """In pages that the system hands out for ten tensors, over those of one."""
