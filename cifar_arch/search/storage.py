@@ -148,7 +148,7 @@ def patient(method: Callable[P, T]) -> Callable[P, T]:
     a crash. Raises SearchStopped where the server stays away, where a database file cannot be written or is
     damaged, or where the study was deleted.
 
-    They share one time to wait: a worker that has given up still has its end to tell.
+    All such methods share one time to wait: a worker that has given up still has its end to tell.
     """
 
     @functools.wraps(method)
@@ -169,22 +169,27 @@ def patient(method: Callable[P, T]) -> Callable[P, T]:
                 cause = _unreachable(error)
                 if cause is None:
                     raise
-                if type(cause) is sqlite3.DatabaseError:
-                    raise SearchStopped(
-                        f"the database is damaged ({first_line(cause)}); put a copy of it back, or name "
-                        "another storage; what was trained is kept in its folder"
-                    ) from error
-                _missed.append(time.monotonic())
-                if isinstance(cause, sqlite3.Error) or _missed[-1] - _missed[0] > AWAY:
-                    raise SearchStopped(
-                        f"the study cannot be reached ({first_line(cause)}); what was trained is kept in "
-                        "its folder, and the same command goes on"
-                    ) from error
-                if len(_missed) == 1:
-                    print(f"waiting for the database ({first_line(cause)})", flush=True)
-                time.sleep(TRY_AGAIN)
+                _wait(cause)
 
     return tried
+
+
+def _wait(cause: BaseException) -> None:
+    """Until the next try. Raises SearchStopped where none is worth while."""
+    if type(cause) is sqlite3.DatabaseError:
+        raise SearchStopped(
+            f"the database is damaged ({first_line(cause)}); put a copy of it back, or name another "
+            "storage; what was trained is kept in its folder"
+        ) from cause
+    _missed.append(time.monotonic())
+    if isinstance(cause, sqlite3.Error) or _missed[-1] - _missed[0] > AWAY:
+        raise SearchStopped(
+            f"the study cannot be reached ({first_line(cause)}); what was trained is kept in its folder, "
+            "and the same command goes on"
+        ) from cause
+    if len(_missed) == 1:
+        print(f"waiting for the database ({first_line(cause)})", flush=True)
+    time.sleep(TRY_AGAIN)
 
 
 def _unreachable(error: BaseException | None) -> BaseException | None:
