@@ -35,7 +35,8 @@ def unknown_key(key: str, config: Mapping[str, Any], aliases: Iterable[str]) -> 
     prefix = f"{parent}." if parent else ""
     names = [str(name) for name in beside if not str(name).startswith("_")]
     close = [name] if parent and name in config else []  # hydra.sweeper.n_trials, as the stock sweeper has it
-    close += [f"{part}.{name}" for part, node in config.items() if isinstance(node, Mapping) and name in node]
+    parts = {part: node for part, node in config.items() if isinstance(node, Mapping)}
+    close += [f"{part}.{name}" for part, node in parts.items() if name in node and part != "downsample"]
     close += [prefix + n for n in difflib.get_close_matches(name, names, 1)]
     hint = f", did you mean {close[0]!r}?" if close else ";"
     return f"{key}: unknown key{hint} choose from {', '.join(prefix + n for n in sorted(names))}"

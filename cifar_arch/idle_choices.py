@@ -69,8 +69,19 @@ def _refuse_beside(name: str, file: GlobalFile, config: DictConfig, typed: Itera
 
 
 def refuse_idle_downsample(typed: Iterable[str]) -> None:
-    """Raises ConfigError where `downsample` was typed, and so was the choice of each transition."""
-    placed = {o.package: text for text, o in read_all(typed) if o.key_or_group == "downsample"}
+    """Raises ConfigError where `downsample` was typed, and so was the choice of each transition.
+
+    Or a field of it: each transition has its own, from the option that `downsample` names.
+    """
+    read = list(read_all(typed))
+    for text, override in read:
+        part, _, field = override.key_or_group.partition(".")
+        if part == "downsample" and (field or isinstance(override.value(), dict)):
+            raise ConfigError(
+                f"{override.key_or_group}: has no effect, for t1, t2 and t3 have fields of their own, "
+                f"got {text}; type model.t1.{field or 'KEY'}=VALUE for one, or downsample=OPTION for all"
+            )
+    placed = {o.package: text for text, o in read if o.key_or_group == "downsample"}
     if {None, *(f"model.{name}" for name in TRANSITIONS)} <= placed.keys():
         raise ConfigError(
             f"downsample: has no effect where t1, t2 and t3 are chosen, got {placed[None]}; leave it out"

@@ -22,7 +22,7 @@ WRONG = [
     ("model.c1.laiers=3", "model.c1.laiers: unknown key, did you mean 'model.c1.layers'? choose from "),
     ("model.foo.bar=3", "model.foo.bar: unknown key; choose from model.activation, "),
     ("epochs.x=3", "epochs.x: unknown key, did you mean 'training.epochs'? choose from "),
-    ("foo=3", f"foo: unknown key; {TOP}"),
+    ("separable=true", f"separable: unknown key; {TOP}"),
     (
         "model=reference depth=2",
         "model.depth: has no effect on a network written out layer by layer, got 2;",

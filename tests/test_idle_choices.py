@@ -37,6 +37,21 @@ def test_one_place_takes_one_option(typed: str, cli: Cli) -> None:
     assert (done.status, done.out, done.err) == (2, "", said)
 
 
+# Fields of the option that t1, t2 and t3 start from.
+FIELDS = {"downsample.kind=dilated": "kind", "~downsample.kind": "kind", "downsample={separable:true}": "KEY"}
+
+
+@pytest.mark.parametrize(("typed", "field"), FIELDS.items())
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_a_field_of_what_transitions_start_from_is_refused(
+    command: str, typed: str, field: str, cli: Cli
+) -> None:
+    done = cli(command, typed)
+    assert (done.status, done.out) == (2, "")
+    said = f"for t1, t2 and t3 have fields of their own, got {typed}; type model.t1.{field}=VALUE for one, "
+    assert said in done.err
+
+
 SWEPT = {
     (*WINNER, "c4=plain,separable"): "c4: has no effect beside +experiment=winner, ",
     ("+search=blocks", "downsample=dilated"): "downsample: has no effect where t1, t2 and t3 are chosen, got "
@@ -47,6 +62,7 @@ SWEPT = {
         "t2=strided",
         "t3=strided",
     ): "downsample: has no effect where ",
+    ("downsample.separable=true,false",): "downsample.separable: has no effect, for t1, t2 and t3 have ",
 }
 
 
