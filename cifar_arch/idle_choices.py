@@ -22,7 +22,10 @@ from cifar_arch.record import Objectives, decides_search
 from cifar_arch.schema import ConfigError, checked
 from cifar_arch.spec import TRANSITIONS
 
-_OF_SWEEPS = r"\+{0,2}(n_trials|workers|gpus|prefer|study|storage)="
+_OF_SWEEPS = (
+    r"\+{0,2}(n_trials|workers|gpus|prefer|study|storage|sampler|pruner|cluster"
+    r"|hydra[./](sweep|sweeper|launcher)\b[^=]*)="
+)
 
 
 def refuse_idle_choices(config: DictConfig) -> None:

@@ -101,7 +101,12 @@ def test_a_search_needs_m(command: str, typed: str, better: str, cli: Cli) -> No
 
 @pytest.mark.parametrize("command", ["check", "run"])
 @pytest.mark.parametrize(
-    "typed", ["n_trials=3", "workers=2", "++gpus=[0]", "prefer=small", "study=a/b", "storage=x"]
+    "typed",
+    [
+        *("n_trials=3", "workers=2", "++gpus=[0]", "prefer=small", "study=a/b", "storage=x"),
+        *("sampler=gp", "pruner=none", "+cluster=slurm", "hydra/launcher=joblib"),
+        *("hydra.sweeper.largest_first=3", "hydra.launcher.partition=x", "hydra.sweep.dir=x"),
+    ],
 )
 def test_numbers_of_a_sweep_need_m(command: str, typed: str, cli: Cli) -> None:
     done = cli(command, typed)
