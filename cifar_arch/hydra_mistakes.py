@@ -105,6 +105,23 @@ def _there_already(key: str, override: str) -> str:
     return f"{key}: is there already; type {quote(override)} without the +"
 
 
+def _chosen_already(key: str) -> str:
+    return f"{key}: an option is chosen already; type {key}=OPTION without the +"
+
+
+def _no_force(override: str) -> str:
+    typed = override.lstrip("+")
+    group = typed.partition("=")[0]
+    by_default = group in _PARTS or "@" in group or "/" in group
+    return (
+        f"{group}: ++ is for single keys, got {override}; type {quote(typed if by_default else f'+{typed}')}"
+    )
+
+
+def _start_of_others(key: str) -> str:
+    return f"{key}: other choices start from it, and nothing is chosen; type {key}=OPTION"
+
+
 def _no_earlier(file: str, choice: str, place: str) -> str:
     if not choice.startswith("/"):
         return f"{file}: a group in its defaults begins with /, got {choice}; write - override /{choice}"
@@ -132,6 +149,9 @@ _EXPLAINED: tuple[tuple[str, Callable[..., str]], ...] = (
     (r"Could not override '(block|downsample)@([^']+)'", _no_such_part),
     (r"Could not override '([^']+)'\. No match.*default list use (\S+)", _not_yet),
     (r"An item is already at '([^']+)'.\s+Either remove \+ prefix: '(.+?)'\n", _there_already),
+    (r"^(\S+) appears more than once in the final defaults list", _chosen_already),
+    (r"force-add of config groups is not supported: '(.+?)'(?=\s*Alias |$)", _no_force),
+    (r"Error resolving interpolation '\$\{(\w+)\}', possible interpolation keys", _start_of_others),
     (r"Ambiguous value for argument '([^']+)'", _several),
     (r"Sweep parameters '([^']+)' requires", _several),
     (r"Sweeping over Hydra's configuration is not supported : '([^']+)'", _of_hydra),

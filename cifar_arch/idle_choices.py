@@ -100,8 +100,8 @@ def refuse_search(overrides: Sequence[str]) -> None:
         key = bare(counts[0].partition("=")[0])
         raise ConfigError(f"{key}: only applies to sweeps, got {counts[0]}; add -m, or leave it out")
     if spaces := [text for text in overrides if re.match(r"\+{0,2}search=(?!null$)", text)]:
-        typed = spaces[0] if spaces[0].startswith("+") else f"+{spaces[0]}"
-        raise ConfigError(f"search: a space to sweep over, got {spaces[0]}; type -m {quote(typed)}")
+        typed = quote(f"+{bare(spaces[0])}")
+        raise ConfigError(f"search: a space to sweep over, got {spaces[0]}; type -m {typed}")
     for _, override in read_all(overrides):
         given = override.key_or_group == "objectives" and not override.is_delete()
         if given and not override.is_sweep_override():

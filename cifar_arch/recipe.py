@@ -39,9 +39,10 @@ class Recipe(Strict, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.resume is not None:
+            typed = f"python -m cifar_arch.run {quote(f'training.resume={self.resume}')}"
             raise ConfigError(
                 f"training.resume: no config can ask for it, got {self.resume!r}; "
-                f"type {quote(f'training.resume={self.resume}')} alone, or set it to null"
+                f"type {typed} alone, or set it to null"
             )
         if self.cycle_momentum is None:
             return

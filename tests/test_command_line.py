@@ -89,7 +89,7 @@ def test_what_a_search_composes_is_shown_without_training(typed: str, cli: Cli) 
     ("typed", "better"),
     [
         ("+search=blocks", "+search=blocks"),
-        ("++search=blocks", "++search=blocks"),
+        ("++search=blocks", "+search=blocks"),
         ("search=blocks", "+search=blocks"),
     ],
 )
