@@ -60,17 +60,30 @@ MISTAKES = {
     "got 'elsewhere'; type outputs=FOLDER or study=NAME to choose those",
     "hydra.sweeper.pruner.n_startup_trials=abc": "hydra.sweeper.pruner: '<' not supported between instances "
     "of 'str' and 'int'; got n_startup_trials=abc, n_warmup_steps=2",
+    "sampler=grid n_trials=2 training.lr=interval(0.1,0.2)": "sampler: grid needs a finite space, got an "
+    "interval; choose tpe, gp or random",
     "hydra.sweeper.params=3": "hydra.sweeper.params: expected keys with their values, got 3",
 }
 
 
-@pytest.mark.parametrize(("typed", "sentence"), MISTAKES.items())
+TOLD_BY_RUN = ("study='12'", "hydra.launcher=null", "hydra.sweeper.pruner.n_startup_trials=abc")
+
+
+OF_BOTH = [
+    (command, typed)
+    for command in ("run", "check")
+    for typed in MISTAKES
+    if command == "run" or typed not in TOLD_BY_RUN
+]
+
+
+@pytest.mark.parametrize(("command", "typed"), OF_BOTH)
 def test_a_mistake_in_the_options_of_a_sweep_is_a_sentence(
-    typed: str, sentence: str, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: str, typed: str, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    done = cli("run", "-m", typed, "width=3,4", "limits=none", "data=shapes")
-    assert (done.status, done.err) == (2, f"{sentence}\n")
+    done = cli(command, "-m", *typed.split(), "width=3,4", "limits=none", "data=shapes")
+    assert (done.status, done.err) == (2, f"{MISTAKES[typed]}\n")
 
 
 def test_every_key_that_says_how_something_runs_is_refused_and_no_other() -> None:

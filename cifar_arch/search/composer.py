@@ -152,7 +152,13 @@ def read_space(params: Any, arguments: Sequence[str]) -> tuple[Space, list[str]]
     space = Space(dict(swept.values()))
     refuse_unswept(space)
     refuse_idle_downsample(texts)
-    return space, [text for held in fixed.values() for text in held]
+    held = [text for texts_of_one in fixed.values() for text in texts_of_one]
+    if any(o.key_or_group == "read_test" and o.value() is True for _, o in read_all(held)):
+        raise ConfigError(
+            "read_test: a sweep chooses by validation images alone, got true; "
+            "type python -m cifar_arch.confirm STUDY after it"
+        )
+    return space, held
 
 
 def fixed_keys(fixed: Sequence[str]) -> list[str]:

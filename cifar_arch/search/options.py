@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from cifar_arch.experiment import Experiment
 from cifar_arch.latency import NOT_INSTALLED, measurable
-from cifar_arch.outputs import Outputs
+from cifar_arch.outputs import SWEEPS, Outputs
 from cifar_arch.provenance import flatten
 from cifar_arch.record import EXECUTION, Objectives, decides_search, without_added
 from cifar_arch.schema import ConfigError, Strict, checked
@@ -18,6 +18,9 @@ from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.objectives import Prefer
 from cifar_arch.search.space import Point, Space, packages
 from cifar_arch.search.study import SearchConfig
+
+# As in conf/config.yaml: a trial's folder is derived from the study's name, which the sweeper chooses.
+_FOLDERS = {"dir": f"${{outputs}}/{SWEEPS}/${{study}}", "subdir": "${trial.number}"}
 
 
 class Points(Protocol):
@@ -85,6 +88,25 @@ def refuse_unswept(space: Space) -> None:
                 f"{key.removeprefix('hydra/sweeper/')}: cannot be swept, because it changes nothing in what "
                 f"a trial computes, got {', '.join(values)}; {better}"
             )
+
+
+def refuse_of_hydra(hydra: Any, space: Space) -> None:
+    """Raises ConfigError for what Hydra's own config, plain and unresolved, asks of no sweep here."""
+    for kind in ("sampler", "pruner"):
+        if not isinstance(node := hydra["sweeper"][kind], dict):
+            raise ConfigError(f"hydra.sweeper.{kind}: expected the options of a {kind}, got {node or 'null'}")
+    for name, ours in _FOLDERS.items():
+        if (asked := hydra["sweep"][name]) != ours:
+            raise ConfigError(
+                f"hydra.sweep.{name}: a trial's folder is always OUTPUTS/sweeps/STUDY/NUMBER, "
+                f"got {asked!r}; type outputs=FOLDER or study=NAME to choose those"
+            )
+    if by_grid(hydra["sweeper"]["sampler"]) and space.size() is None:
+        raise ConfigError("sampler: grid needs a finite space, got an interval; choose tpe, gp or random")
+
+
+def by_grid(sampler: Mapping[str, Any]) -> bool:
+    return str(sampler.get("_target_")).endswith("GridSampler")
 
 
 def each_experiment(points: Points, objectives: Sequence[str]) -> list[Experiment]:

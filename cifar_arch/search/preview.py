@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from hydra import compose as hydra_compose
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from cifar_arch.compose import as_config_errors, composing, plain
 from cifar_arch.experiment import Experiment
@@ -15,7 +15,13 @@ from cifar_arch.overrides import at_home, expanded, read_override
 from cifar_arch.plugins import load_plugins_of
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.composer import Composer, read_space
-from cifar_arch.search.options import Options, SweeperOptions, each_experiment, target_accuracy
+from cifar_arch.search.options import (
+    Options,
+    SweeperOptions,
+    each_experiment,
+    refuse_of_hydra,
+    target_accuracy,
+)
 from cifar_arch.search.space import Point, Space
 from cifar_arch.search.speed import training_speed
 from cifar_arch.terminal import counted, duration
@@ -39,6 +45,7 @@ def preview(arguments: Sequence[str], config_dir: str | None = None) -> str:
         load_plugins_of(base)
         SweeperOptions.from_dict(base.hydra.sweeper)
         space, fixed = read_space(base.hydra.sweeper.params, typed)
+        refuse_of_hydra(OmegaConf.to_container(base.hydra, resolve=False), space)
         composer, options = Composer(load, fixed, space), Options.from_dict(plain(base))
         experiments = each_experiment(composer, options.objectives)
         target_accuracy(experiments[0], options.prefer)

@@ -22,8 +22,8 @@ from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler
 from cifar_arch.compose import anchored, as_config_errors, plain
 from cifar_arch.device import cores, require_shown_gpu
 from cifar_arch.limits import Limits
-from cifar_arch.outputs import SWEEPS, WORKERS, Outputs, trial_config
-from cifar_arch.overrides import read_all, read_override
+from cifar_arch.outputs import WORKERS, Outputs, trial_config
+from cifar_arch.overrides import read_override
 from cifar_arch.plugins import load_plugins_of
 from cifar_arch.provenance import masked
 from cifar_arch.schema import ConfigError, first_line
@@ -35,7 +35,9 @@ from cifar_arch.search.objectives import by_accuracy_alone
 from cifar_arch.search.options import (
     Options,
     SweeperOptions,
+    by_grid,
     each_experiment,
+    refuse_of_hydra,
     search_config,
     target_accuracy,
 )
@@ -49,8 +51,6 @@ from cifar_arch.terminal import one_line
 
 SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
 PRUNERS = ("optuna.pruners.*",)
-# As in conf/config.yaml: a trial's folder is derived from the study's name, which the sweeper chooses.
-FOLDERS = {"dir": f"${{outputs}}/{SWEEPS}/${{study}}", "subdir": "${trial.number}"}
 
 # What a launcher runs leaves nothing of its own: the worker has its log, and each trial its folder.
 WORKER_JOB = (f"hydra.sweep.subdir={WORKERS}", "hydra.output_subdir=null", "hydra/job_logging=none")
@@ -81,20 +81,11 @@ class ArchitectureSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Runs the search to its total and prints what it found."""
-        for kind, node in {"sampler": self.sampler, "pruner": self.pruner}.items():
-            if not isinstance(node, DictConfig):
-                raise ConfigError(
-                    f"hydra.sweeper.{kind}: expected the options of a {kind}, got {node or 'null'}"
-                )
         numbers = SweeperOptions.from_dict(self.numbers)
         config = self._config()
         options = Options.from_dict(config)
         space, fixed = read_space(self.params, arguments)
-        if any(o.key_or_group == "read_test" and o.value() is True for _, o in read_all(fixed)):
-            raise ConfigError(
-                "read_test: a sweep chooses by validation images alone, got true; "
-                "type python -m cifar_arch.confirm STUDY after it"
-            )
+        refuse_of_hydra(OmegaConf.to_container(self.config.hydra, resolve=False), space)
         fixed = [text for text in fixed if not text.startswith("trial.worker=")]
         composer = self._composer(space, fixed)
         # A mistake in any value is told before anything is trained.
@@ -113,14 +104,7 @@ class ArchitectureSweeper(Sweeper):
         finish(shared, composer, options.prefer, target)
 
     def _config(self) -> dict[str, Any]:
-        """The plain config. Raises ConfigError for trial folders that are not ours to place."""
-        asked: Any = OmegaConf.to_container(self.config.hydra.sweep, resolve=False)
-        for name, ours in FOLDERS.items():
-            if asked[name] != ours:
-                raise ConfigError(
-                    f"hydra.sweep.{name}: a trial's folder is always OUTPUTS/sweeps/STUDY/NUMBER, "
-                    f"got {asked[name]!r}; type outputs=FOLDER or study=NAME to choose those"
-                )
+        """The plain config."""
         load_plugins_of(self.config)
         config = plain(self.config)
         # A trial changes the folder of the whole process, in which this thread goes on.
@@ -175,13 +159,11 @@ class ArchitectureSweeper(Sweeper):
         search = search_config(
             composer, options, outputs, algorithms, named=named, typed=fixed_keys(composer.fixed)
         )
-        if self._by_grid() and search.space.size() is None:
-            raise ConfigError("sampler: grid needs a finite space, got an interval; choose tpe, gp or random")
         if read_override(f"study={search.name}").value() != search.name:
             raise ConfigError(f"study: {search.name!r} would be read as a number; choose another name")
         return replace(
             search,
-            exhaustive=search.exhaustive or self._by_grid(),
+            exhaustive=search.exhaustive or by_grid(self.sampler),
             about=_about(composer.config_at({})["limits"]),
             **asdict(numbers),
         )
@@ -199,11 +181,8 @@ class ArchitectureSweeper(Sweeper):
         if not by_accuracy_alone(options.objectives) and not isinstance(pruner, NopPruner):
             print("pruning goes by accuracy as the only objective: here every trial is trained to its end")
 
-    def _by_grid(self) -> bool:
-        return str(self.sampler.get("_target_")).endswith("GridSampler")
-
     def _sampler(self, seed: int) -> BaseSampler:
-        if self._by_grid():
+        if by_grid(self.sampler):
             return RandomSampler(seed=seed)  # the study goes through a grid by itself
         sampler: BaseSampler = _made("sampler", self.sampler, SAMPLERS, seed=seed)
         return sampler
