@@ -36,6 +36,9 @@ def test_nothing_feasible_names_the_rules_and_the_closest(tmp_path: Path) -> Non
         worker = open_worker(search_config(tmp_path, WIDTHS), assessed=at_most(1))
         with pytest.raises(ConfigError, match=message):
             worker.asker.ask()
+    worker = open_worker(search_config(tmp_path, {}, name="single"), assessed=lambda _: assess({"x": 4}, 1))
+    with pytest.raises(ConfigError, match=r"among 1 candidate; .* the closest: sum: 1 is allowed, got 4;"):
+        worker.asker.ask()
     space: dict[str, BaseDistribution] = {"x": FloatDistribution(5, 9)}
     endless = search_config(tmp_path, space, exhaustive=False, n_trials=3, name="endless", max_rejections=20)
     worker = open_worker(endless, assessed=lambda point: assess({"x": int(point["x"])}, 1))

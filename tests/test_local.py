@@ -198,7 +198,7 @@ def test_another_search_under_the_same_name_is_refused(tmp_path: Path) -> None:
     config = tiny_config(limits={"params_below": 1})
     call = functools.partial(search, config, outputs=tmp_path / "outputs", progress=False)
     for space in ({"model.width": [4]}, {"model.width": [5]}):  # without a name they do not meet
-        with pytest.raises(ConfigError, match="nothing inside the limits among 1 candidates"):
+        with pytest.raises(ConfigError, match="nothing inside the limits among 1 candidate;"):
             call(space)
     with pytest.raises(ConfigError, match="nothing inside the limits"):
         call({"model.width": [4]}, study="s")

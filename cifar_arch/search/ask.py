@@ -25,6 +25,7 @@ from cifar_arch.search.trial import (
     TrialRecord,
     set_constraint,
 )
+from cifar_arch.terminal import counted
 
 GUESSES = 20  # consecutive proposals without a new point before a finite space is enumerated
 STALE = 1200  # the same for a space that is too large for that
@@ -275,8 +276,9 @@ class Asker:
         rules = Counter(v.rule for candidate, _ in assessed for v in candidate.violations)
         binding = ", ".join(f"{rule} ({count} of {len(assessed)})" for rule, count in rules.most_common())
         closest, point = min(assessed, key=lambda pair: pair[0].excess)
+        which = f" is {short_overrides(point)}" if point else ""  # where nothing is swept there is but one
         raise ConfigError(
-            f"nothing inside the limits among {len(assessed)} candidates; the rules that bind: {binding}; "
-            f"the closest is {short_overrides(point)}: "
+            f"nothing inside the limits among {counted(len(assessed), 'candidate')}; the rules that bind: "
+            f"{binding}; the closest{which}: "
             f"{'; '.join(v.message for v in closest.violations)}; widen the space or the limits"
         )
