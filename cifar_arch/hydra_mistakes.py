@@ -38,7 +38,8 @@ def unknown_key(key: str, config: Mapping[str, Any], aliases: Iterable[str]) -> 
     parts = {part: node for part, node in config.items() if isinstance(node, Mapping)}
     close += [f"{part}.{name}" for part, node in parts.items() if name in node and part != "downsample"]
     close += [prefix + n for n in difflib.get_close_matches(name, names, 1)]
-    hint = f", did you mean {close[0]!r}?" if close else ";"
+    rest = key[len(prefix + name) :] if close and isinstance(_at(config, close[0]), Mapping) else ""
+    hint = f", did you mean {close[0] + rest!r}?" if close else ";"
     return f"{key}: unknown key{hint} choose from {', '.join(prefix + n for n in sorted(names))}"
 
 
@@ -92,8 +93,8 @@ def _of_hydra(override: str) -> str:
 
 def _no_such_part(group: str, key: str) -> str:
     return (
-        f"{key}: no {group} option can be chosen there in this model; type single fields, {key}.kind=KIND, "
-        f"or use {_PLACES[group]} of model=c1c2c3c4"
+        f"{key}: no {group} option can be chosen there in this model; "
+        f"use {_PLACES[group]} of model=c1c2c3c4, or write a model of your own"
     )
 
 

@@ -15,7 +15,7 @@ WIDTHS = "expected an integer at least 1 and at most 4096 or auto or null"
 # what is typed, how its sentence starts
 WRONG = [
     ("modle=reference", f"modle: unknown key, did you mean 'model'? {TOP}"),
-    ("head=conv", f"head: unknown key, did you mean 'model.head'? {TOP}"),
+    ("c4.kernel=5", f"c4.kernel: unknown key, did you mean 'model.c4.kernel'? {TOP}"),
     ("lr=0.1", f"lr: unknown key, did you mean 'training.lr'? {TOP}"),
     ("model.wdith=3", "model.wdith: unknown key, did you mean 'model.width'? choose from model.activation, "),
     ("model.c1.laiers=3", "model.c1.laiers: unknown key, did you mean 'model.c1.layers'? choose from "),
@@ -61,13 +61,13 @@ WRONG = [
     ("experiment=reference", "experiment: nothing is chosen by default; type +experiment=reference"),
     (
         "model=reference t1=strided",
-        "model.t1: no downsample option can be chosen there in this model; type single fields, "
-        "model.t1.kind=KIND, or use t1, t2, t3 of model=c1c2c3c4",
+        "model.t1: no downsample option can be chosen there in this model; use t1, t2, t3 of "
+        "model=c1c2c3c4, or write a model of your own",
     ),
     (
         "model=reference c4=plain",
-        "model.c4: no block option can be chosen there in this model; type single fields, "
-        "model.c4.kind=KIND, or use c1, c2, c3, c4 of model=c1c2c3c4",
+        "model.c4: no block option can be chosen there in this model; use c1, c2, c3, c4 of "
+        "model=c1c2c3c4, or write a model of your own",
     ),
     (
         "width=16,24",
