@@ -40,6 +40,8 @@ from cifar_arch.plugins import load_plugins_of
 from cifar_arch.schema import ConfigError
 from cifar_arch.shown_commands import relative_to
 
+# Parts of Hydra's own config that take more keys than they have.
+_OPEN = ("hydra.launcher.", "hydra.job.env_set.", "hydra.job_logging.", "hydra.hydra_logging.")
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException)
 
 
@@ -257,7 +259,7 @@ def _unknown_key(key: str, typed: Sequence[str]) -> str:
     keys = [(bare(override.get_key_element()), text) for text, override in read]
     held_by, text = max((pair for pair in keys if f"{key}.".startswith(f"{pair[0]}.")), default=("", ""))
     others = [pair for pair, (other, _) in zip(read, keys, strict=True) if other != held_by]
-    if text and not key.startswith("hydra.sweeper"):
+    if text and (not key.startswith("hydra.") or key.startswith(_OPEN)):
         forced = f"++{bare(expanded(text))}"
         told = [_told([*chosen, *singled(forced)]) for chosen in _each_choice(others, key)]
         if "" in told:

@@ -46,7 +46,7 @@ WRONG = [
         "hydra.job.env_set={a:1}",
         "hydra.job.env_set.a: not every chosen option has this key; type '++hydra.job.env_set={a:1}' to add",
     ),
-    ("hydra.sweeper.trials=3", "hydra.sweeper.trials: unknown key; choose from hydra.sweeper.largest_first"),
+    ("hydra.run.dri=x", "hydra.run.dri: unknown key, did you mean 'hydra.run.dir'? "),
     ("+width=3", "model.width: is there already; type model.width=3 without the +"),
     ("model=referense", "model: unknown option 'referense'; choose from c1c2c3c4, "),
     ("block@model.c1=plan", "block@model.c1: unknown option 'plan'; choose from blueprint, "),
