@@ -123,6 +123,10 @@ def _start_of_others(key: str) -> str:
     return f"{key}: other choices start from it, and nothing is chosen; type {key}=OPTION"
 
 
+def _two_modes() -> str:
+    return "--cfg and --info show what one command would run, got -m or another mode as well; leave that out"
+
+
 def _no_earlier(file: str, choice: str, place: str) -> str:
     if not choice.startswith("/"):
         return f"{file}: a group in its defaults begins with /, got {choice}; write - override /{choice}"
@@ -150,6 +154,7 @@ _EXPLAINED: tuple[tuple[str, Callable[..., str]], ...] = (
     (r"Could not override '(block|downsample)@([^']+)'", _no_such_part),
     (r"Could not override '([^']+)'\. No match.*default list use (\S+)", _not_yet),
     (r"An item is already at '([^']+)'.\s+Either remove \+ prefix: '(.+?)'\n", _there_already),
+    (r"^Only one of --run, --multirun", _two_modes),
     (r"^(\S+) appears more than once in the final defaults list", _chosen_already),
     (r"force-add of config groups is not supported: '(.+?)'(?=\s*Alias |$)", _no_force),
     (r"Error resolving interpolation '\$\{(\w+)\}', possible interpolation keys", _start_of_others),

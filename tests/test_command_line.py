@@ -84,6 +84,14 @@ def test_what_a_search_composes_is_shown_without_training(typed: str, cli: Cli) 
     assert list(Path.cwd().iterdir()) == []
 
 
+def test_a_search_is_shown_without_m(cli: Cli) -> None:
+    done = cli("run", "-m", "--cfg", "job", "+search=blocks")
+    assert (done.status, done.out, len(done.err.splitlines())) == (2, "", 1)
+    assert done.err.startswith(
+        "--cfg and --info show what one command would run, got -m or another mode as well; "
+    )
+
+
 @pytest.mark.parametrize("command", ["check", "run"])
 @pytest.mark.parametrize(
     ("typed", "better"),
