@@ -199,8 +199,9 @@ def test_folders_of_odd_names_are_listed(tmp_path: Path) -> None:
 def test_foreign_folders_are_listed_and_our_own_are_not(tmp_path: Path) -> None:
     write_sweep(tmp_path, "s", {"width": [8, 16]}, lambda point: 0.5)
     ours_all = ("sweeps/s/experiment", "sweeps/s/.workers", "artifacts/x", "report/figures", "sweeps/none")
-    for ours in (*ours_all, "sweeps/s/block", "sweeps/just-begun/.workers"):
+    for ours in (*ours_all, "sweeps/s/block", "sweeps/just-begun/.workers", "x/figures"):
         (tmp_path / ours).mkdir(parents=True)
+    (tmp_path / "x" / "report.html").touch()  # an earlier report
     (tmp_path / "sweeps" / "none" / "rejected.csv").touch()  # a sweep that found nothing to train
     (tmp_path / "sweeps" / "s" / "block" / "mine.yaml").touch()  # an option of a user's own
     (tmp_path / "holiday" / "photos").mkdir(parents=True)

@@ -69,9 +69,10 @@ def _below(
     if MARKS & names.keys():
         yield folder or ".", None
         return
-    below = [n for n, is_folder in names.items() if is_folder and not n.startswith(".")]
+    drawn = "figures" if "report.html" in names else None  # of a report, whatever its folder is called
+    below = [n for n, is_folder in names.items() if is_folder and not n.startswith(".") and n != drawn]
     configs = names and all(name.endswith(".yaml") for name in names)  # options of a user's own
-    if not (below or configs or SWEEP & names.keys() or OURS & set(folder.split("/"))) and folder:
+    if not (below or configs or drawn or SWEEP & names.keys() or OURS & set(folder.split("/"))) and folder:
         yield folder, "no run: it holds none of " + ", ".join(sorted(MARKS - {_RUN.config.parts[0]}))
     for name in below:
         path = f"{folder}/{name}" if folder else name
