@@ -45,7 +45,7 @@ OTHERS = {
     ("model.activation=gelu",): "run: 'out' holds another run (model.activation=relu, now gelu); ",
     ("limits=eva6",): "run: 'out' holds another run (limits.params_below=null, now 200000; ",
     ("epochs=many",): "training.epochs: expected an integer at least 1, got 'many'\n",
-    ("data.root=${oc.env:UNSET}",): "UNSET",
+    ("data.root=${oc.env:UNSET}",): "data.root: Environment variable 'UNSET' not found\n",
 }
 
 
