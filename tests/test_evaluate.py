@@ -245,13 +245,6 @@ def test_any_file_is_a_picture_or_says_why_it_is_none(tmp_path: Path, content: b
     assert "\n" not in said
 
 
-def test_transparent_pictures_are_laid_on_white(tmp_path: Path) -> None:
-    Image.new("RGBA", (50, 40), (255, 0, 0, 0)).save(tmp_path / "clear.png")
-    picture = evaluate.read_picture(tmp_path / "clear.png")
-    assert picture.shape == (32, 32, 3)
-    assert (picture == 255).all()
-
-
 @pytest.mark.parametrize(
     ("folder", "message"),
     [

@@ -259,18 +259,6 @@ def test_no_width_alone_is_suggested_where_another_one_is_no_network() -> None:
     assert suggestion(violation.message) == {"model.head": "conv", "width": "4"}
 
 
-def test_reference_keeps_the_hard_limits() -> None:
-    overrides = {"model": "reference", "limits": "eva6_hard", "augment": "eva6_hard"}
-    assert typed(overrides).ok
-    assert rules(typed({**overrides, "augment": "eva6"})) == {"augment"}
-
-
-@pytest.mark.parametrize("overrides", [{"limits": "none"}, {"limits": "none", "model": "reference"}])
-def test_without_limits_everything_is_within(overrides: dict[str, str]) -> None:
-    width = {} if "model" in overrides else {"width": "500"}
-    assert typed({**overrides, **width, "augment": "none"}).ok
-
-
 def test_content_of_a_verdict() -> None:
     verdict = judge(architecture(c2=convs({"stride": 2})), Limits(downsamplers=3))
     data: dict[str, Any] = verdict.to_dict()

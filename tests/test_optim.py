@@ -102,10 +102,6 @@ def test_the_average_copies_counters_as_they_are() -> None:
     assert average.module.state_dict()["num_batches_tracked"] == 3
 
 
-def test_a_decay_of_0_averages_nothing() -> None:
-    assert build_average(nn.Linear(1, 1), Recipe(ema=0)) is None
-
-
 @pytest.mark.slow
 def test_a_training_with_muon_does_not_wait_for_the_compiler_to_be_imported() -> None:
     code = (
