@@ -208,8 +208,7 @@ def test_a_batch_larger_than_the_training_set_is_refused(kind: Any) -> None:
         kind(pictures.train, Augment(), pictures.mean, batch_size=101, seed=0)
 
 
-@pytest.mark.parametrize("kind", [Loader, BatchLoader])
-def test_another_seed_has_another_order(kind: type[Loader] | type[BatchLoader]) -> None:
+def test_another_seed_has_another_order(kind: Any) -> None:
     pictures = easy_pictures(train=100)
     first, other = (
         torch.cat([images for images, _ in loader.epoch(1)])

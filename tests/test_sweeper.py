@@ -34,7 +34,6 @@ WRONG = {
     "width=4,6 storage=nowhere": "storage: expected sqlite:///FILE.db or postgresql+psycopg://",
     "width=4,6 storage=sqlite:////proc/x/studies.db": "storage: 'sqlite:////proc/x/studies.db' cannot be",
     "width=4,6 storage=sqlite:///:memory:": "storage: expected sqlite:///FILE.db or ",
-    "width=4,6 seed=-1": "seed: expected an integer at least 0 and below 4294967296, got -1",
     "width=4,6 hydra.sweeper.max_failure_rate=2": "hydra.sweeper.max_failure_rate: expected a number",
     "width=4,6 hydra.sweeper.max_rejections=0": "hydra.sweeper.max_rejections: expected an integer",
     "width=4,6 workers=0": "workers: expected an integer at least 1",

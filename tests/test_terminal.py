@@ -71,7 +71,7 @@ def test_other_errors_are_not_hidden() -> None:
         _ = 1 / 0
 
 
-@pytest.mark.parametrize("typed", ["", "--json", "-m width=64,96"])
+@pytest.mark.parametrize("typed", ["", "-m width=64,96"])
 def test_nobody_reads_on(typed: str) -> None:
     """As after `| head`, which is gone before the command prints."""
     with begin(command("check", *typed.split())) as process:
