@@ -3,7 +3,6 @@
 import csv
 import re
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import IO
@@ -15,6 +14,7 @@ from conftest import (
     Cli,
     begin,
     command,
+    ended,
     environment,
     on_a_terminal,
     run_folders,
@@ -90,13 +90,7 @@ def test_an_architecture_outside_its_limits_is_rejected_in_sentences_without_tor
         except SystemExit as exit:
             print(exit.code, "torch" in sys.modules)
     """
-    done = subprocess.run(
-        [sys.executable, "-c", code, *REJECTED],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-    )
+    done = ended([sys.executable, "-c", code, *REJECTED], tmp_path)
     assert done.stdout == "1 False\n"
     lines = done.stderr.splitlines()
     assert len(lines) == 4

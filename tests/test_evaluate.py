@@ -1,7 +1,6 @@
 import io
 import json
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +16,8 @@ from cifar_arch.runfolder import RunFolder
 from cifar_arch.saved import SavedRun
 
 
-@pytest.fixture
-def run(finished_run: Path, tmp_path: Path) -> RunFolder:
-    """A copy of a finished run, without the checkpoint that training left."""
-    shutil.copytree(finished_run, tmp_path / "run")
-    folder = RunFolder(tmp_path / "run")
-    folder.checkpoint.unlink()
-    return folder
-
-
 def test_the_saved_weights_alone_give_the_recorded_accuracy_exactly(run: RunFolder) -> None:
-    for path in (run.metrics, *run.plots.iterdir()):
+    for path in (run.checkpoint, run.metrics, *run.plots.iterdir()):
         path.unlink()
     found = evaluate.evaluate(SavedRun(run.path))
     assert found.test_accuracy == found.recorded == summary_of(run.path)["test_accuracy"]

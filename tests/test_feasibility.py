@@ -1,14 +1,12 @@
 """The verdict: the solved width, and repairs that mend what they claim to, typed as they stand."""
 
 import functools
-import subprocess
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from architectures import architecture, convs
-from conftest import cases
+from conftest import cases, python
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -276,5 +274,5 @@ BLOCKS["own"] = Own
 from cifar_arch.feasibility import FORMS
 print("own" in FORMS)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = python(code)
     assert (done.stdout, done.stderr) == ("False\n", "")

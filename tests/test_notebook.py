@@ -3,13 +3,12 @@
 import ast
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import CHECKOUT, environment
+from conftest import CHECKOUT, ended, environment
 from nbclient import NotebookClient
 
 from cifar_arch.__main__ import COMMANDS
@@ -60,13 +59,7 @@ def test_the_switch_chooses_the_pictures(real: bool) -> None:
 
 def test_without_the_package_it_says_what_to_do(tmp_path: Path) -> None:
     hidden = "import importlib.util\nimportlib.util.find_spec = lambda name: None\n"
-    done = subprocess.run(
-        [sys.executable, "-c", hidden + CODE[0]],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        env=environment(),
-    )
+    done = ended([sys.executable, "-c", hidden + CODE[0]], tmp_path)
     assert done.returncode == 1
     assert done.stderr.strip().startswith("put the address of the repository into REPOSITORY above")
 

@@ -18,8 +18,8 @@ UNSWEPT = {
     "study=a,b": "study: cannot be swept, because it changes nothing in what a trial computes, got a, b; ",
     "n_trials=range(1,3)": "n_trials: cannot be swept, because it changes nothing in what a trial computes, "
     "got a range; choose one value for all trials",
-    "objectives=[accuracy],[params]": "objectives: cannot be swept, because it changes nothing in what a trial "
-    "computes, got [accuracy], [params]; choose one value for all trials",
+    "objectives=[accuracy],[params]": "objectives: cannot be swept, because it changes nothing in what a "
+    "trial computes, got [accuracy], [params]; choose one value for all trials",
     "objectives=accuracy,params": "objectives: cannot be swept, because it changes nothing in what a trial "
     "computes, got accuracy, params; type 'objectives=[accuracy,params]'",
     "sampler=tpe,random": "sampler: cannot be swept, ",

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import TINY, Cli, summary_of, type_command
+from conftest import TINY, Cli, contents, summary_of, type_command
 
 from cifar_arch import runfolder
 from cifar_arch.runfolder import RunFolder
@@ -32,11 +32,6 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cwd(ran: Path, tmp_path: Path) -> Path:
     shutil.copytree(ran, tmp_path, dirs_exist_ok=True)
     return tmp_path
-
-
-def contents(cwd: Path) -> dict[Path, tuple[bytes, int]]:
-    files = (path for path in cwd.rglob("*") if path.is_file())
-    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
 
 
 OTHERS = {
