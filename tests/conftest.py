@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -135,17 +136,28 @@ def command(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", f"cifar_arch.{module}", *arguments]
 
 
-def environment() -> dict[str, str]:
-    """Ours, with the package found from any folder and no way to a network."""
+def environment(**variables: str) -> dict[str, str]:
+    """Ours, with the package and these tests found from any folder, and no way to a network."""
     proxies = {f"{scheme}_proxy": "http://127.0.0.1:9" for scheme in ("http", "https")}
-    return {**os.environ, **proxies, "PYTHONPATH": str(CHECKOUT), "PYTHONUNBUFFERED": "1"}
+    found = os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "tests")])
+    return {**os.environ, **proxies, "PYTHONPATH": found, "PYTHONUNBUFFERED": "1", **variables}
+
+
+def ended(
+    words: Sequence[str], cwd: Path | None = None, **variables: str
+) -> "subprocess.CompletedProcess[str]":
+    """A command that has ended, with what it wrote; `variables` were in its environment."""
+    return subprocess.run(words, cwd=cwd, env=environment(**variables), capture_output=True, text=True)
 
 
 def type_command(module: str, *arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
     """`python -m cifar_arch.MODULE ARGUMENTS` as a user types it in the folder `cwd`."""
-    return subprocess.run(
-        command(module, *arguments), cwd=cwd, env=environment(), capture_output=True, text=True
-    )
+    return ended(command(module, *arguments), cwd)
+
+
+def python(code: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """What the code does in a process of its own."""
+    return ended([sys.executable, "-c", code, *arguments])
 
 
 def begin(words: Sequence[str], cwd: Path | None = None) -> "subprocess.Popen[str]":
@@ -238,6 +250,19 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     experiment.run_config(tiny_config(), folder)
     assert RunFolder(folder).weights.is_file()
     return folder
+
+
+@pytest.fixture
+def run(finished_run: Path, tmp_path: Path) -> RunFolder:
+    """A copy of `finished_run`, to be changed."""
+    shutil.copytree(finished_run, tmp_path / "run")
+    return RunFolder(tmp_path / "run")
+
+
+def contents(folder: Path) -> dict[Path, tuple[bytes, int]]:
+    """Every file with its bytes and the time it was written."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
 
 
 @pytest.fixture

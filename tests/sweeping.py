@@ -1,7 +1,6 @@
 """What the tests of the search share: small searches, and sweeps in processes of their own."""
 
 import functools
-import os
 import subprocess
 import sys
 import tempfile
@@ -30,7 +29,6 @@ from cifar_arch.search.study import SearchConfig
 from cifar_arch.search.trial import TrialRecord, full_keys
 from cifar_arch.search.worker import Worker
 
-TESTS = Path(__file__).parent
 STORAGE = "sqlite:///outputs/studies.db"
 
 
@@ -117,8 +115,7 @@ def stub(*arguments: str) -> list[str]:
 
 
 def stub_environment(settings: str = "{}") -> dict[str, str]:
-    ours = environment()
-    return {**ours, "PYTHONPATH": f"{ours['PYTHONPATH']}{os.pathsep}{TESTS}", "STUB": settings}
+    return environment(STUB=settings)
 
 
 def start(

@@ -10,8 +10,8 @@ from hypothesis import given
 from cifar_arch.analysis import Analysis, analyse, table_rows
 from cifar_arch.blocks import Dilated, Separable
 from cifar_arch.downsample import Dilated as DilatedDownsampler
+from cifar_arch.spec import TRANSITIONS
 
-ALL_DILATED = dict.fromkeys(("t1", "t2", "t3"), DilatedDownsampler())
 DEPTHWISE, POINTWISE = {"depthwise": True}, {"kernel": 1}
 
 # changes, (separable, dilated, downsamplers, foreign downsamplers)
@@ -25,7 +25,8 @@ COUNTS: list[tuple[dict[str, Any], tuple[int, int, int, tuple[str, ...]]]] = [
     ({"width": 1, "c2": Separable()}, (0, 0, 3, ())),  # one channel has no depth
     ({"c2": Dilated(layers=2)}, (0, 2, 3, ())),
     ({"c2": convs({"kernel": 1, "dilation": 2})}, (0, 0, 3, ())),  # one tap has no gaps
-    (ALL_DILATED, (0, 3, 3, ())),
+    ({name: DilatedDownsampler() for name in TRANSITIONS}, (0, 3, 3, ())),
+    ({name: DilatedDownsampler(separable=True) for name in TRANSITIONS}, (3, 3, 3, ())),
     ({"t1": convs(POINTWISE, {"depthwise": True, "stride": 2})}, (0, 0, 3, ())),
     ({"t1": convs({"stride": 1})}, (0, 0, 2, ())),
     ({"c1": convs({"stride": 2})}, (0, 0, 4, ())),

@@ -1,13 +1,12 @@
 """The benchmarks that put something in the place of our functions run on small numbers, unjudged."""
 
 import json
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from conftest import ended
 
 NUMBER = r"[\d,.]+"
 # What is typed, and how the table that is printed begins.
@@ -35,9 +34,7 @@ SMALL = {
 @pytest.mark.parametrize("name", SMALL)
 def test_it_runs_and_prints_its_table(name: str, tmp_path: Path) -> None:
     words, begins = SMALL[name]
-    command = [sys.executable, "-m", f"benchmarks.{name}", *words.split()]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = ended([sys.executable, "-m", f"benchmarks.{name}", *words.split()], tmp_path)
     assert done.returncode == 0, done.stderr
     assert re.search(rf"^{begins}", done.stdout, re.M), done.stdout
 
@@ -46,9 +43,7 @@ def test_it_runs_and_prints_its_table(name: str, tmp_path: Path) -> None:
 def test_a_part_of_the_gpu_benchmark_that_fails_leaves_the_others(tmp_path: Path) -> None:
     (tmp_path / "cifar-10-batches-py").mkdir()
     words = ["--without-gpu", "--data", ".", "to 85 %", "machine"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    command = [sys.executable, "-m", "benchmarks.gpu", *words]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = ended([sys.executable, "-m", "benchmarks.gpu", *words], tmp_path)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout[done.stdout.index("{\n") :])
     assert (found["to 85 %"]["ended"], found["to 85 %"]["so far"]) == ("status 1", None)

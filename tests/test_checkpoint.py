@@ -1,6 +1,4 @@
 import os
-import subprocess
-import sys
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -9,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import CHECKOUT, SGD, environment, tiny_architecture
+from conftest import SGD, python, tiny_architecture
 
 from cifar_arch.checkpoint import State
 from cifar_arch.device import Execution
@@ -132,9 +130,7 @@ def test_a_disk_that_takes_no_more_is_named_as_such_and_keeps_the_old_file(tmp_p
         except OSError as error:
             print(Cause.of(error))
     """
-    where = {**environment(), "PYTHONPATH": os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "tests")])}
-    words = [sys.executable, "-c", code, str(tmp_path / "last.pt")]
-    done = subprocess.run(words, env=where, capture_output=True, text=True, check=False)
+    done = python(code, str(tmp_path / "last.pt"))
     assert done.stdout == "disk full\n", done.stderr
     assert (tmp_path / "last.pt").read_bytes() == old
     assert os.listdir(tmp_path) == ["last.pt"]

@@ -14,7 +14,7 @@ WIDTHS = "expected an integer at least 1 and at most 4096 or auto or null"
 
 # what is typed, how its sentence starts
 WRONG = [
-    ("modle=reference", f"modle: unknown key, did you mean 'model'? {TOP}"),
+    ("widht=3", f"widht: unknown key, did you mean 'width'? {TOP}"),
     ("c4.kernel=5", f"c4.kernel: unknown key, did you mean 'model.c4.kernel'? {TOP}"),
     ("lr=0.1", f"lr: unknown key, did you mean 'training.lr'? {TOP}"),
     ("model.wdith=3", "model.wdith: unknown key, did you mean 'model.width'? choose from model.activation, "),
@@ -50,12 +50,10 @@ WRONG = [
     ("+width=3", "model.width: is there already; type model.width=3 without the +"),
     ("model=referense", "model: unknown option 'referense'; choose from c1c2c3c4, "),
     ("block@model.c1=plan", "block@model.c1: unknown option 'plan'; choose from blueprint, "),
-    ("t1=pool", "t1: unknown option 'pool'; choose from dilated, dilated_separable, strided, "),
     ("c1=[1]", "c1: expected the name of an option, got [1]; choose from blueprint, "),
     ("limits=[eva6,2]", "limits: expected the name of an option, got [eva6,2]; choose from eva6, "),
     ("model=null", "model: expected the name of an option, got null; choose from c1c2c3c4, reference"),
     ("c3={kind:plain}", "c3: expected the name of an option, got {kind:plain}; choose from blueprint, "),
-    ("limits=foo", "limits: unknown option 'foo'; choose from eva6, eva6_hard, none"),
     ("training=[standard,foo]", "training: unknown option 'foo'; choose from adamw, "),
     ("+experiment=foo", "experiment: unknown option 'foo'; choose from "),
     ("experiment=reference", "experiment: nothing is chosen by default; type +experiment=reference"),

@@ -1,96 +1,39 @@
 """What `confirm` trains, says and refuses; the training itself is a stub."""
 
-import contextlib
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
 from conftest import Cli
-from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
+from finished_studies import Stub, Trials, finished_study
 from omegaconf import DictConfig, OmegaConf
 from sweeping import STORAGE
 
+from cifar_arch import confirm
 from cifar_arch.compose import compose
+from cifar_arch.confirm import Confirmed
 from cifar_arch.experiment import Experiment
-from cifar_arch.overrides import CONF
-from cifar_arch.record import Status, Summary
+from cifar_arch.record import Summary
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.search import local
-from cifar_arch.search.storage import open_storage, quiet_optuna
+from cifar_arch.search.storage import open_storage
 
-# trial: overrides, validation accuracy, parameters
-TRIALS: dict[int, tuple[list[str], float | None, int]] = {
-    0: (["width=8"], 0.86, 30_000),
-    1: (["width=24", "c3=dilated"], 0.90, 150_000),
-    2: (["width=12"], 0.87, 50_000),
-    3: (["width=16"], 0.80, 20_000),
-    4: (["width=20"], None, 90_000),  # pruned
-}
+TRIALS: Trials = (
+    ("model.width=8", 0.86),
+    ("model.width=24 block@model.c3=dilated", 0.90),
+    ("model.width=12", 0.87),
+    ("model.width=4", 0.80),
+    ("model.width=20", None),
+)
 
 
 @pytest.fixture
-def study(swept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The finished study `s` of TRIALS in the current folder."""
-    quiet_optuna()  # pytest gives every test its own filters of warnings
-    shutil.copytree(swept, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
+    finished_study(TRIALS, "training.epochs=10")
     return "s"
-
-
-@pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with outputs/ as a sweep leaves it."""
-    place = tmp_path_factory.mktemp("swept")
-    with contextlib.chdir(place):
-        quiet_optuna()
-        _sweep()
-    return place
-
-
-def _sweep() -> None:
-    Path("outputs").mkdir()
-    made = optuna.create_study(study_name="s", storage=open_storage(STORAGE), direction="maximize")
-    made.set_metric_names(["accuracy"])
-    with initialize_config_dir(str(CONF), job_name="cifar_arch"):
-        composed = {
-            number: hydra_compose("config", ["epochs=10", *texts], return_hydra_config=True)
-            for number, (texts, _, _) in TRIALS.items()
-        }
-    for number, (_, value, params) in TRIALS.items():
-        folder = RunFolder(Path("outputs/sweeps/s") / str(number))
-        folder.config.parent.mkdir(parents=True)
-        whole = composed[number]
-        choices = OmegaConf.create({"hydra": {"runtime": {"choices": whole.hydra.runtime.choices}}})
-        OmegaConf.save(choices, folder.hydra)
-        ours = OmegaConf.masked_copy(whole, [str(name) for name in whole if name != "hydra"])
-        OmegaConf.save(ours, folder.config)
-        attrs = {"folder": str(folder.path), "params": params, "receptive_field": 50}
-        state = optuna.trial.TrialState.PRUNED if value is None else optuna.trial.TrialState.COMPLETE
-        made.add_trial(optuna.trial.create_trial(state=state, value=value, user_attrs=attrs))
-
-
-class Stub:
-    """Stands in for `experiment.run_config`: test accuracies by trial, and what it was called with."""
-
-    def __init__(self, accuracy: Callable[[int], float]):
-        self.accuracy, self.calls = accuracy, list[tuple[int, int, dict[str, Any]]]()
-
-    def __call__(self, config: dict[str, Any], path: Path, *_: Any, progress: bool, command: str) -> Summary:
-        number = config["trial"]["number"]
-        self.calls.append((number, config["seed"], config))
-        accuracy = self.accuracy(number) + 0.01 * config["seed"]
-        summary = Summary(status=Status.COMPLETED, test_accuracy=accuracy, seconds=60.0, device="cpu")
-        RunFolder(path).write_summary(summary)
-        return summary
-
-    @property
-    def trained(self) -> list[tuple[int, int]]:
-        """(trial of the study, seed) of each training."""
-        return [(number, seed) for number, seed, _ in self.calls]
 
 
 @pytest.fixture
@@ -112,8 +55,8 @@ def test_the_best_are_trained_on_all_images_and_tested(study: str, training: Stu
         "study s: networks: 2, seeds for each: 2, so 4 trainings of 15 epochs on all training images of cif"
     )
     rows = [" ".join(line.split()) for line in done.out.splitlines()]
-    assert "1 84.50% 0.71% 2 150,000 50 px 90.00% 120 0.50 points below" in rows
-    assert "2 85.50% 0.71% 2 50,000 50 px 87.00% 120 reached" in rows
+    assert "1 84.50% 0.71% 2 24,000 50 px 90.00% 120 0.50 points below" in rows
+    assert "2 85.50% 0.71% 2 12,000 50 px 87.00% 120 reached" in rows
     assert "reach the target of 85% on average: trial 2" in done.out
     # The test images choose nothing: trial 1 was first on the validation images.
     winner = compose(["+experiment=winner"], "outputs/sweeps/s")
@@ -290,3 +233,35 @@ def test_a_longer_schedule_of_the_study_is_kept_and_its_threads_are_not(
     made = training.calls[0][2]["training"]
     assert made["epochs"] == 40
     assert made["threads"] != 999
+
+
+VERDICTS = [
+    (
+        [0.84, 0.80],
+        0.85,
+        "cifar10",
+        "none reaches the target of 85%: trial 0 comes closest, 1.00 points below",
+    ),
+    ([0.86, 0.80], 0.85, "cifar10", "reach the target of 85% on average: trial 0"),
+    ([0.86], None, "cifar10", "no target is set"),
+    ([0.99], 0.85, "shapes", "the synthetic data set never counts towards the target"),
+]
+
+
+@pytest.mark.parametrize(("means", "target", "data", "said"), VERDICTS)
+def test_the_verdict_names_who_reaches_the_target_or_comes_closest(
+    means: list[float], target: float | None, data: str, said: str
+) -> None:
+    found = [Confirmed(n, 1000, 50, 0.5, [mean], 60) for n, mean in enumerate(means)]
+    assert confirm.verdict(found, target, data) == said
+
+
+def test_one_seed_has_no_std() -> None:
+    text = confirm.results_table([Confirmed(3, 1000, 50, 0.5, [0.8], 60)], None)
+    assert text.splitlines()[1].split() == ["3", "80.00%", "-", "1", "1,000", "50", "px", "50.00%", "60"]
+
+
+def test_a_mean_at_the_target_reaches_it() -> None:
+    found = [Confirmed(3, 1000, 50, 0.5, [0.85], 60)]
+    assert confirm.results_table(found, 0.85).splitlines()[-1].endswith("reached")
+    assert confirm.verdict(found, 0.85, "cifar10").endswith("on average: trial 3")

@@ -1,25 +1,24 @@
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from conftest import python
 
 from cifar_arch import device
 from cifar_arch.device import Execution, computes_bf16, cores, execution
 from cifar_arch.recipe import Recipe
 
 
-@pytest.mark.parametrize(("native", "used"), [(True, True), (False, False)])
+@pytest.mark.parametrize("native", [True, False])
 def test_a_gpu_computes_bf16_only_where_it_is_not_emulated(
-    native: bool, used: bool, monkeypatch: pytest.MonkeyPatch
+    native: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def supported(including_emulation: bool) -> bool:
         return native or including_emulation
 
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
-    assert computes_bf16("cuda") is used
+    assert computes_bf16("cuda") is native
 
 
 @pytest.mark.parametrize(
@@ -114,8 +113,7 @@ def test_only_the_cores_that_the_process_may_use_count() -> None:
         "os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])\n"
         "from cifar_arch.device import cores; print(cores())"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "1\n"
+    assert python(code).stdout == "1\n"
 
 
 @pytest.mark.parametrize(
@@ -164,7 +162,6 @@ print(pages(10) / one)
 @pytest.mark.skipif("CS_GNU_LIBC_VERSION" not in os.confstr_names, reason="glibc alone can be told so")
 def test_the_memory_of_tensors_is_kept_for_the_next_ones() -> None:
     """In pages that the system hands out for ten tensors, over those of one."""
-    done = subprocess.run([sys.executable, "-c", PAGES_OF_TENSORS], capture_output=True, text=True)
-    handed_back, kept = map(float, done.stdout.split())
+    handed_back, kept = map(float, python(PAGES_OF_TENSORS).stdout.split())
     assert handed_back > 5
     assert kept < 1

@@ -6,27 +6,28 @@ import subprocess
 import tomllib
 
 import pytest
-from test_readme import ROOT, section
+from conftest import CHECKOUT
+from test_readme import section
 
 DOCUMENTS = sorted(
-    str(path.relative_to(ROOT))
+    str(path.relative_to(CHECKOUT))
     for place in ("*.md", "docs/*.md", "results/*/*.md")
-    for path in ROOT.glob(place)
+    for path in CHECKOUT.glob(place)
 )
 
 
 def test_extras_exist() -> None:
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+    extras = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
         "optional-dependencies"
     ]
-    documents = "".join((ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS)
+    documents = "".join((CHECKOUT / name).read_text(encoding="utf-8") for name in DOCUMENTS)
     assert set(re.findall(r"--extra[ =](\w+)", documents)) <= set(extras)
 
 
 def tracked() -> set[str]:
-    if not (ROOT / ".git").exists():
+    if not (CHECKOUT / ".git").exists():
         pytest.skip("needs the git checkout")
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    listed = subprocess.run(["git", "ls-files"], cwd=CHECKOUT, capture_output=True, text=True, check=True)
     return set(listed.stdout.split())
 
 
@@ -53,11 +54,11 @@ def slug(heading: str) -> str:
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_links_resolve(name: str) -> None:
-    for target in re.findall(r"\]\(([^)\s]+)\)", (ROOT / name).read_text(encoding="utf-8")):
+    for target in re.findall(r"\]\(([^)\s]+)\)", (CHECKOUT / name).read_text(encoding="utf-8")):
         if re.match(r"\w+://", target):
             continue
         path, _, anchor = target.partition("#")
-        file = (ROOT / name).parent / path if path else ROOT / name
+        file = (CHECKOUT / name).parent / path if path else CHECKOUT / name
         assert file.exists(), target
         if anchor:
             headings = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), re.M)
@@ -67,12 +68,12 @@ def test_links_resolve(name: str) -> None:
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_no_path_of_one_machine(name: str) -> None:
     found = re.findall(
-        r"(?<![\w.])/(?:home|root|tmp|work|Users)/\S*", (ROOT / name).read_text(encoding="utf-8")
+        r"(?<![\w.])/(?:home|root|tmp|work|Users)/\S*", (CHECKOUT / name).read_text(encoding="utf-8")
     )
     assert found == []
 
 
 def test_ci_is_executable_and_plain_bash() -> None:
-    script = ROOT / ".ci" / "run"
+    script = CHECKOUT / ".ci" / "run"
     assert os.access(script, os.X_OK)
     subprocess.run(["bash", "-n", script], check=True)

@@ -1,11 +1,9 @@
 import pytest
 
-from cifar_arch.analysis import analyse
 from cifar_arch.blocks import Block, pointwise
 from cifar_arch.downsample import DOWNSAMPLERS, Dilated, Downsampler, Strided
 from cifar_arch.layers import Activation, Norm, convolutions
 from cifar_arch.schema import ConfigError
-from cifar_arch.spec import Architecture
 
 KINDS = [kind for kind in DOWNSAMPLERS.values() if not issubclass(kind, Block)]
 
@@ -31,14 +29,6 @@ def test_a_separable_one_halves_each_channel_alone_and_then_mixes_them(
     assert alone.out_size(size) == size // 2
     assert mixing == pointwise(4, 6)
     assert layers[2:] == (Norm(channels=6), Activation(function="relu"))
-
-
-def test_a_separable_one_counts_for_every_rule_that_it_meets() -> None:
-    transitions = {name: {"kind": "dilated", "separable": True} for name in ("t1", "t2", "t3")}
-    blocks = {name: {"kind": "plain"} for name in ("c1", "c2", "c3", "c4")}
-    analysis = analyse(Architecture.from_dict({**blocks, **transitions, "width": 4}).plan())
-    assert (analysis.separable, analysis.dilated, analysis.downsamplers) == (3, 3, 3)
-    assert analysis.foreign_downsamplers == ()
 
 
 @pytest.mark.parametrize(("size", "dilation"), [(32, 8), (16, 4), (8, 2)])

@@ -2,12 +2,13 @@
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from conftest import CHECKOUT
 
-ROOT = Path(__file__).parent.parent
-FILES = sorted(path for name in ("cifar_arch", "tests", "benchmarks") for path in (ROOT / name).rglob("*.py"))
+FILES = sorted(
+    path for name in ("cifar_arch", "tests", "benchmarks") for path in (CHECKOUT / name).rglob("*.py")
+)
 
 TEXT = {"read_text", "write_text", "FileHandler"}
 OPENED = {"open", "fdopen", "NamedTemporaryFile", "TemporaryFile"}
@@ -49,5 +50,5 @@ def test_what_is_looked_for(source: str) -> None:
 
 def test_no_file_is_read_in_the_encoding_of_the_locale() -> None:
     assert FILES
-    found = {f"{path.relative_to(ROOT)}": [*nameless(path.read_text(encoding="utf-8"))] for path in FILES}
+    found = {f"{path.relative_to(CHECKOUT)}": [*nameless(path.read_text(encoding="utf-8"))] for path in FILES}
     assert {file: lines for file, lines in found.items() if lines} == {}

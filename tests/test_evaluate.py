@@ -1,7 +1,6 @@
 import io
 import json
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +16,8 @@ from cifar_arch.runfolder import RunFolder
 from cifar_arch.saved import SavedRun
 
 
-@pytest.fixture
-def run(finished_run: Path, tmp_path: Path) -> RunFolder:
-    """A copy of a finished run, without the checkpoint that training left."""
-    shutil.copytree(finished_run, tmp_path / "run")
-    folder = RunFolder(tmp_path / "run")
-    folder.checkpoint.unlink()
-    return folder
-
-
 def test_the_saved_weights_alone_give_the_recorded_accuracy_exactly(run: RunFolder) -> None:
-    for path in (run.metrics, *run.plots.iterdir()):
+    for path in (run.checkpoint, run.metrics, *run.plots.iterdir()):
         path.unlink()
     found = evaluate.evaluate(SavedRun(run.path))
     assert found.test_accuracy == found.recorded == summary_of(run.path)["test_accuracy"]
@@ -243,13 +233,6 @@ def test_any_file_is_a_picture_or_says_why_it_is_none(tmp_path: Path, content: b
     except evaluate.Unread as reason:
         said = str(reason)
     assert "\n" not in said
-
-
-def test_transparent_pictures_are_laid_on_white(tmp_path: Path) -> None:
-    Image.new("RGBA", (50, 40), (255, 0, 0, 0)).save(tmp_path / "clear.png")
-    picture = evaluate.read_picture(tmp_path / "clear.png")
-    assert picture.shape == (32, 32, 3)
-    assert (picture == 255).all()
 
 
 @pytest.mark.parametrize(

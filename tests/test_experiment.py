@@ -1,6 +1,5 @@
 import csv
 import errno
-import hashlib
 import shutil
 import sys
 from pathlib import Path
@@ -67,11 +66,6 @@ def test_every_file_can_be_read_by_whom_the_umask_lets(finished_run: Path, tmp_p
     (tmp_path / "any").touch()
     usual = (tmp_path / "any").stat().st_mode
     assert {path.stat().st_mode for path in finished_run.rglob("*") if path.is_file()} == {usual}
-
-
-def test_the_summary_has_the_digest_of_the_weights(finished_run: Path) -> None:
-    content = RunFolder(finished_run).weights.read_bytes()
-    assert summary_of(finished_run)["weights_sha256"] == hashlib.sha256(content).hexdigest()
 
 
 def test_metrics_have_a_row_for_each_epoch(finished_run: Path) -> None:
@@ -220,14 +214,6 @@ def test_an_architecture_outside_its_limits_is_rejected_with_every_violation(tmp
     assert [v["rule"] for v in saved["violations"]] == ["params", "separable", "augment"]
 
 
-def test_a_diverged_run_fails_with_its_sentence(tmp_path: Path) -> None:
-    with pytest.raises(TrainingDiverged):
-        experiment.run_config(tiny_config(training={"lr": 1000}), tmp_path)
-    summary = summary_of(tmp_path)
-    assert summary["status"] == "failed"
-    assert "lower training.lr" in summary["reason"]
-
-
 @pytest.mark.usefixtures("no_figures")
 def test_weights_that_are_no_numbers_have_no_test_accuracy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -244,13 +230,8 @@ def test_weights_that_are_no_numbers_have_no_test_accuracy(
     ("change", "message"),
     [
         ({"model": {"width": 0}}, r"model\.width: .* got 0"),
-        ({"model": {"width": -3}}, r"model\.width: .* got -3"),
-        ({"model": {"c1": {"kind": "plan"}}}, r"model\.c1.*'plan'.*plain.*separable"),
-        ({"training": {"epochs": 0}}, r"training\.epochs: .* got 0"),
         ({"training": {"batch_size": 500}}, r"training\.batch_size: at most the 200 .*, got 500"),
         ({"data": {"validation": 7000}}, r"data\.validation: .* got 7000"),
-        ({"seed": -1}, r"seed: .* got -1"),
-        ({"seed": "abc"}, r"seed: .* got 'abc'"),
     ],
 )
 def test_a_mistake_in_the_config_is_named_and_recorded(

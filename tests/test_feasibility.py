@@ -1,14 +1,12 @@
 """The verdict: the solved width, and repairs that mend what they claim to, typed as they stand."""
 
 import functools
-import subprocess
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from architectures import architecture, convs
-from conftest import cases
+from conftest import cases, python
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -259,18 +257,6 @@ def test_no_width_alone_is_suggested_where_another_one_is_no_network() -> None:
     assert suggestion(violation.message) == {"model.head": "conv", "width": "4"}
 
 
-def test_reference_keeps_the_hard_limits() -> None:
-    overrides = {"model": "reference", "limits": "eva6_hard", "augment": "eva6_hard"}
-    assert typed(overrides).ok
-    assert rules(typed({**overrides, "augment": "eva6"})) == {"augment"}
-
-
-@pytest.mark.parametrize("overrides", [{"limits": "none"}, {"limits": "none", "model": "reference"}])
-def test_without_limits_everything_is_within(overrides: dict[str, str]) -> None:
-    width = {} if "model" in overrides else {"width": "500"}
-    assert typed({**overrides, **width, "augment": "none"}).ok
-
-
 def test_content_of_a_verdict() -> None:
     verdict = judge(architecture(c2=convs({"stride": 2})), Limits(downsamplers=3))
     data: dict[str, Any] = verdict.to_dict()
@@ -288,5 +274,5 @@ BLOCKS["own"] = Own
 from cifar_arch.feasibility import FORMS
 print("own" in FORMS)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = python(code)
     assert (done.stdout, done.stderr) == ("False\n", "")

@@ -1,12 +1,11 @@
 """A folder that holds a run takes that run and no other; nothing in it changes otherwise."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import tiny_architecture, tiny_config
+from conftest import contents, tiny_architecture, tiny_config
 from msgspec import field
 from msgspec.structs import replace
 from omegaconf import OmegaConf
@@ -20,18 +19,6 @@ from cifar_arch.saved_config import best_config
 from cifar_arch.schema import ConfigError
 
 pytestmark = pytest.mark.usefixtures("no_figures")
-
-
-@pytest.fixture
-def run(finished_run: Path, tmp_path: Path) -> RunFolder:
-    shutil.copytree(finished_run, tmp_path / "run")
-    return RunFolder(tmp_path / "run")
-
-
-def contents(folder: RunFolder) -> dict[Path, tuple[bytes, int]]:
-    """Every file with its bytes and the time it was written."""
-    files = (path for path in folder.path.rglob("*") if path.is_file())
-    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
 
 
 def killed(folder: RunFolder) -> None:
@@ -70,7 +57,7 @@ def test_another_experiment_is_refused_before_anything_is_written(
     run: RunFolder, make: Callable[[RunFolder], object], changes: dict[str, Any], message: str
 ) -> None:
     make(run)
-    before = contents(run)
+    before = contents(run.path)
     with pytest.raises(ConfigError) as raised:
         experiment.run_config(tiny_config(**changes), run.path)
     assert message in str(raised.value)
@@ -78,7 +65,7 @@ def test_another_experiment_is_refused_before_anything_is_written(
         assert f"choose another folder (hydra.run.dir=FOLDER), or type training.resume={run.path} " in str(
             raised.value
         )
-    assert contents(run) == before
+    assert contents(run.path) == before
 
 
 @pytest.mark.parametrize("make", STATES.values(), ids=STATES)
@@ -104,10 +91,10 @@ def test_a_network_that_the_same_config_no_longer_makes_is_refused(
     stored = run.read_json(run.architecture)
     key = stored["architecture"]
     run.write_json(run.architecture, {**stored, "architecture": "another"})
-    before = contents(run)
+    before = contents(run.path)
     with pytest.raises(ConfigError, match=rf"\(architecture=another, now {key}\); choose another folder "):
         experiment.run_config(tiny_config(), run.path)
-    assert contents(run) == before
+    assert contents(run.path) == before
 
 
 EQUAL: dict[str, dict[str, Any]] = {
@@ -125,11 +112,11 @@ def test_a_complete_run_gives_its_record_again(
     run: RunFolder, make: Callable[[RunFolder], object], changes: dict[str, Any]
 ) -> None:
     make(run)
-    before = contents(run)
+    before = contents(run.path)
     assert experiment.run_config(tiny_config(**changes), run.path) == run.read_summary()
     made = Experiment.from_dict(tiny_config(**changes))
     assert experiment.run(made, run.path) == run.read_summary()
-    assert contents(run) == before
+    assert contents(run.path) == before
 
 
 def stop(history: list[Epoch]) -> None:
@@ -139,11 +126,10 @@ def stop(history: list[Epoch]) -> None:
 def test_an_interrupted_run_is_not_gone_on_with_under_another_label(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         experiment.run_config(tiny_config(), tmp_path, stop)
-    folder = RunFolder(tmp_path)
-    before = contents(folder)
+    before = contents(tmp_path)
     with pytest.raises(ConfigError, match=r"training\.lr=0\.25, now 0\.01"):
         experiment.run_config(tiny_config(training={"lr": 0.01}), tmp_path)
-    assert contents(folder) == before
+    assert contents(tmp_path) == before
     assert experiment.run_config(tiny_config(), tmp_path).status == Status.COMPLETED
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from optuna.distributions import IntDistribution
-from optuna.samplers import RandomSampler, TPESampler
+from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 from sweeping import at_most, finish_job, open_worker, search_config
 
@@ -14,7 +14,6 @@ from cifar_arch.record import Status
 from cifar_arch.search.ask import Job
 from cifar_arch.search.ledger import UNTRIED, Counts, Ledger
 from cifar_arch.search.space import point_identity
-from cifar_arch.search.trial import BEST, EXCERPT, StudySampler
 from cifar_arch.search.worker import Worker
 
 
@@ -68,25 +67,3 @@ def test_it_says_what_a_recount_says(seed: int, tmp_path: Path) -> None:
         for key in {t.key for t in fresh} - {None}:
             assert key
             assert ledger.equal(key) == [t for t in fresh if t.key == key]
-
-
-@pytest.mark.slow
-def test_tpe_is_shown_the_best_and_a_regular_sample_of_a_large_study(tmp_path: Path) -> None:
-    worker = open_worker(search_config(tmp_path, {"a": IntDistribution(0, 10**6)}))
-    study = worker.shared.study
-    number = 2 * EXCERPT
-    values = [(37 * n) % number for n in range(number)]  # each once, in no order
-    distribution = IntDistribution(0, 10**6)
-    for value in values:
-        study.enqueue_trial({"a": value})
-    for value in values:
-        study.tell(study.ask({"a": distribution}), value)
-    sampler = StudySampler(TPESampler(seed=0, n_startup_trials=10), study)
-    sampler.infer_relative_search_space(study, study.get_trials()[0])
-    shown = sampler.study._get_trials(states=(TrialState.COMPLETE,))
-    assert len(shown) == EXCERPT
-    highest = sorted((t.value or 0.0 for t in shown), reverse=True)[:BEST]
-    assert highest == list(range(number - 1, number - 1 - BEST, -1))
-    assert [t.number for t in shown] == sorted({t.number for t in shown})
-    halves = Counter(t.number < EXCERPT for t in shown)
-    assert abs(halves[True] - halves[False]) <= BEST

@@ -1,12 +1,10 @@
 """Which processes still work on a study, and how they share the cores of a host."""
 
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from conftest import TINY, environment, summary_of, type_command
+from conftest import TINY, python, summary_of, type_command
 
 from cifar_arch.search.liveness import Workers
 
@@ -22,8 +20,7 @@ def test_a_dead_worker_stays_dead(tmp_path: Path) -> None:
         print(workers.me, flush=True)
         os.kill(os.getpid(), 9)
     """
-    words = [sys.executable, "-c", code, str(tmp_path)]
-    killed = subprocess.run(words, env=environment(), capture_output=True, text=True, check=False)
+    killed = python(code, str(tmp_path))
     me = joined(tmp_path)
     assert [me.dead(killed.stdout.strip()) for _ in range(3)] == [True, True, True]
     assert (me.dead(me.me), me.dead("elsewhere-1-abc"), me.others()) == (False, None, 1)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Cli, Done
+from conftest import Cli
 
 # What is typed: how the sentence begins, wherever it is typed.
 EVERYWHERE = {
@@ -59,13 +59,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def assert_sentence(done: Done, status: int = 2) -> None:
-    assert done.status == status, done
-    assert done.err.count("\n") == 1, done.err
-    assert "Traceback" not in done.out + done.err
-    assert done.out == ""
-
-
 CASES = [
     pytest.param(typed, form, marks=[pytest.mark.slow] * (typed != "widht=8"))
     for typed in EVERYWHERE
@@ -76,6 +69,6 @@ CASES = [
 @pytest.mark.parametrize(("typed", "form"), CASES)
 def test_a_mistake_is_told_alike_everywhere(typed: str, form: str, cli: Cli) -> None:
     done = cli(*FORMS[form](typed))
-    assert_sentence(done)
+    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1), done
     assert EVERYWHERE[typed] in done.err, done.err
     assert not Path("outputs/sweeps").exists()

@@ -36,10 +36,11 @@ def test_it_agrees_with_torch_on_one_matrix() -> None:
         Muon([ours], [], lr=0.01, sgd_lr=1.0, momentum=0.9),
         torch.optim.Muon([theirs], lr=0.01, momentum=0.9, weight_decay=0.0),
     )
-    ours.grad, theirs.grad = gradients[0].clone(), gradients[0].clone()
-    for stepper in steppers:
-        stepper.step()
-    torch.testing.assert_close(ours, theirs, atol=2e-3, rtol=0)
+    for gradient in gradients:
+        ours.grad, theirs.grad = gradient.clone(), gradient.clone()
+        for stepper in steppers:
+            stepper.step()
+    torch.testing.assert_close(ours, theirs, atol=5e-4, rtol=0)  # what has moved by 0.01
 
 
 def test_the_norm_of_filters_does_not_grow() -> None:

@@ -14,10 +14,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 import pytest
+from conftest import CHECKOUT
 
-ROOT = Path(__file__).parent.parent
 UV = os.environ.get("UV") or shutil.which("uv")
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
 
 needs_uv = pytest.mark.skipif(UV is None, reason="needs uv, which builds the wheel: pip install uv")
 
@@ -37,7 +37,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     def uv(*arguments: str | Path) -> None:
         assert UV  # else skipped
-        subprocess.run([UV, *map(str, arguments)], cwd=ROOT, check=True, capture_output=True, text=True)
+        subprocess.run([UV, *map(str, arguments)], cwd=CHECKOUT, check=True, capture_output=True, text=True)
 
     uv("build", "--wheel", "--out-dir", place / "dist")
     (wheel,) = (place / "dist").glob("*.whl")
@@ -95,7 +95,7 @@ def test_the_wheel_carries_every_config(installed: Path) -> None:
     def below(folder: Path) -> set[str]:
         return {str(path.relative_to(folder)) for path in folder.rglob("*.yaml")}
 
-    assert below(package / "conf") == below(ROOT / "conf")
+    assert below(package / "conf") == below(CHECKOUT / "conf")
     assert not (package.parent / "conf").exists()  # a name that would be everybody's
 
 
@@ -196,6 +196,6 @@ def test_pins_carry_no_addresses() -> None:
 
 def test_a_test_that_needs_an_extra_runs_where_ci_has_installed_it() -> None:
     """There it runs those marked slow or extra alone."""
-    for file in (ROOT / "tests").glob("test_*.py"):
+    for file in (CHECKOUT / "tests").glob("test_*.py"):
         text = file.read_text(encoding="utf-8")
         assert "importorskip(" not in text or re.search(r"mark\.(extra|slow)\b", text), file.name

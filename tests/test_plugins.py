@@ -211,6 +211,7 @@ def test_a_sweep_and_its_confirmation_take_it(own: Path) -> None:
     best = (own / "outputs" / "sweeps" / "s" / "experiment" / "best.yaml").read_text(encoding="utf-8")
     assert "my_blocks" not in best
     printed = re.findall(r"^  python -m cifar_arch\.(run|confirm) (.*)", done.stdout, re.M)
+    assert {name for name, _ in printed} == {"run", "confirm"}
     assert all("my_blocks.py" in words for _, words in printed)
     for words in (shlex.split(words) for name, words in printed if name == "run"):
         again = type_command("check", *words, cwd=own)

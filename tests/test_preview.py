@@ -1,9 +1,9 @@
 """What `check -m` says of a space."""
 
 import re
-from pathlib import Path
 
 import pytest
+from conftest import CHECKOUT
 
 from cifar_arch.analysis import analyse
 from cifar_arch.layers import Plan
@@ -13,8 +13,7 @@ from cifar_arch.search import preview as preview_module
 from cifar_arch.search.preview import preview
 from cifar_arch.search.speed import Speed
 
-ROOT = Path(__file__).parent.parent
-DOCUMENT = (ROOT / "docs" / "search.md").read_text(encoding="utf-8")
+DOCUMENT = (CHECKOUT / "docs" / "search.md").read_text(encoding="utf-8")
 MISTAKES = {
     "widht=3 width=16,24": r"^widht: unknown key",
     "width=interval(8,16)": r"; type 'width=int\(interval\(8,16\)\)'$",

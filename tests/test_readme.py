@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from conftest import Cli
+from conftest import CHECKOUT, Cli, ended
 
 from cifar_arch.compose import compose
 from cifar_arch.experiment import Experiment
@@ -18,8 +18,7 @@ from cifar_arch.feasibility import judge
 from cifar_arch.search.preview import preview
 from cifar_arch.search.speed import Speed
 
-ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 CHECK, RUN = "python -m cifar_arch.check ", "python -m cifar_arch.run"
 # What makes a run short: few synthetic images, once.
 SHORT = ("data=shapes", "data.validation=5700", "training.epochs=1")
@@ -55,7 +54,7 @@ RUNS = [line for section, line in COMMANDS if line.startswith(RUN) and section !
 TABLED = re.findall(rf"`({RUN} [^`]+)`", README)  # in tables and sentences
 OF_DOCS = [
     command
-    for path in sorted(ROOT.glob("docs/*.md"))
+    for path in sorted(CHECKOUT.glob("docs/*.md"))
     for command in re.findall(rf"(?:^|`)({RUN} -m [^`\n]+)", path.read_text(encoding="utf-8"), re.M)
 ]
 SWEEPS = list(dict.fromkeys(line for line in [*RUNS, *TABLED, *OF_DOCS] if line.startswith(f"{RUN} -m ")))
@@ -72,8 +71,7 @@ def overrides(command: str) -> list[str]:
 
 def typed(command: str, folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
     """What `python -m ...` prints when a person types it in `folder`."""
-    words = [sys.executable, *shlex.split(command)[1:], *more]
-    return subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+    return ended([sys.executable, *shlex.split(command)[1:], *more], folder)
 
 
 def same(shown: str, printed: str) -> bool:
@@ -88,7 +86,7 @@ def test_quick_start_is_two_commands_that_ci_runs_too() -> None:
     assert before == "pip install uv"
     assert main == f"{RUN} -m +search=quickstart"
     assert Experiment.from_dict(compose(overrides(main)[1:])).data.name == "shapes"
-    assert second in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    assert second in (CHECKOUT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
 
 
 def test_every_command_is_of_a_kind_that_is_tested() -> None:

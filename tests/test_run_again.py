@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import TINY, Cli, summary_of, type_command
+from conftest import TINY, Cli, contents, summary_of, type_command
 
 from cifar_arch import runfolder
 from cifar_arch.runfolder import RunFolder
@@ -34,18 +34,13 @@ def cwd(ran: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def contents(cwd: Path) -> dict[Path, tuple[bytes, int]]:
-    files = (path for path in cwd.rglob("*") if path.is_file())
-    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
-
-
 OTHERS = {
     ("seed=5", "training.lr=0.01"): "run: 'out' holds another run (training.lr=0.03, now 0.01; seed=0, "
     "now 5); choose another folder (hydra.run.dir=FOLDER), or type training.resume=out for that one\n",
     ("model.activation=gelu",): "run: 'out' holds another run (model.activation=relu, now gelu); ",
     ("limits=eva6",): "run: 'out' holds another run (limits.params_below=null, now 200000; ",
     ("epochs=many",): "training.epochs: expected an integer at least 1, got 'many'\n",
-    ("data.root=${oc.env:UNSET}",): "UNSET",
+    ("data.root=${oc.env:UNSET}",): "data.root: Environment variable 'UNSET' not found\n",
 }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from conftest import environment
+from conftest import environment, python
 from matplotlib.figure import Figure
 
 from cifar_arch import runfolder
@@ -76,9 +76,7 @@ def test_a_full_disk_keeps_the_old_file(tmp_path: Path) -> None:
         except OSError as error:
             print(error.strerror)
     """
-    command = [sys.executable, "-c", code, str(tmp_path)]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
-    assert done.stdout == "File too large\n"
+    assert python(code, str(tmp_path)).stdout == "File too large\n"
     assert folder.read_json(folder.summary) == {"status": "completed"}
     assert os.listdir(tmp_path) == ["summary.json"]
 
@@ -158,7 +156,7 @@ def test_what_a_killed_process_was_writing_is_discarded(tmp_path: Path) -> None:
             os.kill(os.getpid(), 9)
     """
     for path in (folder.checkpoint, folder.summary):
-        subprocess.run([sys.executable, "-c", code, str(path)], env=environment(), check=False)
+        python(code, str(path))
     assert len(list(tmp_path.rglob(".*.tmp"))) == 2
     others = {tmp_path / name for name in (".mine.tmp", ".mine.1.tmp", ".summary.json.tmp", ".draft.1.tmp")}
     earlier = tmp_path / ".summary.json.4242.tmp"  # as a version before named it

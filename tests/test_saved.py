@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,12 +14,6 @@ import cifar_arch
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.saved import SavedRun
 from cifar_arch.schema import ConfigError
-
-
-@pytest.fixture
-def run(finished_run: Path, tmp_path: Path) -> RunFolder:
-    shutil.copytree(finished_run, tmp_path / "run")
-    return RunFolder(tmp_path / "run")
 
 
 def test_the_network_has_the_numbers_of_the_file(run: RunFolder) -> None:

@@ -22,7 +22,6 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"c1": {"kind": "plan"}}, "model.c1.kind: unknown kind 'plan'; choose from plain, dilated, "),
     ({"t1": {"kind": "pool"}}, "model.t1.kind: unknown kind 'pool'; choose from strided, dilated, "),
     ({"width": 0}, f"model.width: {WIDTHS}, got 0"),
-    ({"width": -3}, f"model.width: {WIDTHS}, got -3"),
     ({"width": "wide"}, f"model.width: {WIDTHS}, got 'wide'"),
     ({"width": 1.5}, f"model.width: {WIDTHS}, got 1.5"),
     ({"width": None}, "model.width: expected a number of channels or auto, got null"),

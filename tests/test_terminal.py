@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import CHECKOUT, TINY, Done, begin, cases, command, environment, type_command
+from conftest import TINY, Done, begin, cases, command, ended, environment, python, type_command
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -71,7 +71,7 @@ def test_other_errors_are_not_hidden() -> None:
         _ = 1 / 0
 
 
-@pytest.mark.parametrize("typed", ["", "--json", "-m width=64,96"])
+@pytest.mark.parametrize("typed", ["", "-m width=64,96"])
 def test_nobody_reads_on(typed: str) -> None:
     """As after `| head`, which is gone before the command prints."""
     with begin(command("check", *typed.split())) as process:
@@ -95,14 +95,8 @@ COMPLETED = """if True:
 
 
 def test_what_matplotlib_tells_of_its_folders_is_not_shown(tmp_path: Path) -> None:
-    elsewhere = {name: value for name, value in environment().items() if name != "MPLCONFIGDIR"}
-    done = subprocess.run(
-        [sys.executable, "-c", COMPLETED, *TINY],
-        cwd=tmp_path,
-        env={**elsewhere, "HOME": "/dev/null", "XDG_CONFIG_HOME": "", "XDG_CACHE_HOME": ""},
-        capture_output=True,
-        text=True,
-    )
+    nowhere = dict.fromkeys(("MPLCONFIGDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"), "")
+    done = ended([sys.executable, "-c", COMPLETED, *TINY], tmp_path, HOME="/dev/null", **nowhere)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("validation accuracy not read")
 
@@ -134,9 +128,7 @@ with exit_on_errors():
 
 @pytest.mark.parametrize("sent", ["SIGTERM", "SIGINT"])
 def test_an_interrupt_that_python_drops_comes_once_more(sent: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", DROPPING.format(sent=sent)], capture_output=True, text=True, check=False
-    )
+    done = python(DROPPING.format(sent=sent))
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
 
 
@@ -151,7 +143,7 @@ print("went on")
 
 
 def test_a_command_under_nohup_outlives_its_terminal() -> None:
-    done = subprocess.run([sys.executable, "-c", IGNORING], capture_output=True, text=True, check=False)
+    done = python(IGNORING)
     assert (done.returncode, done.stdout, done.stderr) == (0, "went on\n", "")
 
 
@@ -174,7 +166,7 @@ NARROW = {
 
 def type_narrowly(narrow: dict[str, str], cwd: Path, *typed: str) -> Done:
     """A command typed in a terminal that lacks letters; status, and what it shows."""
-    done = subprocess.run(command(*typed), cwd=cwd, env={**environment(), **narrow}, capture_output=True)
+    done = subprocess.run(command(*typed), cwd=cwd, env=environment(**narrow), capture_output=True)
     out, err = (
         text.decode(narrow.get("PYTHONIOENCODING", "utf-8"), "replace") for text in (done.stdout, done.stderr)
     )
@@ -249,5 +241,5 @@ def test_a_time_is_told_in_the_unit_that_fits(seconds: float, text: str) -> None
 def test_a_command_runs_whose_output_was_closed_before(closed: str) -> None:
     redirection = {"stdout": ">&-", "stderr": "2>&-"}[closed]
     line = f"exec {shlex.quote(sys.executable)} -m cifar_arch.check {redirection}"
-    done = subprocess.run(["sh", "-c", line], cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    done = ended(["sh", "-c", line])
     assert (done.returncode, done.stderr) == (0, "")

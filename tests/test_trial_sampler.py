@@ -1,5 +1,6 @@
 """What samplers are shown of a study: of large ones an excerpt, rejected trials, and those that run."""
 
+from collections import Counter
 from typing import Any
 
 import optuna
@@ -84,3 +85,20 @@ def test_the_random_start_grows_where_rejected_trials_are_shown(
     monkeypatch.setattr(type(made), "infer_relative_search_space", lambda *_: {})
     StudySampler(made, study).infer_relative_search_space(study, study.get_trials()[0])
     assert random_start(made) == start
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_an_excerpt_is_the_best_and_a_regular_sample() -> None:
+    study = optuna.create_study(direction="maximize", sampler=RandomSampler())
+    number = 2 * EXCERPT
+    for n in range(number):
+        complete(study, 37 * n % number)  # each value once, in no order
+    sampler = StudySampler(TPESampler(seed=0), study)
+    sampler.infer_relative_search_space(study, study.get_trials()[0])
+    shown = sampler.study.get_trials(states=(TrialState.COMPLETE,))
+    assert len(shown) == EXCERPT
+    highest = sorted((t.value or 0.0 for t in shown), reverse=True)[:BEST]
+    assert highest == list(range(number - 1, number - 1 - BEST, -1))
+    assert [t.number for t in shown] == sorted({t.number for t in shown})
+    halves = Counter(t.number < EXCERPT for t in shown)
+    assert abs(halves[True] - halves[False]) <= BEST
