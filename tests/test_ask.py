@@ -239,6 +239,18 @@ def test_a_folder_of_a_lost_study_is_not_overwritten(tmp_path: Path) -> None:
     assert worker.shared.trial(0).role is Role.ABANDONED
 
 
+def test_numbers_that_a_power_cut_took_from_the_study_are_passed_over(tmp_path: Path) -> None:
+    worker = open_worker(search_config(tmp_path, WIDTHS))
+    finish_job(worker, ask(worker))
+    worker.shared.queue({"width": 8}, continues=0, retries=2)
+    for number in (1, 2):
+        worker.shared.folder(number).mkdir()
+    job = ask(worker)
+    assert (job.number, job.point, job.continues) == (3, {"width": 8}, worker.shared.folder(0))
+    assert (worker.shared.trial(3).retries, worker.shared.counts().abandoned) == (2, 2)
+    assert ask(worker).point == {"width": 6}
+
+
 def test_seeds_move_on_with_the_trials_and_the_workers(tmp_path: Path) -> None:
     seeds: list[int] = []
 

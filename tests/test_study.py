@@ -2,12 +2,13 @@
 
 import csv
 import re
+import resource
 from pathlib import Path
 
 import optuna
 import pytest
 from msgspec.structs import replace
-from sweeping import WIDTHS, ask, at_most, finish_job, open_worker, search_config
+from sweeping import WIDTHS, ask, at_most, broken, finish_job, open_worker, search_config
 
 from cifar_arch.record import Status
 from cifar_arch.schema import ConfigError, SearchStopped
@@ -84,6 +85,26 @@ def test_rejections_are_listed_in_a_file(tmp_path: Path) -> None:
         "message": "sum: 5 is allowed, got 6",
     }
     assert len(rows) == 2
+
+
+def test_a_full_disk_tears_no_rejection(tmp_path: Path) -> None:
+    worker = open_worker(search_config(tmp_path, WIDTHS))
+    ask(worker)
+    trial, file = worker.shared.trial(0), worker.shared.config.folder.rejected
+    kept = ""
+    for rule in ("first", "second"):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (len(kept) + 10, before[1]))
+            with pytest.raises(OSError, match="File too large"):
+                worker.shared.list_rejection(trial, [broken(rule, 5, 6)])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert file.read_text(encoding="utf-8") == kept
+        worker.shared.list_rejection(trial, [broken(rule, 5, 6)])
+        kept = file.read_text(encoding="utf-8")
+    with file.open(newline="", encoding="utf-8") as lines:
+        assert [row["rule"] for row in csv.DictReader(lines)] == ["first", "second"]
 
 
 def test_the_history_of_a_damaged_table_is_empty(tmp_path: Path) -> None:

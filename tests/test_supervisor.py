@@ -102,6 +102,13 @@ def test_workers_share_the_total_and_a_killed_one_costs_nothing(
     assert not any(map(lives, processes(tmp_path)))
 
 
+@pytest.mark.slow
+def test_a_launcher_makes_no_folder_but_that_of_the_study(engine: tuple[str, ...], tmp_path: Path) -> None:
+    done = sweep("width=4,5", "limits=none", "epochs=1", "workers=2", *engine, cwd=tmp_path)
+    (folder,) = (tmp_path / "outputs/sweeps").iterdir()
+    assert f"study {folder.name} is done: 2 trained\n" in done.stdout
+
+
 def interrupt_all(process: int) -> None:
     """To the command and its workers, as a terminal does."""
     os.killpg(process, signal.SIGINT)

@@ -10,6 +10,7 @@ from sweeping import WIDTHS, ask, finish_job, open_worker, search_config
 
 from cifar_arch.record import Status, Summary
 from cifar_arch.runfolder import RunFolder
+from cifar_arch.search.ask import Job
 from cifar_arch.search.trial import Role
 from cifar_arch.search.worker import Worker
 
@@ -120,6 +121,25 @@ def test_a_dead_workers_trial_goes_on_with_its_point(tmp_path: Path, with_checkp
     alive.teller.leave()
     assert not torn.exists()
     assert list(wanted.folder.locks.iterdir()) == []
+
+
+def test_a_copy_is_spared_what_is_damaged(tmp_path: Path) -> None:
+    wanted = search_config(tmp_path, WIDTHS, n_trials=1)
+    dead = open_worker(wanted)
+    left = RunFolder(ask(dead).folder)
+    left.checkpoint.parent.mkdir(parents=True)
+    for file in (left.experiment, left.architecture, left.checkpoint, left.metrics):
+        file.write_text("epoch\n1", encoding="utf-8")  # not all that each of them has
+    kill(dead)
+    copied: list[str] = []
+
+    def train(job: Job) -> None:
+        copied.extend(file.name for file in job.folder.rglob("*.*"))
+        RunFolder(job.folder).write_summary(Summary(status=Status.COMPLETED, val_accuracy=0.5))
+
+    with open_worker(wanted) as worker:
+        worker.work(train, progress=False)
+    assert copied == ["last.pt"]
 
 
 def test_a_worker_that_died_while_it_asked_loses_no_point(tmp_path: Path) -> None:

@@ -240,15 +240,10 @@ class Asker:
         )
         return Role.REJECTED
 
-    def _job(self, trial: TrialRecord, candidate: Candidate) -> Job:
+    def _job(self, trial: TrialRecord, candidate: Candidate) -> Job | Role:
         folder = self.shared.folder(trial.number)
         if folder.exists():
-            self.shared.close(trial, TrialState.FAIL, role=Role.ABANDONED)
-            raise ConfigError(
-                f"study: {str(folder)!r} already exists, left by a study of the same name that is no "
-                f"longer in the storage; remove {str(self.shared.config.folder.path)!r} or choose another "
-                "study=NAME"
-            )
+            return self._pass_over(trial, folder)
         self.shared.beat(trial.id)
         # The worker comes last: a trial without one is known to have never been launched.
         self.shared.note(
@@ -265,6 +260,24 @@ class Asker:
             folder=folder,
             continues=None if trial.continues is None else self.shared.folder(trial.continues),
         )
+
+    def _pass_over(self, trial: TrialRecord, folder: Path) -> Role:
+        """Leaves a number whose folder is there, as after a power cut, which takes a database's last trials.
+
+        Raises ConfigError where the study has no result either: then it is another one.
+        """
+        lost = not self.shared.ledger.counts().trained
+        if not lost:
+            left = {name: getattr(trial, name) for name in ("continues", "retries", "epochs_before")}
+            self.shared.queue(trial.point, **left)
+        self.shared.close(trial, TrialState.FAIL, role=Role.ABANDONED)
+        if lost:
+            raise ConfigError(
+                f"study: {str(folder)!r} already exists, left by a study of the same name that is no "
+                f"longer in the storage; remove {str(self.shared.config.folder.path)!r} or choose another "
+                "study=NAME"
+            )
+        return Role.ABANDONED
 
     def _nothing_feasible(self) -> NoReturn:
         """Raises ConfigError with the rules that bind and the closest candidate."""

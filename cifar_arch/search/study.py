@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -195,13 +196,19 @@ class SharedStudy:
     def list_rejection(self, trial: TrialRecord, violations: Iterable[Violation]) -> None:
         """Adds a row for each broken rule to rejected.csv; in one piece and under the lock."""
         path, text = self.config.folder.rejected, io.StringIO()
+        before = path.stat().st_size if path.exists() else 0
         writer = csv.writer(text, lineterminator="\n")
-        if not path.exists():
+        if not before:
             writer.writerow(REJECTED_COLUMNS)
         words = short_overrides(trial.point)
         writer.writerows((trial.number, words, v.rule, v.limit, v.actual, v.message) for v in violations)
-        with path.open("a", newline="", encoding="utf-8") as file:
-            file.write(text.getvalue())
+        try:
+            with path.open("a", newline="", encoding="utf-8") as file:
+                file.write(text.getvalue())
+        except OSError:
+            with suppress(OSError):
+                os.truncate(path, before)  # a disk that is full took a part of it
+            raise
 
 
 def _spelt_out(fingerprint: dict[str, Any]) -> dict[str, Any]:

@@ -198,13 +198,15 @@ class ArchitectureSweeper(Sweeper):
     def _launch_workers(self, fixed: list[str], study: str, command: WorkerCommand, count: int) -> None:
         """Starts workers by Hydra's launcher, wherever that starts things, and waits for their end."""
         context, job = self.hydra_context, functools.partial(_worker_job, command)
-        roomy = self.config.copy()
+        named = self.config.copy()
+        named.study = study  # a launcher makes the folder that this gives
+        roomy = named.copy()
         if "n_jobs" in roomy.hydra.launcher:  # joblib would have some of them wait until others have ended
             with flag_override(roomy.hydra, "readonly", False):
                 roomy.hydra.launcher.n_jobs = count
         launcher = Plugins.instance().instantiate_launcher(context, job, roomy)
-        # Hydra compares this config with that of each job.
-        launcher.setup(hydra_context=context, task_function=job, config=self.config)
+        # Hydra compares the launcher of this config with that of each job.
+        launcher.setup(hydra_context=context, task_function=job, config=named)
         launcher.launch([[*fixed, f"study={study}", *WORKER_JOB]] * count, initial_job_idx=0)
 
     def _train(self, shared: SharedStudy, composer: Composer, job: Job) -> None:

@@ -3,9 +3,10 @@
 import shutil
 import time
 from collections.abc import Callable
-from contextlib import closing, nullcontext
+from contextlib import closing, nullcontext, suppress
 
 from cifar_arch.runfolder import RunFolder, atomic
+from cifar_arch.schema import ConfigError
 from cifar_arch.search.ask import Asker, Assess, Job, MakeSampler, total
 from cifar_arch.search.console import Console, announce
 from cifar_arch.search.heartbeat import Heartbeat
@@ -92,12 +93,14 @@ def _copy_checkpoint(job: Job) -> None:
         return
     old, new = RunFolder(job.continues), RunFolder(job.folder)
     # The checkpoint before the metrics, since it alone is enough to go on from; what it belongs to first.
-    for source, target in (
-        (old.experiment, new.experiment),
-        (old.architecture, new.architecture),
-        (old.checkpoint, new.checkpoint),
-        (old.metrics, new.metrics),
+    for source, target, read in (
+        (old.experiment, new.experiment, old.read_json),
+        (old.architecture, new.architecture, old.read_json),
+        (old.checkpoint, new.checkpoint, lambda _: None),
+        (old.metrics, new.metrics, lambda _: old.read_metrics()),
     ):
         if source.is_file():
-            with atomic(target) as temporary:
+            # A damaged record stays behind, or it would fail the copy, and each copy of that.
+            with suppress(ConfigError), atomic(target) as temporary:
+                read(source)
                 shutil.copyfile(source, temporary)
