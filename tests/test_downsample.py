@@ -1,9 +1,10 @@
 import pytest
+from architectures import convolutions
 
 from cifar_arch.analysis import analyse
 from cifar_arch.blocks import Block, pointwise
 from cifar_arch.downsample import DOWNSAMPLERS, Dilated, Downsampler, Strided
-from cifar_arch.layers import Activation, Norm, convolutions
+from cifar_arch.layers import Activation, Norm
 from cifar_arch.schema import ConfigError
 from cifar_arch.spec import Architecture
 
