@@ -1,7 +1,8 @@
 """What a choice changes: runs that are equal in everything else, compared in pairs; repeats; importances."""
 
+import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -124,7 +125,7 @@ class _Codes:
             levels: dict[Any, list[int]] = {}
             for place in group:
                 levels.setdefault(factor.levels[place], []).append(place)
-            for baseline, level in _ordered_pairs(list(levels)):
+            for baseline, level in itertools.combinations(sorted(levels, key=_place), 2):
                 a, b = levels[baseline], levels[level]
                 differences = found.setdefault((baseline, level), [])
                 if self._comparable(a, b):
@@ -143,14 +144,6 @@ def _usual(values: pd.Series) -> pd.Series:
     part = in_block(str(values.name))
     usual = OF_EVERY_BLOCK.get(part[1]) if part else None
     return values if usual is None else values.fillna(usual)
-
-
-def _ordered_pairs(levels: list[Any]) -> Iterator[tuple[Any, Any]]:
-    """Each pair once, in the order of `_place`."""
-    levels.sort(key=_place)
-    for index, baseline in enumerate(levels):
-        for level in levels[index + 1 :]:
-            yield baseline, level
 
 
 def _place(level: Any) -> tuple[bool, bool, Any]:
