@@ -12,6 +12,8 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks import as_typed
+
 HERE = Path(__file__).parent
 ALL = {
     "step_speed": ["--turns", "3", "--seconds", "3"],
@@ -42,9 +44,8 @@ def main() -> None:
         words = [*given, *(["--data", arguments.data] if arguments.data and name in ON_CIFAR10 else [])]
         command = ["-m", f"benchmarks.{name}", *words]
         print(f"python {' '.join(command)}", flush=True)
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_"))}
         done = subprocess.run(
-            [sys.executable, *command], cwd=HERE.parent, env=environment, capture_output=True, text=True
+            [sys.executable, *command], cwd=HERE.parent, env=as_typed(), capture_output=True, text=True
         )
         print(done.stdout, flush=True)
         if done.returncode:

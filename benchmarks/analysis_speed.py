@@ -16,9 +16,10 @@ import torch
 import torchinfo
 
 from cifar_arch import analysis, feasibility, layers, spec
+from cifar_arch.compose import compose
+from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import judge
 from cifar_arch.layers import IMAGE_CHANNELS, IMAGE_SIZE
-from cifar_arch.limits import Limits
 from cifar_arch.network import build
 from cifar_arch.spec import Architecture
 
@@ -31,20 +32,17 @@ REMEMBERED = [
     if hasattr(found, "cache_clear")
 ]
 Way = tuple[str, Callable[[dict[str, Any]], object], int]  # its name, what it does, how often
-EVA6 = Limits(
-    params_below=200_000,
-    receptive_field_above=44,
-    separable_at_least=1,
-    dilated_at_least=1,
-    downsamplers=3,
-)
+EVA6 = Experiment.from_dict(compose()).limits
 
 
 def specs(seed: int = 0) -> Iterator[dict[str, Any]]:
     """Endless random points of model=c1c2c3c4, as Hydra would compose them."""
     rng = random.Random(seed)
-    names = [name for name in feasibility.FORMS if not name.startswith("grouped")]  # not at every width
-    forms = [{"kind": name.partition("_")[0], **_fields(name)} for name in names]
+    forms = [
+        {"kind": name.partition("_")[0], "layers": unit.layers, "residual": unit.residual}
+        for name, unit in feasibility.FORMS.items()
+        if not name.startswith("grouped")  # whose channels not every width has
+    ]
     while True:
         yield {
             **{stage: rng.choice(forms) for stage in ("c1", "c2", "c3", "c4")},
@@ -54,11 +52,6 @@ def specs(seed: int = 0) -> Iterator[dict[str, Any]]:
             "depth": [rng.randint(1, 2) for _ in range(4)],
             "head": rng.choice(["linear", "conv"]),
         }
-
-
-def _fields(form: str) -> dict[str, Any]:
-    residual = form.endswith("_residual")
-    return {"layers": 2 if residual else 1, "residual": residual}
 
 
 def verdict(written: dict[str, Any]) -> object:

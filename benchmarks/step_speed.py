@@ -15,6 +15,8 @@ import sys
 import time
 from unittest.mock import patch
 
+from benchmarks import as_typed
+
 ROWS: dict[str, tuple[dict[str, str], list[str]]] = {
     "float32": ({}, ["training.precision=float32"]),
     "bf16": ({}, ["training.precision=bf16"]),
@@ -58,8 +60,8 @@ def in_a_process(name: str, seconds: float) -> float:
         "--child",
         *overrides,
     ]
-    plain = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_"))}
-    done = subprocess.run(command, env={**plain, **environment}, capture_output=True, text=True, check=True)
+    environment = as_typed() | environment
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return float(json.loads(done.stdout.splitlines()[-1]))
 
 

@@ -7,7 +7,6 @@ over those of one.
 """
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,8 @@ from datetime import datetime
 from pathlib import Path
 
 import optuna
+
+from benchmarks import as_typed
 
 PRODUCTS = """
 import time, torch
@@ -50,8 +51,9 @@ def trials_a_minute(shells: int, trials: int, epochs: int) -> float:
     words = [*SWEEP.split(), f"seed=range(0,{trials})", f"epochs={epochs}"]
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "cifar_arch.run", "-m", *words]
+        environment = as_typed() | {"PYTHONPATH": str(Path(__file__).parent.parent)}
         started = [
-            subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, env=as_typed())
+            subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, env=environment)
             for _ in range(shells)
         ]
         if any(process.wait() for process in started):
@@ -62,13 +64,6 @@ def trials_a_minute(shells: int, trials: int, epochs: int) -> float:
         starts = [t.datetime_start or datetime.now() for t in ran]
         ends = [t.datetime_complete or datetime.now() for t in ran]
         return 60 * len(ran) / (max(ends) - min(starts)).total_seconds()
-
-
-def as_typed() -> dict[str, str]:
-    """The environment without what this process was given for itself."""
-    ours = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OMP_NUM_THREADS")
-    root = str(Path(__file__).parent.parent)
-    return {**{name: value for name, value in os.environ.items() if name not in ours}, "PYTHONPATH": root}
 
 
 if __name__ == "__main__":

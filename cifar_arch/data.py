@@ -84,10 +84,6 @@ class Pictures(Struct, frozen=True, eq=False):
     mean: Colour
     std: Colour
 
-    @property
-    def synthetic(self) -> bool:
-        return self.name == SYNTHETIC
-
 
 def load(config: DataConfig, option: str = "data.root") -> Pictures:
     """The data set of a config. Raises ConfigError where it is missing or damaged.

@@ -15,7 +15,7 @@ import numpy as np
 from msgspec import Struct
 
 from cifar_arch import cifar10, shapes
-from cifar_arch.data import SYNTHETIC_NOTE
+from cifar_arch.data import SYNTHETIC, SYNTHETIC_NOTE
 from cifar_arch.layers import IMAGE_SIZE
 from cifar_arch.outputs import typed_path
 from cifar_arch.plugins import add_plugin_option, own_blocks
@@ -107,7 +107,7 @@ def evaluate(run: SavedRun, root: str | None = None) -> Evaluation:
         recorded=run.summary.test_accuracy,
         images=len(labels),
         data=pictures.name,
-        note=SYNTHETIC_NOTE if pictures.synthetic else None,
+        note=SYNTHETIC_NOTE if pictures.name == SYNTHETIC else None,
         classes=[
             ClassScore(name=name, recall=r / max(1, t), precision=r / max(1, f))
             for name, r, t, f in zip(pictures.classes, right, true, found, strict=True)

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from cifar_arch import artifacts, identity
 from cifar_arch.augment import Augment
 from cifar_arch.data import SYNTHETIC_NOTE, DataConfig, Pictures, load_once, require_batch
+from cifar_arch.device import execution
 from cifar_arch.feasibility import Verdict, judge
 from cifar_arch.latency import NOT_INSTALLED, latency_ms, measurable
 from cifar_arch.limits import Accuracy, Limits
@@ -176,10 +177,11 @@ def _steps(
     log.info("{params:,} parameters, receptive field {receptive_field} px".format_map(totals))
     pictures = load_once(experiment.data)
     yield {"split": {part: len(getattr(pictures, part).labels) for part in ("train", "validation", "test")}}
-    yield (how := _execution(experiment, pictures))
+    how = execution(experiment.training, len(pictures.train.labels))
+    yield how._asdict()
     log.info(
         f"{counted(experiment.training.epochs, 'epoch')} on {len(pictures.train.labels):,} images "
-        f"of {pictures.name}, on {how['device']} in {how['precision']}, threads: {how['threads']}"
+        f"of {pictures.name}, on {how.device} in {how.precision}, threads: {how.threads}"
     )
     trained = _train(experiment, verdict, pictures, folder, on_epoch, progress)
     yield trained.how._asdict()  # a run that was resumed goes on as it began
@@ -231,12 +233,6 @@ def _require_extras(experiment: Experiment) -> None:
                 "training.tensorboard: needs a package that is not installed, got true; "
                 "type uv sync --inexact --extra tensorboard, or set it to false"
             ) from None
-
-
-def _execution(experiment: Experiment, pictures: Pictures) -> dict[str, Any]:
-    from cifar_arch.device import execution
-
-    return execution(experiment.training, len(pictures.train.labels))._asdict()
 
 
 def _train(

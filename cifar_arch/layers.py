@@ -125,12 +125,3 @@ def named(layers: Iterable[Layer]) -> Iterator[tuple[str, Layer]]:
         kind = layer.kind
         seen[kind] = count = seen.get(kind, 0) + 1
         yield f"{kind}{count}", layer
-
-
-def convolutions(layers: Iterable[Layer]) -> Iterator[Conv]:
-    """Every convolution in the order of computation, those inside sums too."""
-    for layer in layers:
-        if isinstance(layer, Conv):
-            yield layer
-        elif isinstance(layer, Sum):
-            yield from convolutions(layer.body)

@@ -44,7 +44,7 @@ class Limits(Strict, frozen=True, kw_only=True):
         return structs.replace(self, target_accuracy=None) == Limits()
 
 
-class Violation(Struct, frozen=True, kw_only=True):
+class Violation(Struct, frozen=True):
     rule: str
     limit: float | str
     actual: float | str
@@ -75,7 +75,7 @@ def too_slow(latency_ms: float, limits: Limits) -> tuple[Violation, ...]:
     if below is None or latency_ms < below:
         return ()
     message = f"one image has to take less than {below:g} ms here, got {latency_ms:.3f} ms"
-    return (_violation("latency", message, below, round(latency_ms, 3)),)
+    return (Violation("latency", below, round(latency_ms, 3), message),)
 
 
 def _broken(a: Analysis, limits: Limits, augment: Collection[str] | None) -> Iterator[Violation]:
@@ -85,15 +85,11 @@ def _broken(a: Analysis, limits: Limits, augment: Collection[str] | None) -> Ite
     ):
         if below is not None and count >= below:
             message = f"fewer than {below:,} {what} are allowed, got {count:,}"
-            yield _violation(rule, message, below, count)
+            yield Violation(rule, below, count, message)
     above = limits.receptive_field_above
     if above is not None and a.receptive_field <= above:
-        yield _violation(
-            "receptive_field",
-            f"the receptive field has to be more than {above} px, got {a.receptive_field} px",
-            above,
-            a.receptive_field,
-        )
+        message = f"the receptive field has to be more than {above} px, got {a.receptive_field} px"
+        yield Violation("receptive_field", above, a.receptive_field, message)
     for rule, layer, least, actual in (
         ("separable", "depthwise-separable layer", limits.separable_at_least, a.separable),
         ("dilated", "dilated layer", limits.dilated_at_least, a.dilated),
@@ -101,17 +97,17 @@ def _broken(a: Analysis, limits: Limits, augment: Collection[str] | None) -> Ite
         if actual < least:
             layers = f"{layer} is" if least == 1 else f"{layer}s are"
             message = f"at least {least} {layers} required, got {actual}"
-            yield _violation(rule, message, least, actual)
+            yield Violation(rule, least, actual, message)
     yield from _downsampling(a, limits)
     if a.fully_connected and not limits.fully_connected:
         message = "no fully connected layer is allowed after global average pooling, got one"
-        yield _violation("head", message, 0, 1)
+        yield Violation("head", 0, 1, message)
     if augment is not None and (missing := lacking(limits, augment)):
         off = [name for name in missing if name not in augment]
         wrong = [f"{', '.join(off)} {'is' if len(off) == 1 else 'are'} off"] if off else []
         wrong += [f"{name} is not what the rule means" for name in missing if name in augment]
         message = f"the augmentation has to hold {', '.join(limits.augment)}: {', '.join(wrong)}"
-        yield _violation("augment", message, ", ".join(limits.augment), ", ".join(augment) or "none")
+        yield Violation("augment", ", ".join(limits.augment), ", ".join(augment) or "none", message)
 
 
 def _downsampling(a: Analysis, limits: Limits) -> Iterator[Violation]:
@@ -121,8 +117,4 @@ def _downsampling(a: Analysis, limits: Limits) -> Iterator[Violation]:
     message = f"exactly {wanted} downsamplers, 3x3 and strided or dilated, are required, got {a.downsamplers}"
     if foreign:
         message += f" and others at {', '.join(foreign)}"
-    yield _violation("downsampling", message, wanted, a.downsamplers + len(foreign))
-
-
-def _violation(rule: str, message: str, limit: float | str, actual: float | str) -> Violation:
-    return Violation(rule=rule, message=message, limit=limit, actual=actual)
+    yield Violation("downsampling", wanted, a.downsamplers + len(foreign), message)

@@ -80,14 +80,9 @@ class RunFolder:
 
     def read_summary(self) -> Summary | None:
         """summary.json; None where the run has not ended. Raises ConfigError for a file that is not ours."""
-        try:
-            content = self.summary.read_bytes()
-        except FileNotFoundError:
-            return None
-        try:
-            return _summary.decode(content)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise _damaged(self.summary, error) from error
+        with suppress(FileNotFoundError), _whole(self.summary):
+            return _summary.decode(self.summary.read_bytes())
+        return None
 
     def write_metrics(self, history: Sequence[Epoch]) -> None:
         """Writes the whole table of at least one epoch again: it is small, and so never torn."""
@@ -98,15 +93,10 @@ class RunFolder:
 
     def read_metrics(self) -> list[Epoch]:
         """The rows of metrics.csv; none before the first epoch. Raises ConfigError for a file not ours."""
-        try:
-            content = self.metrics.read_bytes()
-        except FileNotFoundError:
-            return []
-        try:
-            rows = csv.DictReader(content.decode().splitlines(), strict=True)
+        with suppress(FileNotFoundError), _whole(self.metrics):
+            rows = csv.DictReader(self.metrics.read_bytes().decode().splitlines(), strict=True)
             return [msgspec.convert(_cells(row), Epoch, strict=False) for row in rows]
-        except (ValueError, msgspec.MsgspecError, csv.Error) as error:
-            raise _damaged(self.metrics, error) from error
+        return []
 
     def write_json(self, path: Path, data: Mapping[str, Any]) -> None:
         """`data` as JSON; null where a number is not finite, which JSON cannot say."""
@@ -116,10 +106,8 @@ class RunFolder:
 
     def read_json(self, path: Path) -> dict[str, Any]:
         """What `write_json` wrote. Raises ConfigError for a file that is damaged."""
-        try:
+        with _whole(path):
             return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise _damaged(path, error) from error
 
     def log_handler(self) -> logging.FileHandler:
         """A handler that adds to run.log, in the form of conf/hydra/job_logging."""
@@ -164,8 +152,13 @@ def _locked(folder: Path, stack: ExitStack) -> bool:
 _summary = msgspec.json.Decoder(Summary)
 
 
-def _damaged(path: Path, error: Exception) -> ConfigError:
-    return ConfigError(f"run: {str(path)!r} is damaged ({error}); remove it and run again")
+@contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """Within it a file that is damaged, or not ours, is a ConfigError."""
+    try:
+        yield
+    except (msgspec.MsgspecError, ValueError, RecursionError, csv.Error) as error:
+        raise ConfigError(f"run: {str(path)!r} is damaged ({error}); remove it and run again") from error
 
 
 def _cells(row: Mapping[Any, Any]) -> dict[Any, Any]:

@@ -49,7 +49,8 @@ if TYPE_CHECKING:
 else:  # one of a table that may grow, looked up when an architecture is made
     AnyBlock = AnyDownsampler = Any
 _VARIANTS = (Block, Downsampler)
-_TABLES: dict[str, dict[str, Any]] = dict.fromkeys(STAGES, BLOCKS) | dict.fromkeys(TRANSITIONS, DOWNSAMPLERS)
+# The kinds by name that each of these may be of.
+KINDS: dict[str, dict[str, Any]] = dict.fromkeys(STAGES, BLOCKS) | dict.fromkeys(TRANSITIONS, DOWNSAMPLERS)
 _OF_VARIANTS = (  # what a network of custom blocks alone leaves as it is: field, value, how
     ("width", None, "null"),
     ("stem", None, "null"),
@@ -88,7 +89,7 @@ class Architecture(Strict, frozen=True, kw_only=True):
         return checked(cls, data, "model")
 
     def __post_init__(self) -> None:
-        for name, table in _TABLES.items():
+        for name, table in KINDS.items():
             given = getattr(self, name)
             if not isinstance(given, _VARIANTS):
                 msgspec.structs.force_setattr(self, name, variant(table, given, f"model.{name}"))

@@ -1,5 +1,6 @@
 """Random draws of the whole search space, and small architectures to start a case from."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -19,7 +20,7 @@ from cifar_arch.blocks import (
 )
 from cifar_arch.downsample import Dilated as DilatedDownsampler
 from cifar_arch.downsample import Strided
-from cifar_arch.layers import NUM_CLASSES, Plan
+from cifar_arch.layers import NUM_CLASSES, Conv, Layer, Plan, Sum
 from cifar_arch.schema import ConfigError
 from cifar_arch.spec import Architecture
 
@@ -108,6 +109,15 @@ def architecture(**changes: Any) -> Architecture:
     """A small network with one field or another changed; not written out, so that width counts."""
     parts = dict.fromkeys(("c1", "c2", "c3", "c4"), Plain()) | dict.fromkeys(("t1", "t2", "t3"), Strided())
     return Architecture(**{**parts, "width": 8, **changes})
+
+
+def convolutions(layers: Iterable[Layer]) -> Iterator[Conv]:
+    """Every convolution in the order of computation, those inside sums too."""
+    for layer in layers:
+        if isinstance(layer, Conv):
+            yield layer
+        elif isinstance(layer, Sum):
+            yield from convolutions(layer.body)
 
 
 def convs(*written: dict[str, Any]) -> Custom:

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from conftest import ended
 
+from benchmarks import as_typed
+from cifar_arch.device import limit_spinning
+
 NUMBER = r"[\d,.]+"
 # What is typed, and how the table that is printed begins.
 SMALL = {
@@ -37,6 +40,12 @@ def test_it_runs_and_prints_its_table(name: str, tmp_path: Path) -> None:
     done = ended([sys.executable, "-m", f"benchmarks.{name}", *words.split()], tmp_path)
     assert done.returncode == 0, done.stderr
     assert re.search(rf"^{begins}", done.stdout, re.M), done.stdout
+
+
+def test_what_a_benchmark_starts_says_by_itself_how_threads_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {"HOME": "/"})
+    limit_spinning()  # as `benchmarks` does for itself
+    assert as_typed() == {"HOME": "/"}
 
 
 @pytest.mark.slow

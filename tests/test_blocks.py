@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from architectures import convs
+from architectures import convolutions, convs
 
 from cifar_arch.blocks import (
     BLOCKS,
@@ -15,18 +15,7 @@ from cifar_arch.blocks import (
     Plain,
     Separable,
 )
-from cifar_arch.layers import (
-    Activation,
-    Conv,
-    Dropout,
-    Layer,
-    Norm,
-    Shuffle,
-    SqueezeExcite,
-    Sum,
-    convolutions,
-    named,
-)
+from cifar_arch.layers import Activation, Conv, Dropout, Layer, Norm, Shuffle, SqueezeExcite, Sum, named
 from cifar_arch.schema import ConfigError, checked
 
 

@@ -1,8 +1,9 @@
 import pytest
+from architectures import convolutions
 
 from cifar_arch.blocks import Block, pointwise
 from cifar_arch.downsample import DOWNSAMPLERS, Dilated, Downsampler, Strided
-from cifar_arch.layers import Activation, Norm, convolutions
+from cifar_arch.layers import Activation, Norm
 from cifar_arch.schema import ConfigError
 
 KINDS = [kind for kind in DOWNSAMPLERS.values() if not issubclass(kind, Block)]

@@ -109,6 +109,8 @@ CLIP = pd.DataFrame(
         "folder": ["null", "one", "half", "unknown"],
         "training.clip": [math.nan, 1.0, 0.5, math.nan],
         "training.lr": [0.1, 0.1, 0.1, math.nan],  # the last is a folder whose config cannot be read
+        "model.t1.kind": ["custom", "dilated", "strided", None],
+        "model.t1.residual": pd.array([True, None, None, None], dtype="boolean"),
     }
 )
 NULLS = {
@@ -121,6 +123,7 @@ NULLS = {
     "training.clip not in [1]": ["null", "half"],
     "training.clip in [1, 0.5]": ["one", "half"],
     "not training.clip == null": ["one", "half", "unknown"],
+    "model.t1.residual == null": [],  # a dilated downsampler has none, a dilated block has one
 }
 
 

@@ -1,7 +1,8 @@
 """What a choice changes: runs that are equal in everything else, compared in pairs; repeats; importances."""
 
+import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,9 +30,8 @@ EQUAL_PARAMS = 0.02  # largest difference in parameters within a pair of width=a
 
 
 class Factor(NamedTuple):
-    """A choice: its name, the level that each run has (None: not part of it), the columns it fills."""
+    """A choice: the level that each run has (None: not part of it), and the columns it fills."""
 
-    name: str
     levels: list[Any]
     columns: frozenset[str]
 
@@ -111,20 +111,17 @@ class _Codes:
 
         None of a group that differs in parameters where these ought to be equal.
         """
-        member = np.array([not pd.isna(level) for level in factor.levels], bool)
         given = {*factor.columns, *(SIZES if "model.width" in factor.columns else ())}
         others = [i for i, name in enumerate(self.columns) if name not in given]
         found: dict[tuple[Any, Any], list[float]] = {}
-        places = np.flatnonzero(member)
-        if len(places) < 2:
-            return found
+        places = np.flatnonzero([not pd.isna(level) for level in factor.levels])
         groups = np.unique(self.codes[places][:, others], axis=0, return_inverse=True)[1].ravel()
         order = np.argsort(groups, kind="stable")
         for group in np.split(places[order], np.flatnonzero(np.diff(groups[order])) + 1):
             levels: dict[Any, list[int]] = {}
             for place in group:
                 levels.setdefault(factor.levels[place], []).append(place)
-            for baseline, level in _ordered_pairs(list(levels)):
+            for baseline, level in itertools.combinations(sorted(levels, key=_place), 2):
                 a, b = levels[baseline], levels[level]
                 differences = found.setdefault((baseline, level), [])
                 if self._comparable(a, b):
@@ -145,14 +142,6 @@ def _usual(values: pd.Series) -> pd.Series:
     return values if usual is None else values.fillna(usual)
 
 
-def _ordered_pairs(levels: list[Any]) -> Iterator[tuple[Any, Any]]:
-    """Each pair once, in the order of `_place`."""
-    levels.sort(key=_place)
-    for index, baseline in enumerate(levels):
-        for level in levels[index + 1 :]:
-            yield baseline, level
-
-
 def _place(level: Any) -> tuple[bool, bool, Any]:
     """Sorts numbers in ascending order, then names, the usual choice first."""
     return isinstance(level, str), level not in ("strided", "without"), level
@@ -165,18 +154,16 @@ def _factors(runs: pd.DataFrame) -> dict[str, list[Factor]]:
     def below(*names: str) -> frozenset[str]:
         return frozenset(k for k in config if k.startswith(tuple(f"model.{n}." for n in names)))
 
-    factors: dict[str, list[Factor]] = {}
-    transitions = [Factor(name, runs[name].tolist(), below(name)) for name in TRANSITIONS]
-    factors |= {factor.name: [factor] for factor in transitions}
+    factors = {name: [Factor(runs[name].tolist(), below(name))] for name in TRANSITIONS}
     same = [None if kind == "mixed" else kind for kind in runs["downsample"]]
-    factors["t1, t2 and t3"] = [Factor("", same, below(*TRANSITIONS))]
+    factors["t1, t2 and t3"] = [Factor(same, below(*TRANSITIONS))]
     for stage in STAGES:
         kept = {f"model.{stage}.{field}" for field in OF_EVERY_BLOCK}
-        factors[stage] = [Factor(stage, _forms(runs, stage), below(stage) - kept)]
+        factors[stage] = [Factor(_forms(runs, stage), below(stage) - kept)]
     residual = [f"model.{stage}.residual" for stage in STAGES]
     names = {True: "residual", False: "without"}
     factors["residual, at equal layers"] = [
-        Factor(key, [None if pd.isna(v) else names[bool(v)] for v in runs[key]], frozenset({key}))
+        Factor([None if pd.isna(v) else names[bool(v)] for v in runs[key]], frozenset({key}))
         for key in residual
         if key in config
     ]
@@ -187,7 +174,7 @@ def _factors(runs: pd.DataFrame) -> dict[str, list[Factor]]:
             and varies(runs, key)
             and runs[key].nunique() <= 50
         ):
-            factors[key] = [Factor(key, levels_of(runs, key), frozenset({key}))]
+            factors[key] = [Factor(levels_of(runs, key), frozenset({key}))]
     return factors
 
 

@@ -1,21 +1,19 @@
 """One run folder -> one row of plain values, whatever state the folder is in."""
 
 import contextlib
-import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from cifar_arch.blocks import BLOCKS
-from cifar_arch.downsample import DOWNSAMPLERS
 from cifar_arch.identity import recorded_config
 from cifar_arch.provenance import flatten
 from cifar_arch.record import Epoch, Summary
+from cifar_arch.report.settings import usual_fields
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError
-from cifar_arch.spec import STAGES, TRANSITIONS
+from cifar_arch.spec import KINDS, STAGES, TRANSITIONS
 
 RUNNING, CONTINUED, UNREADABLE = "running", "continued", "unreadable"  # beside those of `Status`
 # The plain fields of a summary; `config` becomes columns of its own.
@@ -167,18 +165,10 @@ def _with_block_fields(config: Row) -> Row:
     """With every field of the blocks that are known: one that the record does not name is as usual."""
     whole = dict(config)
     for place in (*STAGES, *TRANSITIONS):
-        variants: Mapping[Any, Any] = BLOCKS if place in STAGES else DOWNSAMPLERS
-        variant = variants.get(config.get(f"model.{place}.kind"))
-        for field, usual in (_usual_fields(variant) if variant else {}).items():
-            whole.setdefault(f"model.{place}.{field}", usual)
+        variant = KINDS[place].get(config.get(f"model.{place}.kind", ""))
+        for field, usual in (usual_fields(variant) if variant else {}).items():
+            whole.setdefault(f"model.{place}.{field}", _plain(usual))
     return whole
-
-
-@functools.cache
-def _usual_fields(variant: type[msgspec.Struct]) -> Row:
-    """The fields of a block where nobody sets them."""
-    fields = msgspec.structs.fields(variant)
-    return {f.name: _plain(f.default) for f in fields if f.default is not msgspec.NODEFAULT}
 
 
 def _plain(value: Any) -> Any:

@@ -1,15 +1,16 @@
 """The settings of runs: the columns that decide what a run computes, and what a missing value means."""
 
+import functools
 import re
 from typing import Any
 
 import pandas as pd
-from msgspec import structs
+from msgspec import NODEFAULT, structs
 
-from cifar_arch.blocks import BLOCKS, Unit
-from cifar_arch.downsample import DOWNSAMPLERS
+from cifar_arch.blocks import Unit
 from cifar_arch.record import decides_result
-from cifar_arch.spec import STAGES, TRANSITIONS
+from cifar_arch.schema import Strict
+from cifar_arch.spec import KINDS, STAGES, TRANSITIONS
 
 # What the form of a stage or a transition says, such as plain_residual x3; a network written out is no form.
 IN_FORM = ("kind", "residual", "separable", "layers", "convs")
@@ -33,9 +34,9 @@ def nulls(runs: pd.DataFrame, name: str) -> pd.Series:
     if not missing.any():
         return missing
     if part := in_block(name):
-        variants = [*BLOCKS.items(), *DOWNSAMPLERS.items()]
-        having = [kind for kind, variant in variants if part[1] in variant.__struct_fields__]
-        kinds = runs.get(f"model.{part[0]}.kind")
+        place, field = part
+        having = [kind for kind, variant in KINDS[place].items() if field in variant.__struct_fields__]
+        kinds = runs.get(f"model.{place}.kind")
         there = pd.Series(False, index=runs.index) if kinds is None else kinds.isin(having)
     else:
         keys = [key for key in runs if "." in key and not in_block(key)]
@@ -77,9 +78,14 @@ def _follows_from_kind(runs: pd.DataFrame, name: str) -> bool:
 
 def usual_of_kind(runs: pd.DataFrame, place: str, field: str) -> list[Any]:
     """What a field of the block at a stage or transition is where nobody says so, by its kind in each run."""
-    variants = BLOCKS if place in STAGES else DOWNSAMPLERS
-    usual = {kind: {f.name: f.default for f in structs.fields(variant)} for kind, variant in variants.items()}
-    return [usual.get(kind, {}).get(field) for kind in runs[f"model.{place}.kind"]]
+    usual = {kind: usual_fields(variant).get(field) for kind, variant in KINDS[place].items()}
+    return [usual.get(kind) for kind in runs[f"model.{place}.kind"]]
+
+
+@functools.cache
+def usual_fields(variant: type[Strict]) -> dict[str, Any]:
+    """The fields of a block where nobody sets them."""
+    return {f.name: f.default for f in structs.fields(variant) if f.default is not NODEFAULT}
 
 
 def in_a_form(name: str) -> bool:
