@@ -2,8 +2,8 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from cifar_arch.search.liveness import Workers
 from cifar_arch.search.notes import note_study
 from cifar_arch.search.objectives import OBJECTIVES
 from cifar_arch.search.space import Point, Space, short_overrides
-from cifar_arch.search.storage import cached_storage, open_storage, patient, sqlite_file, study_lock
+from cifar_arch.search.storage import Lock, cached_storage, open_storage, patient, sqlite_file, study_lock
 from cifar_arch.search.trial import TrialRecord, stored_attributes
 
 REJECTED_COLUMNS = ("trial", "overrides", "rule", "limit", "actual", "message")
@@ -73,16 +73,14 @@ class SharedStudy:
                 self.study.set_user_attr("folder", str(config.folder.path.resolve()))
         self.workers = Workers(config.folder.locks)
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> Lock:
         """For whoever decides or tells. Raises SearchStopped where the database is not the one it was."""
         if self.made != self._file_id():
             raise SearchStopped(
                 f"the study was removed while it ran: {str(self.file)!r} is no longer what it was; the same "
                 "command begins anew, after the folder of its trials is removed"
             )
-        with study_lock(self.storage, self.config.storage, self.config.name):
-            yield
+        return study_lock(self.storage, self.config.storage, self.config.name)
 
     def _file_id(self) -> tuple[int, int] | None:
         """What tells a database file from another at its place; None for a server, or where it is gone."""
