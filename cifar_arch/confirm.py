@@ -129,7 +129,7 @@ def _confirm(arguments: argparse.Namespace) -> None:
     choices, lines = chosen(wanted)
     confirmation = Confirmation(choices, wanted, arguments.seeds)
     if arguments.worker:
-        confirmation.work(session=arguments.worker.partition("-")[0])
+        confirmation.work(arguments.worker)
         return
     print("\n".join([*lines, ""]), end="")
     first = Experiment.from_dict(choices[0].config(arguments.epochs, 0))
