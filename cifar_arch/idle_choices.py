@@ -16,6 +16,7 @@ from cifar_arch.overrides import (
     global_file,
     read_all,
     short,
+    typed_key,
 )
 from cifar_arch.provenance import flatten
 from cifar_arch.record import Objectives, decides_search
@@ -31,7 +32,7 @@ def refuse_idle_choices(config: DictConfig) -> None:
     choices = {str(group): str(option) for group, option in config.hydra.runtime.choices.items()}
     _refuse_lists(typed)
     refuse_idle_downsample(typed)
-    chosen = [text for text in typed if bare(text.partition("=")[0]) == "downsample"]
+    chosen = [text for text in typed if typed_key(text) == "downsample"]
     if chosen and not any(group.startswith("downsample@") for group in choices):
         raise ConfigError(
             f"downsample: has no effect on model={choices['model']}, whose transitions are written out, "
@@ -83,7 +84,7 @@ def refuse_search(overrides: Sequence[str]) -> None:
     Objectives may be typed there, for a run measures its latency where they ask for it.
     """
     if counts := [text for text in overrides if re.match(_OF_SWEEPS, text)]:
-        key = bare(counts[0].partition("=")[0])
+        key = typed_key(counts[0])
         raise ConfigError(f"{key}: only applies to sweeps, got {counts[0]}; add -m, or leave it out")
     if spaces := [text for text in overrides if re.match(r"\+{0,2}search=(?!null$)", text)]:
         typed = spaces[0] if spaces[0].startswith("+") else f"+{spaces[0]}"

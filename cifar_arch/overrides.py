@@ -104,6 +104,11 @@ def bare(key: str) -> str:
     return key.lstrip("+~")
 
 
+def typed_key(override: str) -> str:
+    """The key of an override as it was typed, without + or ~."""
+    return bare(override.partition("=")[0])
+
+
 @functools.cache
 def config_groups() -> set[str]:
     """The names of the groups of our conf."""
