@@ -65,10 +65,6 @@ class Space:
         for key, distribution in self.distributions.items():
             yield from ({**first, key: value} for value in _ends(distribution)[1:])
 
-    def packages(self) -> tuple[str, ...]:
-        """Where its keys set something."""
-        return packages(self.distributions)
-
     def enumerable(self) -> bool:
         size = self.size()
         return size is not None and size <= ENUMERABLE

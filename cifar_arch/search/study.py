@@ -22,7 +22,7 @@ from cifar_arch.search.ledger import Counts, Ledger
 from cifar_arch.search.liveness import Workers
 from cifar_arch.search.notes import note_study
 from cifar_arch.search.objectives import OBJECTIVES
-from cifar_arch.search.space import Point, Space, short_overrides
+from cifar_arch.search.space import Point, Space, packages, short_overrides
 from cifar_arch.search.storage import Lock, cached_storage, open_storage, patient, sqlite_file, study_lock
 from cifar_arch.search.trial import TrialRecord, stored_attributes
 
@@ -113,7 +113,7 @@ class SharedStudy:
             _spelt_out(with_added(without_added(mark))) for mark in (stored, self.config.fingerprint)
         )
         # Earlier versions had no key within a group that is swept; `edited` looks at what they trained.
-        swept = self.config.space.packages()
+        swept = packages(self.config.space.distributions)
         now = {key: value for key, value in now.items() if key in then or not key.startswith(swept)}
         return differences(then, now, most=4)
 
@@ -122,11 +122,7 @@ class SharedStudy:
     @patient
     def trials(self, *states: TrialState) -> list[TrialRecord]:
         """All trials by number, or those in one of `states`."""
-        return self.ledger.trials(states)
-
-    @patient
-    def trial(self, number: int) -> TrialRecord:
-        return self.ledger.trial(number)
+        return self.ledger.trials(*states)
 
     @patient
     def best(self) -> float | None:
