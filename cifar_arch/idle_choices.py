@@ -54,7 +54,7 @@ def _refuse_lists(typed: Iterable[str]) -> None:
 
 def _refuse_beside(name: str, file: GlobalFile, config: DictConfig, typed: Iterable[str]) -> None:
     """Raises ConfigError where an option was typed all of whose values the file `name` sets otherwise."""
-    for override in (override for _, override in read_all(typed if file.keys else ())):
+    for _, override in read_all(typed if file.keys else ()):
         key, group = bare(override.get_key_element()), override.key_or_group
         agreed = file.choices.get(key) == str(override.value())
         if agreed or group not in config_groups() or override.is_sweep_override():
