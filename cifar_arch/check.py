@@ -13,7 +13,7 @@ from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import Verdict, judge
 from cifar_arch.idle_choices import refuse_search
 from cifar_arch.limits import Limits
-from cifar_arch.overrides import aliases, bare, config_groups
+from cifar_arch.overrides import aliases, config_groups, typed_key
 from cifar_arch.plugins import refuse_plugin_option
 from cifar_arch.schema import ConfigError
 from cifar_arch.terminal import exit_on_errors, table
@@ -59,7 +59,7 @@ def main() -> None:
 
 def _require_file(file: str, keys: Collection[str]) -> None:
     """Raises ConfigError for an override where the file of the drawing is expected."""
-    key = bare(file.partition("=")[0])
+    key = typed_key(file)
     if "=" in file and re.split("[.@]", key)[0] in keys:
         raise ConfigError(f"--plot: names a file, got the override {file}; type --plot network {quote(file)}")
 

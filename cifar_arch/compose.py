@@ -35,6 +35,7 @@ from cifar_arch.overrides import (
     read_all,
     short,
     singled,
+    typed_key,
 )
 from cifar_arch.plugins import load_plugins_of
 from cifar_arch.schema import ConfigError
@@ -191,7 +192,7 @@ def hydra_message(error: Exception, typed: Sequence[str] = ()) -> str:
         override = text.removeprefix("Error merging override ").splitlines()[0]
         if "Unexpected type annotation: set" in str(cause):  # of a sweep, as Hydra holds it
             return needs_quotes(override)
-        return f"{bare(override.partition('=')[0])}: {joined(str(cause))}"
+        return f"{typed_key(override)}: {joined(str(cause))}"
     if typed and not isinstance(error, COMPOSITION_ERRORS):
         given = [t for t in typed if "=" in t and not t.startswith("-")]
         named = [t for t in given if "hydra" in t] or dict.fromkeys(given)  # a preview has some twice
@@ -214,7 +215,7 @@ def _unknown_option(file: str, known: Iterable[str], typed: Sequence[str]) -> st
     group, _, option = file.rpartition("/")
     for text, override in read_all(typed):
         if any(f"{override.key_or_group}/{value}" == file for value in first_values(override)):
-            key, group = bare(text.partition("=")[0]), override.key_or_group
+            key, group = typed_key(text), override.key_or_group
             option = file.removeprefix(f"{group}/")
             break
     else:  # a file chose it

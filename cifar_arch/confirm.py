@@ -129,7 +129,7 @@ def _confirm(arguments: argparse.Namespace) -> None:
     choices, lines = chosen(wanted)
     confirmation = Confirmation(choices, wanted, arguments.seeds)
     if arguments.worker:
-        confirmation.work(session=arguments.worker.partition("-")[0])
+        confirmation.work(arguments.worker)
         return
     print("\n".join([*lines, ""]), end="")
     first = Experiment.from_dict(choices[0].config(arguments.epochs, 0))
@@ -155,10 +155,10 @@ def _planned(choices: "list[Choice]", wanted: "Wanted", seeds: int, data: str) -
     ]
     count = len(choices) * seeds
     time = f", about {duration(count * statistics.mean(times))} of work" if times else ""
-    shorter = f"{min(epochs)} to " * (min(epochs) < max(epochs))  # where the study sweeps them
+    each = counted(max(epochs), "epoch", min(epochs))  # the study may sweep them
     return (
         f"networks: {len(choices)}, seeds for each: {seeds}, so {counted(count, 'training')} of "
-        f"{shorter}{counted(max(epochs), 'epoch')} on all training images of {data}{time}"
+        f"{each} on all training images of {data}{time}"
     )
 
 

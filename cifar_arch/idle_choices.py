@@ -16,6 +16,7 @@ from cifar_arch.overrides import (
     global_file,
     read_all,
     short,
+    typed_key,
 )
 from cifar_arch.provenance import flatten
 from cifar_arch.record import Objectives, decides_search
@@ -34,7 +35,7 @@ def refuse_idle_choices(config: DictConfig) -> None:
     choices = {str(group): str(option) for group, option in config.hydra.runtime.choices.items()}
     _refuse_lists(typed)
     refuse_idle_downsample(typed)
-    chosen = [text for text in typed if bare(text.partition("=")[0]) == "downsample"]
+    chosen = [text for text in typed if typed_key(text) == "downsample"]
     if chosen and not any(group.startswith("downsample@") for group in choices):
         raise ConfigError(
             f"downsample: has no effect on model={choices['model']}, whose transitions are written out, "
@@ -56,7 +57,7 @@ def _refuse_lists(typed: Iterable[str]) -> None:
 
 def _refuse_beside(name: str, file: GlobalFile, config: DictConfig, typed: Iterable[str]) -> None:
     """Raises ConfigError where an option was typed all of whose values the file `name` sets otherwise."""
-    for override in (override for _, override in read_all(typed if file.keys else ())):
+    for _, override in read_all(typed if file.keys else ()):
         key, group = bare(override.get_key_element()), override.key_or_group
         agreed = file.choices.get(key) == str(override.value())
         if agreed or group not in config_groups() or override.is_sweep_override():
@@ -97,7 +98,7 @@ def refuse_search(overrides: Sequence[str]) -> None:
     Objectives may be typed there, for a run measures its latency where they ask for it.
     """
     if counts := [text for text in overrides if re.match(_OF_SWEEPS, text)]:
-        key = bare(counts[0].partition("=")[0])
+        key = typed_key(counts[0])
         raise ConfigError(f"{key}: only applies to sweeps, got {counts[0]}; add -m, or leave it out")
     if spaces := [text for text in overrides if re.match(r"\+{0,2}search=(?!null$)", text)]:
         typed = quote(f"+{bare(spaces[0])}")

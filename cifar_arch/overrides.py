@@ -79,10 +79,9 @@ def global_file(group: str, option: str) -> GlobalFile:
         return GlobalFile()
     values: Any = OmegaConf.to_container(file.config)
     keys = frozenset(key for key, _ in flatten(values) if not key.startswith("hydra"))
-    chosen = [entry for entry in file.defaults_list or () if isinstance(entry, GroupDefault)]
-    places = (f"@{entry.package}" if entry.package else "" for entry in chosen)
-    names = [f"{entry.group}{place}".removeprefix("/") for entry, place in zip(chosen, places, strict=True)]
-    return GlobalFile(keys, dict(zip(names, (str(entry.value) for entry in chosen), strict=True)))
+    chosen = (entry for entry in file.defaults_list or () if isinstance(entry, GroupDefault))
+    choices = {f"{e.group}@{e.package or ''}".strip("/@"): str(e.value) for e in chosen}
+    return GlobalFile(keys, choices)
 
 
 def config_folders() -> list[Path]:
@@ -102,6 +101,11 @@ def read_override(text: str) -> Override:
 def bare(key: str) -> str:
     """The key without + or ~."""
     return key.lstrip("+~")
+
+
+def typed_key(override: str) -> str:
+    """The key of an override as it was typed, without + or ~."""
+    return bare(override.partition("=")[0])
 
 
 @functools.cache

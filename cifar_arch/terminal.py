@@ -71,9 +71,10 @@ def percent(share: float) -> str:
     return f"{100 * share:.6g}%"
 
 
-def counted(number: int, what: str) -> str:
-    """1 epoch, 2 epochs."""
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+def counted(number: int, what: str, least: int | None = None) -> str:
+    """1 epoch, 2 epochs; from another `least` on, 1 to 2 epochs."""
+    start = "" if least in (None, number) else f"{least} to "
+    return f"{start}{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:

@@ -70,7 +70,7 @@ def test_an_equal_candidate_is_replayed_and_does_not_count(tmp_path: Path) -> No
     finish_job(worker, first, 0.7)
     other = ask(worker)
     assert (first.point, other.point) == ({"width": 4}, {"width": 8})
-    replayed = worker.shared.trial(1)
+    replayed = worker.shared.ledger.trial(1)
     assert (replayed.role, replayed.replays) == (Role.REPLAYED, 0)
     assert (replayed.state, replayed.values) == (TrialState.COMPLETE, (0.7,))
     assert worker.shared.counts().trained == 1
@@ -82,13 +82,13 @@ def test_a_pruned_equal_is_answered_with_its_last_epoch_and_a_running_one_is_dro
     job = ask(worker)
     assert worker.asker.ask() is None  # the others equal the one that is running
     assert [t.role for t in worker.shared.trials()[1:]] == [Role.DISCARDED] * 2
-    worker.shared.report(worker.shared.trial(0), {1: 0.25, 2: 0.5})
+    worker.shared.report(worker.shared.ledger.trial(0), {1: 0.25, 2: 0.5})
     pruned = finish_job(worker, job, status=Status.PRUNED, reason="pruned after epoch 2")
     assert (pruned.state, pruned.values) == (TrialState.PRUNED, ())
     more = open_worker(search_config(tmp_path, WIDTHS), assessed=equal_below(9))
     more.shared.queue({"width": 6})
     assert more.asker.ask() is None
-    again = more.shared.trial(3)
+    again = more.shared.ledger.trial(3)
     assert (again.state, again.curve, again.replays) == (TrialState.PRUNED, {2: 0.5}, 0)
 
 
@@ -236,7 +236,7 @@ def test_a_folder_of_a_lost_study_is_not_overwritten(tmp_path: Path) -> None:
     worker.shared.folder(0).mkdir()
     with pytest.raises(ConfigError, match=r"0' already exists, .* remove .* or choose another study=NAME"):
         worker.asker.ask()
-    assert worker.shared.trial(0).role is Role.ABANDONED
+    assert worker.shared.ledger.trial(0).role is Role.ABANDONED
 
 
 def test_numbers_that_a_power_cut_took_from_the_study_are_passed_over(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_a_confirmation_waits_for_none_but_its_own_trials(tmp_path: Path) -> Non
     worker = open_confirmation(search_config(tmp_path, WIDTHS))
     worker.shared.ask()
     me = worker.shared.workers.me
-    worker.shared.note(worker.shared.trial(0), key="of another schedule", worker=me)
+    worker.shared.note(worker.shared.ledger.trial(0), key="of another schedule", worker=me)
 
     def train(job: Job) -> None:
         finish_job(worker, job)
@@ -133,7 +133,7 @@ def test_a_confirmation_leaves_what_another_one_interrupted(tmp_path: Path) -> N
         went_on = ask(again)
         assert (went_on.point, went_on.continues) == ({"width": 8}, job.folder)
         again.teller.tell(went_on.number)
-        assert again.shared.trial(went_on.number).retries == retries
+        assert again.shared.ledger.trial(went_on.number).retries == retries
     finish_job(again, ask(again))
     assert again.asker.ask() is None
 
@@ -142,7 +142,7 @@ def test_what_an_earlier_version_left_waiting_for_a_confirmation_is_found_by_its
     worker = open_confirmation(of_width(tmp_path, 4))
     worker.shared.queue({"width": 1000}, continues=7)  # of another choice of networks
     assert ask(worker).point == {"width": 4}
-    assert worker.shared.trial(0).role is Role.ABANDONED
+    assert worker.shared.ledger.trial(0).role is Role.ABANDONED
 
 
 def test_a_confirmation_ends_with_a_training_that_kills_its_workers(tmp_path: Path) -> None:

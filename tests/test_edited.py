@@ -53,7 +53,7 @@ def test_an_option_that_was_not_trained_is_refused(
     worker = open_worker(wanted, assessed=version(first))
     finish_job(worker, ask(worker))
     assert worker.asker.ask() is None
-    assert worker.shared.trial(1).role is role
+    assert worker.shared.ledger.trial(1).role is role
     open_worker(wanted, assessed=version(first))
     with pytest.raises(ConfigError, match=REFUSED):
         open_worker(wanted, assessed=version(second))

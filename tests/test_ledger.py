@@ -20,7 +20,7 @@ from cifar_arch.search.worker import Worker
 def recounted(ledger: Ledger) -> Counts:
     names = {TrialState.COMPLETE: "completed", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
     counts: Counter[str] = Counter()
-    for trial in Ledger(ledger.study).trials(()):
+    for trial in Ledger(ledger.study).trials():
         counts[trial.role or names.get(trial.state, trial.state.name.lower())] += 1
     return Counts(**counts)
 
@@ -57,11 +57,11 @@ def test_it_says_what_a_recount_says(seed: int, tmp_path: Path) -> None:
         step(workers[who], jobs[who], rng)
         ledger = workers[1 - who].shared.ledger  # what the other one did is known as well
         assert turn % 5 or ledger.counts() == recounted(ledger)
-    fresh = Ledger(workers[0].shared.study).trials(())
+    fresh = Ledger(workers[0].shared.study).trials()
     values = [t.values[0] for t in fresh if t.trained and t.values]
     for ledger in (worker.shared.ledger for worker in workers):
-        assert ledger.trials(()) == fresh
-        assert ledger.trials([TrialState.RUNNING]) == [t for t in fresh if t.state == TrialState.RUNNING]
+        assert ledger.trials() == fresh
+        assert ledger.trials(TrialState.RUNNING) == [t for t in fresh if t.state == TrialState.RUNNING]
         assert ledger.best() == max(values, default=None)
         assert ledger.tried() == {point_identity(t.point) for t in fresh if t.role not in UNTRIED}
         for key in {t.key for t in fresh} - {None}:

@@ -115,9 +115,9 @@ def test_what_earlier_versions_stored_is_the_same_point(tmp_path: Path) -> None:
     space: dict[str, BaseDistribution] = {"x": FloatDistribution(0.1, 0.4, step=0.1)}
     worker = open_worker(search_config(tmp_path, space))
     trial = worker.shared.study.ask({})
-    worker.shared.storage.set_trial_param(worker.shared.trial(0).id, "x", 0.1 + 2 * 0.1, space["x"])
+    worker.shared.storage.set_trial_param(worker.shared.ledger.trial(0).id, "x", 0.1 + 2 * 0.1, space["x"])
     assert trial.number == 0
-    assert worker.shared.trial(0).point == {"x": 0.3}
+    assert worker.shared.ledger.trial(0).point == {"x": 0.3}
 
 
 def test_a_choice_is_kept_in_its_order() -> None:

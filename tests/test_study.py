@@ -129,7 +129,7 @@ def test_parameters_have_the_names_that_people_type(older: bool, tmp_path: Path)
     assert second.point.keys() == first.point.keys()
     stored = [set(t.params) for t in worker.shared.study.get_trials()]
     assert stored == [{"model.width" if older else "width", "training.lr"}] * 2
-    assert worker.shared.trial(0).point == first.point
+    assert worker.shared.ledger.trial(0).point == first.point
 
 
 def test_a_database_that_another_one_replaced_is_not_written_to(tmp_path: Path) -> None:

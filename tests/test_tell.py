@@ -61,7 +61,7 @@ def test_a_run_that_did_not_end_is_queued_again(tmp_path: Path, case: dict[str, 
         job.folder.mkdir()
         (job.folder / "summary.json").write_text(case["summary"], encoding="utf-8")
     assert worker.teller.tell(job.number).role is Role.REQUEUED
-    queued = worker.shared.trial(1)
+    queued = worker.shared.ledger.trial(1)
     assert (queued.state, queued.point) == (TrialState.WAITING, job.point)
     assert (queued.continues, queued.retries) == (0, case["retries"])
 
@@ -69,7 +69,7 @@ def test_a_run_that_did_not_end_is_queued_again(tmp_path: Path, case: dict[str, 
 def test_epochs_that_the_run_could_not_report_are_added(tmp_path: Path) -> None:
     worker = open_worker(search_config(tmp_path, WIDTHS))
     job = ask(worker)
-    worker.shared.report(worker.shared.trial(0), {1: 0.25})
+    worker.shared.report(worker.shared.ledger.trial(0), {1: 0.25})
     RunFolder(job.folder).write_metrics([row(1, 0.2), row(2, 0.5), row(3, None)])
     assert finish_job(worker, job).curve == {1: 0.25, 2: 0.5}
 
@@ -115,8 +115,8 @@ def test_a_dead_workers_trial_goes_on_with_its_point(tmp_path: Path, with_checkp
     assert after.point == job.point == {"width": 6}
     assert after.number == 3
     assert after.continues == job.folder
-    assert alive.shared.trial(1).role is Role.REQUEUED
-    assert alive.shared.trial(3).retries == (0 if with_checkpoint else 1)
+    assert alive.shared.ledger.trial(1).role is Role.REQUEUED
+    assert alive.shared.ledger.trial(3).retries == (0 if with_checkpoint else 1)
     assert alive.shared.counts().trained == 1
     alive.teller.leave()
     assert not torn.exists()
@@ -156,7 +156,7 @@ def test_a_worker_that_died_while_it_asked_loses_no_point(tmp_path: Path) -> Non
         points.append((job.point["width"], job.continues))
     assert sorted(points, key=str) == [(4, None), (6, shared.folder(7)), (8, None)]
     assert worker.asker.ask() is None
-    assert [shared.trial(0).role, shared.trial(1).role] == [Role.ABANDONED, Role.REQUEUED]
+    assert [shared.ledger.trial(0).role, shared.ledger.trial(1).role] == [Role.ABANDONED, Role.REQUEUED]
 
 
 def test_a_finished_run_of_a_dead_worker_is_told_not_repeated(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_a_finished_run_of_a_dead_worker_is_told_not_repeated(tmp_path: Path) ->
     kill(dead)
     alive = open_worker(search_config(tmp_path, WIDTHS))
     assert ask(alive).point == {"width": 6}
-    told = alive.shared.trial(0)
+    told = alive.shared.ledger.trial(0)
     assert (told.state, told.values) == (TrialState.COMPLETE, (0.6,))
 
 
@@ -209,5 +209,5 @@ def test_a_copy_that_dies_is_held_against_what_its_trial_had_reached(tmp_path: P
     worker.teller.tell(first.number)
     second = ask(worker)  # dies before it has brought them along
     worker.teller.tell(second.number)
-    last = worker.shared.trial(second.number + 1)
+    last = worker.shared.ledger.trial(second.number + 1)
     assert (last.retries, last.epochs_before) == (4, 2)

@@ -12,13 +12,7 @@ from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
-from cifar_arch.compose import (
-    COMPOSITION_ERRORS,
-    as_config_errors,
-    hydra_message,
-    options,
-    plain,
-)
+from cifar_arch.compose import COMPOSITION_ERRORS, as_config_errors, hydra_message, options, plain
 from cifar_arch.idle_choices import refuse_idle_downsample
 from cifar_arch.overrides import (
     bare,
@@ -27,11 +21,13 @@ from cifar_arch.overrides import (
     global_file,
     read_all,
     read_override,
+    short,
+    typed_key,
 )
 from cifar_arch.schema import ConfigError
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.options import refuse_unswept
-from cifar_arch.search.space import ALIASES, Space, overrides, with_value
+from cifar_arch.search.space import Space, overrides, with_value
 
 
 class Composer:
@@ -55,7 +51,7 @@ class Composer:
     def config_at(self, point: Mapping[str, Any]) -> dict[str, Any]:
         """The plain config of the fixed overrides and a point of the space."""
         config = self._assembled(point)
-        return plain(self._by_hydra(point)) if config is None else config
+        return plain(self.by_hydra(point)) if config is None else config
 
     def assess(self, point: Mapping[str, Any]) -> Candidate:
         """The candidate at a point. Raises ConfigError for a value that no network could have."""
@@ -65,7 +61,7 @@ class Composer:
             for key, d in self.space.distributions.items():
                 wrong = str(error).startswith(f"{bare(key)}: expected an integer")
                 if wrong and isinstance(d, FloatDistribution) and d.step is None:
-                    typed = quote(f"{ALIASES.get(key, key)}=int(interval({d.low:g},{d.high:g}))")
+                    typed = quote(f"{short(key)}=int(interval({d.low:g},{d.high:g}))")
                     expected = str(error).partition("; type ")[0]
                     raise ConfigError(f"{expected}; type {typed}") from error
             raise
@@ -76,7 +72,7 @@ class Composer:
         `point` may set further values.
         """
         if self._assembled(point) is None:
-            return self._by_hydra(point)
+            return self.by_hydra(point)
         whole = self._whole(point)
         base, _ = self._composed(*whole)
         config = copy.deepcopy(base)
@@ -104,7 +100,8 @@ class Composer:
             config = with_value(config, bare(key), _value(key, str(value)))
         return config
 
-    def _by_hydra(self, point: Mapping[str, Any]) -> DictConfig:
+    def by_hydra(self, point: Mapping[str, Any]) -> DictConfig:
+        """The same as Hydra itself composes it, at a fifth of a second."""
         return self.load([*self.fixed, *overrides(point)])
 
     def _whole(self, point: Mapping[str, Any]) -> tuple[str, ...]:
@@ -137,12 +134,12 @@ def read_space(params: Any, arguments: Sequence[str]) -> tuple[Space, list[str]]
     of two arguments the later one. Hydra is at work, or `compose.composing` is entered.
     Raises ConfigError for values that cannot be searched.
     """
-    typed = {_key(argument) for argument in arguments}
+    typed = {typed_key(argument) for argument in arguments}
     swept: dict[str, tuple[str, BaseDistribution]] = {}
     fixed: dict[str, list[str]] = {}
-    texts = [*(text for text in _lines(params) if _key(text) not in typed), *arguments]
+    texts = [*(text for text in _lines(params) if typed_key(text) not in typed), *arguments]
     for text in texts:
-        key, override = _key(text), _read(text)
+        key, override = typed_key(text), _read(text)
         if override.is_sweep_override():
             fixed.pop(key, None)
             swept[key] = override.get_key_element(), _distribution(override, text)
@@ -192,10 +189,10 @@ def _read(text: str) -> Override:
 
 def _distribution(override: Override, text: str) -> BaseDistribution:
     """The values of a swept key. Raises ConfigError for a key or for values that cannot be swept."""
-    key, _, values = text.partition("=")
-    if override.is_delete() or bare(key) == "search" or override.is_hydra_override():
-        why = "a search is one study" if bare(key) == "search" else "it holds for a sweep as a whole"
-        name = bare(key).removeprefix("hydra/sweeper/")
+    key, values = typed_key(text), text.partition("=")[2]
+    if override.is_delete() or key == "search" or override.is_hydra_override():
+        why = "a search is one study" if key == "search" else "it holds for a sweep as a whole"
+        name = key.removeprefix("hydra/sweeper/")
         raise ConfigError(f"{name}: cannot be swept, for {why}, got {values}; choose one")
     try:
         if override.value_type is not ValueType.GLOB_CHOICE_SWEEP:
@@ -203,18 +200,14 @@ def _distribution(override: Override, text: str) -> BaseDistribution:
         if names := sorted(set(override.sweep_string_iterator())):
             return CategoricalDistribution(names)
     except (AssertionError, ValueError, OverflowError, *COMPOSITION_ERRORS) as error:
-        name, reason = ALIASES.get(bare(key), bare(key)), hydra_message(error).rstrip(".")
+        name, reason = short(key), hydra_message(error).rstrip(".")
         raise ConfigError(
             f"{name}: {values} cannot be searched ({reason}); type values with commas between them, or a "
             "range that goes upwards"
         ) from error
     known = options(override.key_or_group)
     why = f"matches none of {', '.join(known)}" if known else "takes options, and this is no group of them"
-    raise ConfigError(f"the space cannot be read: {bare(key)}: {values} {why}")
-
-
-def _key(override: str) -> str:
-    return bare(override.partition("=")[0])
+    raise ConfigError(f"the space cannot be read: {key}: {values} {why}")
 
 
 @functools.lru_cache(10_000)

@@ -25,7 +25,7 @@ from cifar_arch.search.confirm_trials import ConfirmAsker, ConfirmTeller, Seeds
 from cifar_arch.search.local import train_here
 from cifar_arch.search.objectives import Prefer
 from cifar_arch.search.options import target_accuracy
-from cifar_arch.search.processes import WorkerCommand, end_with_parent
+from cifar_arch.search.processes import WorkerCommand
 from cifar_arch.search.ranking import Configuration, Ranking, ranked, target_lines
 from cifar_arch.search.space import Point
 from cifar_arch.search.storage import open_storage, patient, quiet_optuna, sqlite_file
@@ -218,19 +218,17 @@ class Confirmation:
             max_failure_rate=1.0,  # a failure of an earlier time, whose cause is mended, ends nothing
         )
 
-    def work(self, session: str | None = None) -> SharedStudy:
+    def work(self, mark: str | None = None) -> SharedStudy:
         """The study once everything is trained, by this process or by others that do the same.
 
         Raises SearchStopped when a training fails; the same again tries it once more.
         """
-        if session:
-            end_with_parent()
         # The sampler is never asked, for the study goes point by point.
         with Worker(
             self.search,
             RandomSampler,
             self._assess,
-            session=session,
+            mark=mark,
             make_teller=ConfirmTeller,
             make_asker=ConfirmAsker,
         ) as worker:

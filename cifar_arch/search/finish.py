@@ -20,7 +20,6 @@ from cifar_arch.search.console import done_line
 from cifar_arch.search.edited import require_same
 from cifar_arch.search.objectives import Prefer, by_accuracy_first
 from cifar_arch.search.ranking import Ranking, ranked, target_lines
-from cifar_arch.search.space import overrides
 from cifar_arch.search.storage import sqlite_file
 from cifar_arch.search.study import SearchConfig, SharedStudy
 from cifar_arch.search.trial import TrialRecord
@@ -69,7 +68,7 @@ def _compose_again(
 
     Raises ConfigError where an option is no longer what the trial was trained with.
     """
-    composed = composer.load([*composer.fixed, *overrides(trial.point)])
+    composed = composer.by_hydra(trial.point)
     require_same(trial, trial.key, Candidate.from_dict(plain(composed)).key)
     write_experiment(search, name, composed, composed.hydra, pin_seed=pin_seed)
     return composed

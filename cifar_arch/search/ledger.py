@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable
 
 import msgspec
 import optuna
@@ -53,15 +53,15 @@ class Ledger:
         self._finished: Counter[str] = Counter()  # by the names of Counts
         self._best: float | None = None
 
-    def trials(self, states: Iterable[TrialState] = ()) -> list[TrialRecord]:
+    def trials(self, *states: TrialState) -> list[TrialRecord]:
         """All trials by number, or those in one of `states`."""
         with self._lock:
             self._update()
-            if not (wanted := set(states)):
+            if not states:
                 return list(self._records)
-            unfinished = not any(state.is_finished() for state in wanted)
+            unfinished = not any(state.is_finished() for state in states)
             among = map(self._records.__getitem__, sorted(self._open)) if unfinished else self._records
-            return [t for t in among if t.state in wanted]
+            return [t for t in among if t.state in states]
 
     def trial(self, number: int) -> TrialRecord:
         with self._lock:

@@ -212,7 +212,7 @@ def fingerprint(
     `algorithms`: sampler and pruner with their options. `typed`: keys with one value for all trials.
     Of a group that is swept the space has its options' names; `edited` looks at what they hold.
     """
-    swept = space.packages()
+    swept = packages(space.distributions)
     fixed = tuple(key for key in packages(typed) if key.startswith(swept))
     kept = {
         key: value

@@ -94,15 +94,14 @@ def _trials(wanted: int | None, feasible: int | None) -> int | None:
 
 def _estimate(trials: int, experiments: Sequence[Experiment]) -> str:
     """How long the trials take, at the speed of the first of these, for the images that all go through."""
-    typical, epochs = experiments[0], sorted({e.training.epochs for e in experiments})
+    typical, epochs = experiments[0], [e.training.epochs for e in experiments]
     # A forward pass is a third of a training step.
     images = statistics.mean(
         e.training.epochs * (e.data.training_images + e.data.validation / 3) for e in experiments
     )
     plan = judge(typical.model, typical.limits, repairs=False).plan
     speed, busy = training_speed(plan, typical.training)
-    least = f"{epochs[0]} to " if len(epochs) > 1 else ""
-    each = least + counted(epochs[-1], "epoch")
+    each = counted(max(epochs), "epoch", min(epochs))
     return (
         f"about {duration(trials * (images / speed + PER_TRIAL))} for {counted(trials, 'trial')} of {each}"
         f" without pruning, at {speed:,.0f} images a second, which this machine was measured to train with a "

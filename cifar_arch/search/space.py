@@ -65,10 +65,6 @@ class Space:
         for key, distribution in self.distributions.items():
             yield from ({**first, key: value} for value in _ends(distribution)[1:])
 
-    def packages(self) -> tuple[str, ...]:
-        """Where its keys set something."""
-        return packages(self.distributions)
-
     def enumerable(self) -> bool:
         size = self.size()
         return size is not None and size <= ENUMERABLE
@@ -107,17 +103,16 @@ def with_value(config: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
 
     Raises ConfigError where something else than fields is on the way.
     """
-    return _with_value(config, key.split("."), value, key)
-
-
-def _with_value(node: dict[str, Any], path: Sequence[str], value: Any, key: str) -> dict[str, Any]:
-    name, *rest = path
-    if not rest:
-        return {**node, name: value}
-    inner = node.get(name, {})
-    if not isinstance(inner, dict):
-        raise ConfigError(f"{key}: {name} has to hold fields, got {inner!r}; write it out as a dict")
-    return {**node, name: _with_value(inner, rest, value, key)}
+    *above, name = key.split(".")
+    whole = node = dict(config)
+    for step in above:
+        inner = node.get(step, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"{key}: {step} has to hold fields, got {inner!r}; write it out as a dict")
+        node[step] = dict(inner)
+        node = node[step]
+    node[name] = value
+    return whole
 
 
 def exact(value: Any, distribution: BaseDistribution) -> Any:

@@ -3,8 +3,6 @@
 import shutil
 from pathlib import Path
 
-from optuna.trial import TrialState
-
 from cifar_arch.record import Cause
 from cifar_arch.runfolder import FULL, RunFolder
 from cifar_arch.schema import SearchStopped
@@ -39,20 +37,17 @@ def stop_if_hopeless(shared: SharedStudy, since: int) -> None:
     `since`: the number of the first trial to look at. What failed before the command was typed may be
     what was mended meanwhile.
     """
-    counts = shared.counts()
-    if not counts.failed and not counts.mistaken:
-        return
     recent = shared.trials()[since:]
     trials = [t for t in recent if t.trained]
-    if not any(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in trials):
+    failed = [t for t in trials if t.failed]
+    if len(failed) == len(trials):
         for trial in (t for t in recent if t.role is Role.MISTAKEN):
             raise SearchStopped(f"the first trial failed because of a mistake in the config; {_cause(trial)}")
-    failed = [t for t in trials if t.state == TrialState.FAIL]
     if not failed:
         return
     cause = _cause(failed[-1])
     last = trials[-IN_A_ROW:]
-    if len(last) == IN_A_ROW and all(t.state == TrialState.FAIL for t in last):
+    if len(last) == IN_A_ROW and all(t.failed for t in last):
         raise SearchStopped(f"{IN_A_ROW} trials failed in a row; {cause}")
     rate, allowed = len(failed) / len(trials), shared.config.max_failure_rate
     if len(trials) >= RATE_FROM and rate > allowed:

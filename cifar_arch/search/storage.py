@@ -57,6 +57,8 @@ STORAGE_ERRORS = (OptunaError, SQLAlchemyError, KeyError)
 P = ParamSpec("P")
 T = TypeVar("T")
 
+Lock = contextlib.AbstractContextManager[object]  # held while it is entered
+
 _opened: dict[tuple[str, str, int], tuple[RDBStorage, BaseStorage]] = {}
 _missed: list[float] = []  # times at which the server was found away, since it answered last
 
@@ -79,7 +81,8 @@ def cached_storage(url: str) -> BaseStorage:
 
 def _of_process(url: str, *, again: bool = True) -> tuple[RDBStorage, BaseStorage]:
     key = url, str(Path.cwd()), os.getpid()
-    if key not in _opened or (again and not _still_there(url)):
+    file = sqlite_file(url)
+    if key not in _opened or (again and file and not file.exists()):
         storage = _open(url)
         _opened[key] = storage, CachedStorage(storage)
     return _opened[key]
@@ -109,23 +112,17 @@ def _open(url: str) -> RDBStorage:
     return storage
 
 
-@contextlib.contextmanager
-def study_lock(storage: RDBStorage, url: str, study: str) -> Iterator[None]:
+def study_lock(storage: RDBStorage, url: str, study: str) -> Lock:
     """One worker at a time, across processes, and across hosts on PostgreSQL."""
     file = sqlite_file(url)
-    with _file_lock(file) if file else _advisory_lock(storage.engine, study):
-        yield
+    return _file_lock(file) if file else _advisory_lock(storage.engine, study)
 
 
-@contextlib.contextmanager
-def _creation_lock(url: str, file: Path | None) -> Iterator[None]:
+def _creation_lock(url: str, file: Path | None) -> Lock:
     if file:
-        with _file_lock(file):
-            yield
-        return
+        return _file_lock(file)
     engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.pool.NullPool, connect_args=PATIENCE)
-    with _advisory_lock(engine, "the tables"):
-        yield
+    return _advisory_lock(engine, "the tables")
 
 
 def _file_lock(file: Path) -> FileLock:
@@ -238,11 +235,6 @@ def sqlite_file(url: str) -> Path | None:
             if file and not file.startswith((":memory:", "file:")) and "uri" not in parsed.query:
                 return Path(file)
     raise ConfigError(f"storage: expected {FORMS}, got {masked(url)!r}")
-
-
-def _still_there(url: str) -> bool:
-    file = sqlite_file(url)
-    return file is None or file.exists()
 
 
 def _in_utc(connection: Any, _: Any) -> None:

@@ -3,8 +3,8 @@
 import csv
 import io
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,8 @@ from cifar_arch.search.ledger import Counts, Ledger
 from cifar_arch.search.liveness import Workers
 from cifar_arch.search.notes import note_study
 from cifar_arch.search.objectives import OBJECTIVES
-from cifar_arch.search.space import Point, Space, short_overrides
-from cifar_arch.search.storage import cached_storage, open_storage, patient, sqlite_file, study_lock
+from cifar_arch.search.space import Point, Space, packages, short_overrides
+from cifar_arch.search.storage import Lock, cached_storage, open_storage, patient, sqlite_file, study_lock
 from cifar_arch.search.trial import TrialRecord, stored_attributes
 
 REJECTED_COLUMNS = ("trial", "overrides", "rule", "limit", "actual", "message")
@@ -74,16 +74,14 @@ class SharedStudy:
                 self.study.set_user_attr("folder", str(config.folder.path.resolve()))
         self.workers = Workers(config.folder.locks)
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> Lock:
         """For whoever decides or tells. Raises SearchStopped where the database is not the one it was."""
         if self.made != self._file_id():
             raise SearchStopped(
                 f"the study was removed while it ran: {str(self.file)!r} is no longer what it was; the same "
                 "command begins anew, after the folder of its trials is removed"
             )
-        with study_lock(self.storage, self.config.storage, self.config.name):
-            yield
+        return study_lock(self.storage, self.config.storage, self.config.name)
 
     def _file_id(self) -> tuple[int, int] | None:
         """What tells a database file from another at its place; None for a server, or where it is gone."""
@@ -116,7 +114,7 @@ class SharedStudy:
             _spelt_out(with_added(without_added(mark))) for mark in (stored, self.config.fingerprint)
         )
         # Earlier versions had no key within a group that is swept; `edited` looks at what they trained.
-        swept = self.config.space.packages()
+        swept = packages(self.config.space.distributions)
         now = {key: value for key, value in now.items() if key in then or not key.startswith(swept)}
         return differences(then, now, most=4)
 
@@ -125,11 +123,7 @@ class SharedStudy:
     @patient
     def trials(self, *states: TrialState) -> list[TrialRecord]:
         """All trials by number, or those in one of `states`."""
-        return self.ledger.trials(states)
-
-    @patient
-    def trial(self, number: int) -> TrialRecord:
-        return self.ledger.trial(number)
+        return self.ledger.trials(*states)
 
     @patient
     def best(self) -> float | None:

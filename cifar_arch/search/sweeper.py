@@ -41,7 +41,7 @@ from cifar_arch.search.options import (
     search_config,
     target_accuracy,
 )
-from cifar_arch.search.processes import WorkerCommand, end_with_parent, leave_interrupts_to_parent
+from cifar_arch.search.processes import WorkerCommand, leave_interrupts_to_parent
 from cifar_arch.search.space import Space
 from cifar_arch.search.storage import quiet_optuna
 from cifar_arch.search.study import SearchConfig, SharedStudy
@@ -94,7 +94,7 @@ class ArchitectureSweeper(Sweeper):
         search = self._search_config(options, numbers, composer, Outputs(config["outputs"]))
         self._check_algorithms(options)
         if mark := config["trial"]["worker"]:
-            self._work(search, composer, options, session=str(mark).partition("-")[0])
+            self._work(search, composer, options, str(mark))
             return
         try:
             shared = self._run_workers(search, composer, options)
@@ -126,18 +126,14 @@ class ArchitectureSweeper(Sweeper):
         return shared
 
     def _work(
-        self, search: SearchConfig, composer: Composer, options: Options, session: str | None = None
+        self, search: SearchConfig, composer: Composer, options: Options, mark: str | None = None
     ) -> SharedStudy:
-        """Works in this process; in a `session` as one of the workers that another process started."""
-        if session:
-            end_with_parent()
-        worker = Worker(
-            search,
-            lambda after: self._sampler(options.sampler_seed(after)),
-            composer.assess,
-            session=session,
-        )
-        with worker:
+        """Works in this process; with a `mark` as one of the workers that another process started."""
+
+        def make_sampler(after: int) -> BaseSampler:
+            return self._sampler(options.sampler_seed(after))
+
+        with Worker(search, make_sampler, composer.assess, mark=mark) as worker:
             worker.work(lambda job: self._train(worker.shared, composer, job))
         return worker.shared
 

@@ -56,10 +56,10 @@ class Teller:
         """Gives back what this worker did not finish; another one goes on from its checkpoint."""
         with self.shared.lock():
             self.recover()  # also a trial whose asking failed half-way
-            for trial in self.shared.ledger.trials([TrialState.RUNNING]):
+            for trial in self.shared.ledger.trials(TrialState.RUNNING):
                 if trial.worker == self.shared.workers.me:
                     self._settle(trial, stopped=True)
-            running = self.shared.ledger.trials([TrialState.RUNNING])
+            running = self.shared.ledger.trials(TrialState.RUNNING)
             self.shared.workers.bury({trial.worker for trial in running})
         self.shared.workers.leave()
 
@@ -71,7 +71,7 @@ class Teller:
 
     def recover(self) -> None:
         """Settles or queues again what dead workers left running; under the lock."""
-        running = self.shared.ledger.trials([TrialState.RUNNING])
+        running = self.shared.ledger.trials(TrialState.RUNNING)
         if not running:
             return
         stale = stale_ids(self.shared.storage, self.shared.config.name)

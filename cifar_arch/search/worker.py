@@ -10,6 +10,7 @@ from cifar_arch.schema import ConfigError
 from cifar_arch.search.ask import Asker, Assess, Job, MakeSampler, total
 from cifar_arch.search.console import Console, announce
 from cifar_arch.search.heartbeat import Heartbeat
+from cifar_arch.search.processes import end_with_parent
 from cifar_arch.search.session import Session
 from cifar_arch.search.stopping import stop_if_hopeless, stop_if_unfit
 from cifar_arch.search.study import SearchConfig, SharedStudy
@@ -19,7 +20,8 @@ from cifar_arch.search.tell import Teller
 class Worker:
     """This process at work on a shared study; gives back what it did not finish when it is left.
 
-    `session`: the name of the one that started it as one of several; its end is this worker's too.
+    `mark`: that of a worker which another process started as one of several; the end of their session, or
+    of that process, is this worker's too.
     """
 
     def __init__(
@@ -28,15 +30,17 @@ class Worker:
         make_sampler: MakeSampler,
         assess: Assess,
         *,
-        session: str | None = None,
+        mark: str | None = None,
         make_teller: Callable[[SharedStudy], Teller] = Teller,
         make_asker: Callable[[SharedStudy, Teller, MakeSampler, Assess], Asker] = Asker,
     ):
+        if mark:
+            end_with_parent()
         self.shared = SharedStudy(config)
         self.shared.workers.join()
         self.teller = make_teller(self.shared)
         self.asker = make_asker(self.shared, self.teller, make_sampler, assess)
-        self.session = Session(self.shared, session) if session else None
+        self.session = Session(self.shared, mark.partition("-")[0]) if mark else None
         self.since = len(self.shared.trials())  # what was there before it came
 
     def __enter__(self) -> "Worker":
