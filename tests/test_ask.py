@@ -247,7 +247,7 @@ def test_numbers_that_a_power_cut_took_from_the_study_are_passed_over(tmp_path: 
         worker.shared.folder(number).mkdir()
     job = ask(worker)
     assert (job.number, job.point, job.continues) == (3, {"width": 8}, worker.shared.folder(0))
-    assert (worker.shared.trial(3).retries, worker.shared.counts().abandoned) == (2, 2)
+    assert (worker.shared.ledger.trial(3).retries, worker.shared.counts().abandoned) == (2, 2)
     assert ask(worker).point == {"width": 6}
 
 

@@ -1,6 +1,7 @@
 """The benchmarks that put something in the place of our functions run on small numbers, unjudged."""
 
 import json
+import os
 import re
 import sys
 from pathlib import Path

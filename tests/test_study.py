@@ -90,7 +90,7 @@ def test_rejections_are_listed_in_a_file(tmp_path: Path) -> None:
 def test_a_full_disk_tears_no_rejection(tmp_path: Path) -> None:
     worker = open_worker(search_config(tmp_path, WIDTHS))
     ask(worker)
-    trial, file = worker.shared.trial(0), worker.shared.config.folder.rejected
+    trial, file = worker.shared.ledger.trial(0), worker.shared.config.folder.rejected
     kept = ""
     for rule in ("first", "second"):
         before = resource.getrlimit(resource.RLIMIT_FSIZE)
