@@ -135,9 +135,11 @@ def message_and_status(error: BaseException, interrupted: str = "interrupted") -
 
     2 for a mistake in what was typed; 130 after Ctrl-C, saying `interrupted`; 1 for all else.
     """
+    from cifar_arch.provenance import masked  # only now: it takes longer to import than a --help
+
     match error:
         case ConfigError():
-            return str(error), 2
+            return masked(str(error)), 2
         case SearchStopped():
             return f"the sweep was stopped: {error}", 1
         case KeyboardInterrupt():

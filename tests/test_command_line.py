@@ -166,3 +166,18 @@ def test_every_command_is_listed(cli: Cli) -> None:
     assert done.status == 0
     assert set(re.findall(r"^python -m cifar_arch\.(\w+) ", done.out, re.MULTILINE)) == runnable
     assert cli("__main__", "report", "outputs").status == 2
+
+
+ADDRESSES = {
+    "run": "storage=postgresql://ann:hunter2@host/db",
+    "run -m": "storage=mysql://ann:hunter2@host/db?password=hunter2 width=8,16",
+    "check -m": "storage=postgresql://ann:hunter2@host/db,sqlite:///a.db width=8,16",
+}
+
+
+@pytest.mark.parametrize(("command", "typed"), ADDRESSES.items())
+def test_no_sentence_repeats_a_password(command: str, typed: str, cli: Cli) -> None:
+    done = cli(*command.split(), *typed.split())
+    assert (done.status, done.out) == (2, "")
+    assert "://ann:***@" in done.err
+    assert "hunter2" not in done.err
