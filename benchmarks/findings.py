@@ -177,7 +177,7 @@ def of_the_full_schedule(both: pd.DataFrame) -> Iterator[str]:
 
 
 def bootstrapped(both: pd.DataFrame, draws: int = 2000) -> tuple[float, float]:
-    """The 95 % interval of Spearman's correlation over networks drawn anew."""
+    """The 95 % interval of Spearman's correlation over networks drawn again."""
     seeds = np.random.default_rng(0).integers(2**32, size=draws)
     drawn = (both.sample(frac=1, replace=True, random_state=int(seed)) for seed in seeds)
     found = [again["val_accuracy"].corr(again["full"], "spearman") for again in drawn]

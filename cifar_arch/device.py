@@ -119,7 +119,7 @@ def limit_spinning() -> None:
 def keep_memory() -> None:
     """Keeps freed tensor memory in the process instead of returning it to the operating system.
 
-    A step makes and leaves hundreds of megabytes, and each page that comes anew is first cleared: a tenth of
+    A step makes and leaves hundreds of megabytes, and each new page is first cleared: a tenth of
     the time of training on a CPU, half of that of evaluation (LOG.md, 2026-11-29).
     """
     if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):  # musl has none

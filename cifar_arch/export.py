@@ -1,4 +1,4 @@
-"""python -m cifar_arch.export RUN: the trained network as ONNX, checked against torch on real images.
+"""python -m cifar_arch.export RUN: the trained network as ONNX, checked against torch on test images.
 
 The file takes float32 pixels of 0 to 255, (N, 3, 32, 32), normalises them, and gives logits, (N, 10).
 With --int8 a second file has 8-bit weights and activations; both are timed and tested on all test images.
@@ -49,7 +49,7 @@ def main() -> None:
         size = path.stat().st_size / 1024
         print(
             f"{path}: {size:.0f} KiB, pixels (N, 3, 32, 32) of 0 to 255 -> logits (N, 10)\n"
-            f"largest difference from torch on {CHECKED} real images: {difference:.1e}"
+            f"largest difference from torch on {CHECKED} test images: {difference:.1e}"
         )
         if arguments.int8 and difference <= TOLERANCE:
             pictures = SavedRun(arguments.run).pictures(arguments.data)

@@ -63,7 +63,7 @@ class Dropout(Layer, frozen=True, kw_only=True):
 
 
 class Shuffle(Layer, frozen=True, kw_only=True):
-    """Channels dealt out anew, so that each of `groups` groups gets some of every other (Zhang 2018)."""
+    """Channels reordered so that each of `groups` groups gets some of every other (Zhang 2018)."""
 
     channels: int
     groups: Count

@@ -56,7 +56,7 @@ class Muon(Optimizer):
         if filters:
             groups.insert(0, {"params": filters, "lr": lr, "weight_decay": 0.0, "orthogonal": True})
         super().__init__(groups, {"momentum": momentum})
-        # The rates where a captured step reads them anew.
+        # The rates where a captured step reads them each time.
         where = [group["params"][0].device for group in self.param_groups if group["params"]]
         self.rates = [torch.zeros((), device=where[0]) for _ in self.param_groups] if captured else []
         self.captured = CapturedGraph(self._move) if captured else None

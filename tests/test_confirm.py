@@ -147,7 +147,7 @@ def test_a_network_outside_its_limits_is_refused(study: str, training: Stub, cli
     OmegaConf.save(OmegaConf.create(config), "outputs/sweeps/s/1/.hydra/config.yaml")
     done = cli("confirm", study, "--top", "1")
     assert (done.status, training.calls) == (2, [])
-    assert done.err.startswith("study: trial 1 no longer keeps the limits (")
+    assert done.err.startswith("study: trial 1 no longer meets the limits (")
     assert done.err.endswith("); name others with --trial\n")
 
 

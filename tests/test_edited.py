@@ -81,7 +81,7 @@ def test_what_every_point_has_is_refused(tmp_path: Path) -> None:
         open_worker(search_config(tmp_path, WIDTHS), assessed=edited)
 
 
-def test_what_failed_may_be_mended(tmp_path: Path) -> None:
+def test_what_failed_may_be_fixed(tmp_path: Path) -> None:
     worker = open_worker(search_config(tmp_path, WIDTHS))
     finish_job(worker, ask(worker), status=Status.FAILED, reason="broken")
     assert ask(open_worker(search_config(tmp_path, WIDTHS), assessed=edited)).point == {"width": 6}

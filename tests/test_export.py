@@ -51,7 +51,7 @@ def test_the_classes_are_in_the_metadata(exported: tuple[Path, float], finished_
 def test_the_command_prints_the_largest_difference(finished_run: Path, tmp_path: Path, cli: Cli) -> None:
     done = cli("export", str(finished_run), "--to", str(tmp_path / "n.onnx"))
     assert done.status == 0
-    assert "largest difference from torch on 256 real images: " in done.out
+    assert "largest difference from torch on 256 test images: " in done.out
     assert [path.name for path in tmp_path.iterdir()] == ["n.onnx"]
 
 

@@ -1,4 +1,4 @@
-"""The verdict: the solved width, and repairs that mend what they claim to, typed as they stand."""
+"""The verdict: the solved width, and repairs that fix what they claim to, typed as they stand."""
 
 import functools
 from collections.abc import Mapping

@@ -96,6 +96,17 @@ def test_what_is_more_than_a_screen_or_a_leaderboard_is_counted(runs: pd.DataFra
     assert "all are in runs.csv" not in leaderboard(few)
 
 
+def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    write_sweep(tmp_path, "s", {"width": [4, 6, 8, 10, 12, 16]}, lambda point: 0.5 + 0.01 * point["width"])
+    for metrics in tmp_path.rglob("metrics.csv"):
+        metrics.write_text("epoch,lr\n1,x\n", encoding="utf-8")
+    (tmp_path / "sweeps" / "s" / "rejected.csv").write_bytes(b"\xff")
+    lines = screen(Report.of(load_runs(tmp_path), tmp_path)).splitlines()
+    assert lines[-6].startswith(f"unreadable: {tmp_path / 'sweeps' / 's' / 'rejected.csv'}: rejected.csv is")
+    assert all("metrics.csv is not ours (" in line for line in lines[-5:-1])
+    assert lines[-1] == "... and 2 more in report.html"  # of 7
+
+
 def test_effects_stand_in_the_order_of_their_numbers_and_what_is_more_is_counted(tmp_path: Path) -> None:
     write_sweep(tmp_path, "s", {"width": [4, 6, 8, 10, 12, 16]}, lambda point: 0.5 + 0.01 * point["width"])
     lines = screen(Report.of(load_runs(tmp_path), tmp_path)).splitlines()

@@ -29,7 +29,7 @@ CASES = [
     Case(outcomes="uuu", says="3 trials failed in a row; trial 2: no reason on record"),
     Case(outcomes="m", says="the first trial failed because of a mistake in the config; trial 0: broken"),
     Case(outcomes="cm", says=None),
-    Case(outcomes="mc", says=None),  # the same command, once the mistake was mended
+    Case(outcomes="mc", says=None),  # the same command, once the mistake was fixed
     Case(outcomes="fff|", says=None),  # what failed before the command was typed again
     Case(outcomes="ff|fcc", says=None),
     Case(outcomes="c|fff", says="3 trials failed in a row; trial 3: broken"),
@@ -68,7 +68,7 @@ def test_a_mistake_in_the_config_spends_no_point(tmp_path: Path) -> None:
         worker = open_worker(search_config(tmp_path, WIDTHS))
         told = finish_job(worker, ask(worker), status=Status.FAILED, reason="no data", error="ConfigError")
         assert (told.point, told.role) == ({"width": 4}, Role.MISTAKEN)
-    worker = open_worker(search_config(tmp_path, WIDTHS))  # once it is mended
+    worker = open_worker(search_config(tmp_path, WIDTHS))  # once it is fixed
     while job := worker.asker.ask():
         finish_job(worker, job)
     assert [t.point["width"] for t in worker.shared.trials() if t.trained] == [4, 6, 8]

@@ -84,10 +84,10 @@ EXPECTED = (
     "expected sqlite:///FILE.db or postgresql+psycopg://USER@HOST/DATABASE, the latter with its driver: "
     "uv sync --inexact --extra postgres"
 )
-MEND = "mend it, or name another one"
+FIX = "fix it, or name another one"
 UNUSABLE = {
-    "sqlite:////proc/x/s.db": f"([Errno 2] No such file or directory: '/proc/x'); {MEND}",
-    "sqlite:///torn.db": f"((sqlite3.DatabaseError) file is not a database); {MEND}",
+    "sqlite:////proc/x/s.db": f"([Errno 2] No such file or directory: '/proc/x'); {FIX}",
+    "sqlite:///torn.db": f"((sqlite3.DatabaseError) file is not a database); {FIX}",
     "sqlite+nope:///s.db": f"(Can't load plugin: sqlalchemy.dialects:sqlite.nope); {EXPECTED}",
     "postgresql+nope://me@host/s": f"(Can't load plugin: sqlalchemy.dialects:postgresql.nope); {EXPECTED}",
 }

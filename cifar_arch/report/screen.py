@@ -1,6 +1,6 @@
 """A report as the terminal shows it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -27,8 +27,8 @@ def screen(report: Report, room: int | None = None) -> str:
         lines += [f"  {line}" for line in effect_lines(report.effects.head(MOST_EFFECTS))]
         if (more := len(report.effects) - MOST_EFFECTS) > 0:
             lines.append(f"  ... and {more:,} more in effects.csv")
-    if failures := _failures(report.runs):
-        lines += ["", *failures]
+    if wrong := [*_failures(report.runs), *_unreadable(report.unreadable)]:
+        lines += ["", *wrong]
     return printable("\n".join(lines))
 
 
@@ -104,4 +104,12 @@ def _failures(runs: pd.DataFrame) -> list[str]:
     ]
     if (more := len(wrong) - MOST_FAILURES) > 0:
         lines.append(f"... and {more:,} more in runs.csv")
+    return lines
+
+
+def _unreadable(files: Mapping[str, str]) -> list[str]:
+    """The first files that cannot be read beside a run's summary, such as metrics.csv, with the reason."""
+    lines = [f"{UNREADABLE}: {path}: {reason}" for path, reason in files.items()]
+    if (more := len(lines) - MOST_FAILURES) > 0:
+        lines[MOST_FAILURES:] = [f"... and {more:,} more in report.html"]
     return lines

@@ -203,7 +203,7 @@ class Confirmation:
         for choice in choices:
             if broken := Candidate.from_dict(choice.config(self.epochs, 0)).violations:
                 raise ConfigError(
-                    f"study: trial {choice.number} no longer keeps the limits ({broken[0].message}); "
+                    f"study: trial {choice.number} no longer meets the limits ({broken[0].message}); "
                     "name others with --trial"
                 )
         self.search = SearchConfig(
@@ -215,7 +215,7 @@ class Confirmation:
             n_trials=None,
             exhaustive=True,
             fingerprint={"confirms": wanted.study},
-            max_failure_rate=1.0,  # a failure of an earlier time, whose cause is mended, ends nothing
+            max_failure_rate=1.0,  # a failure of an earlier time, whose cause is fixed, ends nothing
         )
 
     def work(self, mark: str | None = None) -> SharedStudy:

@@ -35,7 +35,7 @@ def stop_if_hopeless(shared: SharedStudy, since: int) -> None:
     when more than the search's `max_failure_rate` of at least four trained trials failed.
 
     `since`: the number of the first trial to look at. What failed before the command was typed may be
-    what was mended meanwhile.
+    what was fixed meanwhile.
     """
     recent = shared.trials()[since:]
     trials = [t for t in recent if t.trained]

@@ -103,7 +103,7 @@ def _open(url: str) -> RDBStorage:
     except Exception as error:
         # Optuna says of every fault in a commit that its data is invalid.
         said = first_line((isinstance(error, StorageInternalError) and error.__cause__) or error)
-        advice = "mend it, or name another one"
+        advice = "fix it, or name another one"
         if isinstance(error, ArgumentError | NoSuchModuleError | ImportError):
             advice = f"expected {FORMS}, the latter with its driver: uv sync --inexact --extra postgres"
         raise ConfigError(f"storage: {masked(url)!r} cannot be opened ({said}); {advice}") from error
@@ -159,7 +159,7 @@ def patient(method: Callable[P, T]) -> Callable[P, T]:
                 if GONE not in str(error):
                     raise
                 raise SearchStopped(
-                    "the study was removed while it ran; the same command begins anew, after the folder of "
+                    "the study was removed while it ran; the same command starts again, after the folder of "
                     "its trials is removed"
                 ) from error
             except (StorageInternalError, SQLAlchemyError) as error:

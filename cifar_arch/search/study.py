@@ -79,7 +79,7 @@ class SharedStudy:
         if self.made != self._file_id():
             raise SearchStopped(
                 f"the study was removed while it ran: {str(self.file)!r} is no longer what it was; the same "
-                "command begins anew, after the folder of its trials is removed"
+                "command starts again, after the folder of its trials is removed"
             )
         return study_lock(self.storage, self.config.storage, self.config.name)
 

@@ -265,7 +265,7 @@ def _require_working(pruner: BasePruner) -> None:
     except Exception as error:
         raise ConfigError(
             f"hydra.sweeper.pruner: {type(pruner).__name__} cannot work with these options "
-            f"({first_line(error)}); mend them, or type pruner=median"
+            f"({first_line(error)}); fix them, or type pruner=median"
         ) from error
 
 

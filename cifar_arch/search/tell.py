@@ -106,7 +106,7 @@ class Teller:
         first = not counts.completed and not counts.pruned
         mistaken = first and state == TrialState.FAIL and summary.error == ConfigError.__name__
         if mistaken:
-            self.shared.queue(trial.point)  # the same command begins with it, once the mistake is mended
+            self.shared.queue(trial.point)  # the same command begins with it, once the mistake is fixed
         self.shared.close(
             trial,
             state,

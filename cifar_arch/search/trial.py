@@ -258,7 +258,7 @@ class _Excerpt(optuna.Study):
         self._best: list[tuple[float, int]] = []
 
     def read(self) -> None:
-        """Chooses anew, once for each proposal: TPE asks several times for one."""
+        """Chooses again, once for each proposal: TPE asks several times for one."""
         trials = super()._get_trials(deepcopy=False)
         if len(trials) > EXCERPT:
             best = self._best_numbers(trials)

@@ -56,7 +56,7 @@ class Worker:
         """
         if progress:
             announce(self.shared)
-        # Of several workers none has it measured anew what a limit on latency asks for.
+        # Of several workers none measures again what a limit on latency asks for.
         wanted = total(self.shared.config, self.asker.assess) if progress and not self.session else None
         console = Console(self.shared, wanted, progress=progress)
         with closing(console), self.session.of_worker() if self.session else nullcontext():
