@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -94,11 +95,27 @@ def end_with_parent() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def leave_interrupts_to_parent() -> None:
-    """Ignores the Ctrl-C that a terminal sends to a launcher's process as well, as to one of joblib's.
+def _end_with_launcher() -> None:
+    """Has this process of a launcher end with the command that started it, as joblib's does not by itself.
+
+    The worker that it has started notices by its pipe.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def leave_ends_to_parent() -> None:
+    """Ends with the parent, and ignores the Ctrl-C that a process of joblib gets as well.
 
     Interrupted there, such a process would leave its parent waiting for ever.
     """
+    _end_with_launcher()
     if threading.current_thread() is threading.main_thread():  # no other gets signals, nor may ignore them
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
