@@ -175,8 +175,9 @@ def test_a_gpu_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_workers_end_with_the_command_that_started_them(tmp_path: Path) -> None:
-    process = start(GRID, tmp_path, '{"seconds": 0.5}')
+@pytest.mark.parametrize("engine", ["here", "joblib", "joblib, a process each"], indirect=True)
+def test_workers_end_with_the_command_that_started_them(engine: tuple[str, ...], tmp_path: Path) -> None:
+    process = start((*GRID, *engine), tmp_path, '{"seconds": 0.5}')
     wait_until(progressed(tmp_path, 4))
     workers = processes(tmp_path)
     os.kill(process.pid, signal.SIGKILL)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -94,13 +95,23 @@ def end_with_parent() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def leave_interrupts_to_parent() -> None:
-    """Ignores the Ctrl-C that a terminal sends to a launcher's process as well, as to one of joblib's.
+def leave_ends_to_parent() -> None:
+    """Has a process that a launcher made end with its parent, and ignore the Ctrl-C that it gets as well.
 
-    Interrupted there, such a process would leave its parent waiting for ever.
+    A process of joblib does neither by itself: its workers would go on after a command that is killed, and
+    interrupted it would leave its parent waiting for ever.
     """
-    if threading.current_thread() is threading.main_thread():  # no other gets signals, nor may ignore them
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if threading.current_thread() is not threading.main_thread():
+        return  # of the command itself, where some launchers work
+    parent = os.getppid()
+
+    def wait() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)  # its worker notices by the pipe
+
+    threading.Thread(target=wait, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def interrupt(number: int = signal.SIGTERM) -> None:

@@ -41,7 +41,7 @@ from cifar_arch.search.options import (
     search_config,
     target_accuracy,
 )
-from cifar_arch.search.processes import WorkerCommand, leave_interrupts_to_parent
+from cifar_arch.search.processes import WorkerCommand, leave_ends_to_parent
 from cifar_arch.search.space import Space
 from cifar_arch.search.storage import quiet_optuna
 from cifar_arch.search.study import SearchConfig, SharedStudy
@@ -201,8 +201,7 @@ class ArchitectureSweeper(Sweeper):
             with flag_override(roomy.hydra, "readonly", False):
                 roomy.hydra.launcher.n_jobs = count
         launcher = Plugins.instance().instantiate_launcher(context, job, roomy)
-        # Hydra compares the launcher of this config with that of each job.
-        launcher.setup(hydra_context=context, task_function=job, config=named)
+        launcher.setup(hydra_context=context, task_function=job, config=named)  # n_jobs as each job has it
         launcher.launch([[*fixed, f"study={study}", *WORKER_JOB]] * count, initial_job_idx=0)
 
     def _train(self, shared: SharedStudy, composer: Composer, job: Job) -> None:
@@ -243,7 +242,7 @@ def _about(limits: dict[str, Any]) -> str:
 
 def _worker_job(command: WorkerCommand, _: DictConfig) -> int:
     """What a launcher runs; its exit status says nothing, for the study does."""
-    leave_interrupts_to_parent()
+    leave_ends_to_parent()
     return command.run(HydraConfig.get().job.num)
 
 
