@@ -182,11 +182,12 @@ class StudySampler(BaseSampler):
     def _start(self, wanted: int, study: optuna.Study) -> int:
         """How many of the trials that the sampler is shown have to be there before it stops guessing."""
         trials = study.get_trials(deepcopy=False)
-        told = sum(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in trials)
-        rejected = sum(role_of(t) == Role.REJECTED for t in trials)
-        if isinstance(self.study, _Excerpt) and told - rejected >= wanted:
-            return 0  # an excerpt may leave out trained ones
-        return wanted + rejected
+        if isinstance(self.study, _Excerpt):  # which may leave out trained ones
+            ended = (t for t in trials if t.state in (TrialState.COMPLETE, TrialState.PRUNED))
+            trained = (t for t in ended if role_of(t) != Role.REJECTED)
+            if len([*itertools.islice(trained, wanted)]) == wanted:
+                return 0
+        return wanted + sum(role_of(t) == Role.REJECTED for t in trials)
 
     def sample_relative(
         self, study: Any, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
