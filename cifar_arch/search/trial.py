@@ -173,15 +173,15 @@ class StudySampler(BaseSampler):
             self.study = _Excerpt(study.study_name, study._storage)
 
     def infer_relative_search_space(self, study: Any, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        trials = study.get_trials(deepcopy=False)
         if isinstance(self.study, _Excerpt):
-            self.study.read()
+            self.study.choose(trials)
         if self.random_start is not None:
-            set_random_start(self.sampler, self._start(self.random_start, study))
+            set_random_start(self.sampler, self._start(self.random_start, trials))
         return self.sampler.infer_relative_search_space(self.study, trial)
 
-    def _start(self, wanted: int, study: optuna.Study) -> int:
+    def _start(self, wanted: int, trials: list[FrozenTrial]) -> int:
         """How many of the trials that the sampler is shown have to be there before it stops guessing."""
-        trials = study.get_trials(deepcopy=False)
         if isinstance(self.study, _Excerpt):  # which may leave out trained ones
             ended = (t for t in trials if t.state in (TrialState.COMPLETE, TrialState.PRUNED))
             trained = (t for t in ended if role_of(t) != Role.REJECTED)
@@ -258,9 +258,8 @@ class _Excerpt(optuna.Study):
         self._settled = 0
         self._best: list[tuple[float, int]] = []
 
-    def read(self) -> None:
-        """Chooses again, once for each proposal: TPE asks several times for one."""
-        trials = super()._get_trials(deepcopy=False)
+    def choose(self, trials: list[FrozenTrial]) -> None:
+        """From all of them, once for each proposal: TPE asks several times for one."""
         if len(trials) > EXCERPT:
             best = self._best_numbers(trials)
             # Those that run, too: their place is taken, as the constant liar says.
