@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         "--workers", type=_count, default=1, metavar="N", help="processes that share the work (default: 1)"
     )
     add_plugin_option(parser)
-    parser.add_argument("--worker", help=argparse.SUPPRESS)  # the mark of one of them
+    parser.add_argument("--mark", help=argparse.SUPPRESS)  # of one of them; not "--worker", which one may type
     return parser
 
 
@@ -128,8 +128,8 @@ def _confirm(arguments: argparse.Namespace) -> None:
     )
     choices, lines = chosen(wanted)
     confirmation = Confirmation(choices, wanted, arguments.seeds)
-    if arguments.worker:
-        confirmation.work(arguments.worker)
+    if arguments.mark:
+        confirmation.work(arguments.mark)
         return
     print("\n".join([*lines, ""]), end="")
     first = Experiment.from_dict(choices[0].config(arguments.epochs, 0))

@@ -183,6 +183,7 @@ REFUSED = [
     (("s", "--storage", "sqlite:///other.db"), "storage: there is no file 'other.db'; name the one of"),
     (("s", "--top", "0"), "expected an integer at least 1, got '0'"),
     (("s", "--seeds", "many"), "expected an integer at least 1, got 'many'"),
+    (("s", "--worker", "0"), "argument --workers: expected an integer at least 1, got '0'"),
 ]
 
 

@@ -238,7 +238,7 @@ class Confirmation:
     def supervise(self, workers: int) -> SharedStudy:
         """The same by workers in processes of their own."""
         shared = SharedStudy(self.search)
-        command = WorkerCommand.of_this_process(self.search.folder.logs, "--worker=")
+        command = WorkerCommand.of_this_process(self.search.folder.logs, "--mark=")
         start = WorkerCommand.run_here
         supervisor = Supervisor(shared, command, start, workers, make_teller=ConfirmTeller)
         supervisor.supervise(self.search.space.size())
