@@ -56,7 +56,13 @@ def _parser() -> argparse.ArgumentParser:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--top", type=_count, default=3, metavar="K", help="how many networks (default: 3)")
     which.add_argument(
-        "--trial", type=_number, nargs="+", default=[], metavar="N", help="these trials instead of the best"
+        "--trial",
+        type=_number,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="N",
+        help="these trials instead of the best",
     )
     parser.add_argument("--seeds", type=_count, default=3, metavar="N", help="seeds for each (default: 3)")
     parser.add_argument(
