@@ -91,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         "--workers", type=_count, default=1, metavar="N", help="processes that share the work (default: 1)"
     )
     add_plugin_option(parser)
-    parser.add_argument("--mark", help=argparse.SUPPRESS)  # of one of them; not "--worker", which one may type
+    parser.add_argument("--mark", help=argparse.SUPPRESS)  # of one of them; --worker is short for --workers
     return parser
 
 
