@@ -146,7 +146,7 @@ def _confirm(arguments: argparse.Namespace) -> None:
     found = [_confirmed(choice, trials) for choice, trials in results]
     print(f"\n{results_table(found, first.reachable_target)}\n\n{verdict(found, target, data)}")
     winner = write_winner(choices[0], arguments.epochs)
-    folders = [str(trial.folder) for trial in results[0][1]]
+    folders = [confirmation.folder_of(trial) for trial in results[0][1]]
     chosen_as = "the first trial named" if arguments.trial else "the first of the study's ranking"
     print(f"\n{chosen_as} is the winner, so that the test images choose nothing; again:")
     again = run_command(winner, "winner", data_override(first.data), arguments.plugin)

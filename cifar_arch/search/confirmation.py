@@ -251,6 +251,11 @@ class Confirmation:
         for number, choice in self.choices.items():
             yield choice, [complete[self._assess(p).key] for p in points if p["network"] == number]
 
+    def folder_of(self, trial: TrialRecord) -> str:
+        """As it is typed here: the one on record may be relative to where another command was typed."""
+        here = self.search.folder.trial(trial.number)
+        return str(here if here.is_dir() else trial.folder)
+
     def _config(self, point: Point) -> dict[str, Any]:
         return self.choices[point["network"]].config(self.epochs, point["seed"])
 
