@@ -80,9 +80,8 @@ def main() -> None:
 
 def require_free(folder: Path) -> None:
     """Raises ConfigError for a folder with anything in it but an earlier card."""
-    if folder.exists() and not (
-        folder.is_dir() and ((folder / SEEDS).is_file() or not any(folder.iterdir()))
-    ):
+    card = (folder / SEEDS).is_file() and RunFolder(folder).summary.is_file()  # a report has the first alone
+    if folder.exists() and not card and not (folder.is_dir() and not any(folder.iterdir())):
         raise ConfigError(
             f"--to: {str(folder)!r} holds other files, which would be written over; name a new folder, "
             "or one with an earlier card"

@@ -56,7 +56,13 @@ def _parser() -> argparse.ArgumentParser:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--top", type=_count, default=3, metavar="K", help="how many networks (default: 3)")
     which.add_argument(
-        "--trial", type=_number, nargs="+", default=[], metavar="N", help="these trials instead of the best"
+        "--trial",
+        type=_number,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="N",
+        help="these trials instead of the best",
     )
     parser.add_argument("--seeds", type=_count, default=3, metavar="N", help="seeds for each (default: 3)")
     parser.add_argument(
@@ -85,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         "--workers", type=_count, default=1, metavar="N", help="processes that share the work (default: 1)"
     )
     add_plugin_option(parser)
-    parser.add_argument("--worker", help=argparse.SUPPRESS)  # the mark of one of them
+    parser.add_argument("--mark", help=argparse.SUPPRESS)  # of one of them; --worker is short for --workers
     return parser
 
 
@@ -128,8 +134,8 @@ def _confirm(arguments: argparse.Namespace) -> None:
     )
     choices, lines = chosen(wanted)
     confirmation = Confirmation(choices, wanted, arguments.seeds)
-    if arguments.worker:
-        confirmation.work(arguments.worker)
+    if arguments.mark:
+        confirmation.work(arguments.mark)
         return
     print("\n".join([*lines, ""]), end="")
     first = Experiment.from_dict(choices[0].config(arguments.epochs, 0))
@@ -140,7 +146,7 @@ def _confirm(arguments: argparse.Namespace) -> None:
     found = [_confirmed(choice, trials) for choice, trials in results]
     print(f"\n{results_table(found, first.reachable_target)}\n\n{verdict(found, target, data)}")
     winner = write_winner(choices[0], arguments.epochs)
-    folders = [str(trial.folder) for trial in results[0][1]]
+    folders = [confirmation.folder_of(trial) for trial in results[0][1]]
     chosen_as = "the first trial named" if arguments.trial else "the first of the study's ranking"
     print(f"\n{chosen_as} is the winner, so that the test images choose nothing; again:")
     again = run_command(winner, "winner", data_override(first.data), arguments.plugin)

@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("run", type=typed_path, help="a run folder: outputs/runs/<date>/<time>")
     parser.add_argument("--data", help="folder that holds cifar-10-batches-py (default: the run's)")
     parser.add_argument(
-        "--to", type=typed_path, help="file or folder to write to (default: network.onnx in the run folder)"
+        "--to", type=typed_path, help="folder or .onnx file to write to (default: network.onnx in the run)"
     )
     parser.add_argument("--int8", action="store_true", help="write a quantised file too, network.int8.onnx")
     add_plugin_option(parser)
@@ -70,11 +70,13 @@ def export(path: Path, to: Path | None = None, root: str | None = None) -> tuple
             f"export: {', '.join(missing)} is not installed; type uv sync --inexact --extra onnx"
         )
     run = SavedRun(path)
-    network = run.network()
-    pictures = run.pictures(root)
     target = to or run.folder.onnx
     if target.is_dir() or not target.suffix:
         target /= run.folder.onnx.name
+    if target.suffix != run.folder.onnx.suffix:  # it might be a file of another kind, such as the weights
+        raise ConfigError(f"--to: expected a folder or a file that ends in .onnx, got {str(to)!r}; name one")
+    network = run.network()
+    pictures = run.pictures(root)
     images = _pixels(pictures.test.images[:CHECKED])
     with atomic(target) as temporary:
         _write(network, temporary, pictures.classes)

@@ -14,6 +14,7 @@ import pandas as pd
 from cifar_arch.outputs import CONFIRMATIONS, typed_path
 from cifar_arch.record import ADDED, Status, decides_result
 from cifar_arch.report.curves import load_curves
+from cifar_arch.report.filter import closest
 from cifar_arch.report.runs import load_runs
 from cifar_arch.runfolder import atomic
 from cifar_arch.schema import ConfigError
@@ -44,10 +45,13 @@ def load_table(path: str | Path | None = None) -> pd.DataFrame:
 def table_of(outputs: str | Path, study: str) -> pd.DataFrame:
     """The completed runs of a study below `outputs`, a row each, in the form of `load_table`."""
     runs = load_runs(outputs)
-    trials = runs[(runs["study"] == study) & (runs["source"] != CONFIRMATIONS)]
-    runs = trials[trials["status"] == Status.COMPLETED]
+    runs = runs[(runs["status"] == Status.COMPLETED) & (runs["source"] != CONFIRMATIONS)]
+    known = runs[runs["study"].notna()]
+    runs = known[known["study"] == study]
     if runs.empty:
-        raise ConfigError(f"--study: no completed run of {study!r} in {str(outputs)!r}")
+        names = sorted({str(name) for name in known["study"]})
+        hint = closest(study, names) if names else "there are no studies here"
+        raise ConfigError(f"--study: no completed run of {study!r} in {str(outputs)!r}; {hint}")
     curves = load_curves(runs).pivot(index="folder", columns="epoch", values="val_accuracy")
     curves.columns = [f"val_accuracy_{epoch}" for epoch in curves.columns]
     config = [name for name in runs if "." in name and decides_result(name)]

@@ -124,6 +124,7 @@ SPACE_ERRORS = {
     "model.width=range(4,4)": "width: range(4,4) cannot be searched (An Optuna range sweep must contain at ",
     "model.width=interval(4": "the space cannot be read: 'model.width=interval(4': cannot be read; ",
     "model.width=interval(8,4)": "width: interval(8,4) cannot be searched (",
+    "seed=tag(lag,range(1,3))": "seed: the only tag is log, got lag in tag(lag,range(1,3)); type tag(",
     "training.lr=range(1,2,0)": "training.lr: range(1,2,0) cannot be searched (An Optuna range sweep ",
     "model.width=glob(*)": "the space cannot be read: model.width: glob(*) takes options, and this is no gr",
     "block@model.c3=glob(x*)": "the space cannot be read: block@model.c3: glob(x*) matches none of ",

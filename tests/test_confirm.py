@@ -68,6 +68,17 @@ def test_the_best_are_trained_on_all_images_and_tested(study: str, training: Stu
     assert (winner["data"]["validation"], winner["training"]["epochs"], winner["read_test"]) == (0, 15, True)
 
 
+def test_from_another_folder_the_card_names_folders_that_are_found_there(
+    study: str, training: Stub, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for outputs in ("outputs", str(tmp_path / "outputs")):
+        done = cli("confirm", study, "--top", "1", "--seeds", "1", "--outputs", outputs)
+        assert f"  python -m cifar_arch.card {outputs}/confirm/s/0 --to results/s\n" in done.out
+        (tmp_path / "elsewhere").mkdir(exist_ok=True)
+        monkeypatch.chdir(tmp_path / "elsewhere")
+    assert len(training.trained) == 1
+
+
 def test_a_study_that_swept_epochs_says_of_how_many(study: str, training: Stub, cli: Cli) -> None:
     config = RunFolder("outputs/sweeps/s/2").config
     longer = OmegaConf.load(config)
@@ -183,6 +194,7 @@ REFUSED = [
     (("s", "--storage", "sqlite:///other.db"), "storage: there is no file 'other.db'; name the one of"),
     (("s", "--top", "0"), "expected an integer at least 1, got '0'"),
     (("s", "--seeds", "many"), "expected an integer at least 1, got 'many'"),
+    (("s", "--worker", "0"), "argument --workers: expected an integer at least 1, got '0'"),
 ]
 
 

@@ -65,7 +65,7 @@ WIDTHS: Trials = tuple((f"model.width={n}", a) for n, a in ((8, 0.5), (16, 0.6),
 
 def test_a_trial_is_confirmed_by_its_number(training: Stub, cli: Cli) -> None:
     finished_study(WIDTHS, "seed=4")
-    done = cli("confirm", "s", "--trial", "1", "0", "1", "--seeds", "1")
+    done = cli("confirm", "s", "--trial", "1", "--trial", "0", "1", "--seeds", "1")
     assert done.status == 0
     assert training.trained == [(1, 0), (0, 0)]
     assert "the first trial named is the winner" in done.out

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -143,3 +144,16 @@ def test_a_name_without_an_ending_is_a_folder(finished_run: Path, tmp_path: Path
     path, _ = export.export(finished_run, tmp_path / "new")
     assert path == tmp_path / "new" / "network.onnx"
     assert path.is_file()
+
+
+@pytest.mark.parametrize("to", ["summary.json", "checkpoints/weights.safetensors", "new.bin"])
+def test_no_file_of_another_kind_is_written_over(
+    finished_run: Path, tmp_path: Path, cli: Cli, to: str
+) -> None:
+    shutil.copytree(finished_run, tmp_path / "run")
+    file = tmp_path / "run" / to
+    before = file.read_bytes() if file.exists() else None
+    done = cli("export", str(tmp_path / "run"), "--to", str(file))
+    said = f"--to: expected a folder or a file that ends in .onnx, got {str(file)!r}; name one\n"
+    assert (done.status, done.out, done.err) == (2, "", said)
+    assert (file.read_bytes() if file.exists() else None) == before

@@ -22,6 +22,10 @@ UNSWEPT = {
     "trial computes, got [accuracy], [params]; choose one value for all trials",
     "objectives=accuracy,params": "objectives: cannot be swept, because it changes nothing in what a trial "
     "computes, got accuracy, params; type 'objectives=[accuracy,params]'",
+    "gpus=0,1": "gpus: cannot be swept, because it changes nothing in what a trial computes, got 0, 1; "
+    "type 'gpus=[0,1]'\n",
+    "plugins=a.py,b/c.py": "plugins: cannot be swept, because it changes nothing in what a trial computes, "
+    "got a.py, b/c.py; type 'plugins=[a.py,b/c.py]'\n",
     "sampler=tpe,random": "sampler: cannot be swept, ",
     "pruner=median,none": "pruner: cannot be swept, ",
     "hydra.sweeper.n_jobs=1,2": "hydra.sweeper.n_jobs: cannot be swept, ",

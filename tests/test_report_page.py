@@ -198,20 +198,20 @@ def test_folders_that_are_refused(written: Path, tmp_path: Path, cli: Cli) -> No
     (tmp_path / "file").touch()
     outputs, file = str(written / "outputs"), tmp_path / "file"
     empty, missing = cli(COMMAND, str(tmp_path / "empty")), cli(COMMAND, str(tmp_path / "none"))
-    assert (empty.status, missing.status) == (2, 2)
-    assert "no runs in " in empty.err
+    assert (empty.status, missing.status, "no runs in " in empty.err) == (2, 2, True)
     assert "does not exist; name the folder that holds your runs" in missing.err
     write_run(tmp_path / "alone" / "runs" / "a")
     studyless = cli(COMMAND, str(tmp_path / "alone"), "--study", "s")
     assert studyless.err == f"--study: no study 's' in '{tmp_path / 'alone'}'; there are no studies here\n"
-    done = cli(COMMAND, outputs, "--to", str(file))
-    assert (done.status, done.err) == (
-        2,
-        f"--to: {str(file)!r} is no folder; name one that the report may be written to\n",
-    )
+    taken = {
+        file: "is no folder; name one that the report may be written to",
+        tmp_path / "alone/runs/a": "holds a run or a card; name another folder for the report",
+    }
+    for to, what in taken.items():
+        done = cli(COMMAND, outputs, "--to", str(to))
+        assert (done.status, done.err) == (2, f"--to: {str(to)!r} {what}\n")
     done = cli(COMMAND, outputs, "--to", str(file / "in"))
-    assert done.status == 1
-    assert done.err.startswith("cannot read or write ")
+    assert (done.status, done.err[:21]) == (1, "cannot read or write ")
 
 
 def test_half_finished_outputs_report_without_a_best_run(

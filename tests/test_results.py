@@ -63,8 +63,10 @@ def test_trainings_of_confirm_are_no_rows(outputs: Path) -> None:
 def test_a_study_or_file_that_is_none_is_refused(
     outputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done = type_command("results", "outputs", "--study", "none", "--to", "t.parquet", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (2, "--study: no completed run of 'none' in 'outputs'\n")
+    for study, hint in {"none": "there are other, s", "ss": "did you mean 's'?"}.items():
+        done = type_command("results", "outputs", "--study", study, "--to", "t.parquet", cwd=tmp_path)
+        said = f"--study: no completed run of {study!r} in 'outputs'; {hint}\n"
+        assert (done.returncode, done.stderr) == (2, said)
     typed = type_command("results", "outputs", "--study", "s", "--to", "t.csv", cwd=tmp_path)
     assert typed.stderr == "--to: expected a file that ends in .parquet, got 't.csv'\n"
     with pytest.raises(ConfigError, match=r"^results: no table at '.*nothing.parquet'; take one from"):

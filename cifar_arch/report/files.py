@@ -7,7 +7,7 @@ from cifar_arch.report import tables
 from cifar_arch.report.figures import FIGURES, report_figures
 from cifar_arch.report.page import html
 from cifar_arch.report.report import Report
-from cifar_arch.runfolder import atomic
+from cifar_arch.runfolder import RunFolder, atomic
 from cifar_arch.schema import ConfigError
 
 PARQUET = "pyarrow"  # the package that writes it
@@ -18,6 +18,8 @@ def write(report: Report, to: Path) -> list[str]:
     """Writes the report and returns what could not be written, a sentence each."""
     if to.exists() and not to.is_dir():
         raise ConfigError(f"--to: {str(to)!r} is no folder; name one that the report may be written to")
+    if RunFolder(to).summary.exists():  # a card has a seeds.csv of its own
+        raise ConfigError(f"--to: {str(to)!r} holds a run or a card; name another folder for the report")
     hints = []
     for name, frame in {"runs": report.runs, "seeds": report.repeats, "effects": report.effects}.items():
         with atomic(to / f"{name}.csv") as temporary:

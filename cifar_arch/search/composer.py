@@ -194,6 +194,11 @@ def _distribution(override: Override, text: str) -> BaseDistribution:
         why = "a search is one study" if key == "search" else "it holds for a sweep as a whole"
         name = key.removeprefix("hydra/sweeper/")
         raise ConfigError(f"{name}: cannot be swept, for {why}, got {values}; choose one")
+    tags: set[str] = getattr(override.value(), "tags", set())
+    if unknown := tags - {"log"}:  # which Optuna's sweeper passes over
+        raise ConfigError(
+            f"{short(key)}: the only tag is log, got {min(unknown)} in {values}; type tag(log,...)"
+        )
     try:
         if override.value_type is not ValueType.GLOB_CHOICE_SWEEP:
             return create_optuna_distribution_from_override(override)

@@ -238,7 +238,7 @@ class Confirmation:
     def supervise(self, workers: int) -> SharedStudy:
         """The same by workers in processes of their own."""
         shared = SharedStudy(self.search)
-        command = WorkerCommand.of_this_process(self.search.folder.logs, "--worker=")
+        command = WorkerCommand.of_this_process(self.search.folder.logs, "--mark=")
         start = WorkerCommand.run_here
         supervisor = Supervisor(shared, command, start, workers, make_teller=ConfirmTeller)
         supervisor.supervise(self.search.space.size())
@@ -250,6 +250,11 @@ class Confirmation:
         points = list(self.search.space.points())
         for number, choice in self.choices.items():
             yield choice, [complete[self._assess(p).key] for p in points if p["network"] == number]
+
+    def folder_of(self, trial: TrialRecord) -> str:
+        """As it is typed here: the one on record may be relative to where another command was typed."""
+        here = self.search.folder.trial(trial.number)
+        return str(here if here.is_dir() else trial.folder)
 
     def _config(self, point: Point) -> dict[str, Any]:
         return self.choices[point["network"]].config(self.epochs, point["seed"])

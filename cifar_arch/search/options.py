@@ -19,6 +19,7 @@ from cifar_arch.search.objectives import Prefer
 from cifar_arch.search.space import Point, Space, packages
 from cifar_arch.search.study import SearchConfig
 
+_LISTS = ("objectives", "gpus", "plugins")  # so 0,1 is meant as [0,1]
 # As in conf/config.yaml: a trial's folder is derived from the study's name, which the sweeper chooses.
 _FOLDERS = {"dir": f"${{outputs}}/{SWEEPS}/${{study}}", "subdir": "${trial.number}"}
 
@@ -80,10 +81,8 @@ def refuse_unswept(space: Space) -> None:
         key = key.lstrip("+")
         if key in EXECUTION or key == "objectives" or key.startswith(("hydra.", "hydra/")):
             values = [str(value) for value in getattr(distribution, "choices", ["a range"])]
-            several = key == "objectives" and all(value.isidentifier() for value in values)
-            better = (
-                f"type 'objectives=[{','.join(values)}]'" if several else "choose one value for all trials"
-            )
+            several = key in _LISTS and all(re.fullmatch(r"[\w./]+", value) for value in values)
+            better = f"type '{key}=[{','.join(values)}]'" if several else "choose one value for all trials"
             raise ConfigError(
                 f"{key.removeprefix('hydra/sweeper/')}: cannot be swept, because it changes nothing in what "
                 f"a trial computes, got {', '.join(values)}; {better}"
