@@ -191,8 +191,8 @@ def forward_pass(
 def _require_finite(kind: str, loss: float, state: State) -> None:
     if not math.isfinite(loss):
         raise TrainingDiverged(
-            f"the {kind} loss is {loss} in epoch {state.epoch}, at a learning rate of {state.lr:.3g}: "
-            f"lower training.lr (now {state.recipe.lr:g}) or set training.clip=1"
+            f"the {kind} loss is {loss} in epoch {state.epoch}: lower training.lr "
+            f"(now {state.recipe.lr:g}) or set training.clip=1"
         )
 
 

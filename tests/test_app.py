@@ -154,7 +154,7 @@ def test_a_run_completes_with_plain_lines_off_a_terminal(tmp_path: Path) -> None
 def test_a_diverged_run_is_one_sentence_with_the_traceback_in_its_log(tmp_path: Path) -> None:
     done = type_command("run", *TINY, "training=sgd", "training.lr=1000", cwd=tmp_path)
     assert done.returncode == 1
-    message = r"TrainingDiverged: the \w+ loss is \w+ in epoch \d, at a learning rate of .*run\.log"
+    message = r"TrainingDiverged: the \w+ loss is \w+ in epoch \d: lower .*run\.log"
     assert re.match(message, done.stderr.splitlines()[0])
     assert "Traceback" not in done.stdout + done.stderr
     (folder,) = run_folders(tmp_path)

@@ -207,9 +207,7 @@ def test_an_epoch_is_the_one_worked_out_by_hand(pictures: Pictures, settings: di
 
 def test_a_loss_that_is_no_number_stops_the_run(pictures: Pictures, tmp_path: Path) -> None:
     checkpoint = tmp_path / "last.pt"
-    message = (
-        r"the training loss is (nan|inf) in epoch 1, at a learning rate of .*training\.lr \(now 1e\+30\)"
-    )
+    message = r"the training loss is (nan|inf) in epoch 1: lower training\.lr \(now 1e\+30\)"
     with pytest.raises(TrainingDiverged, match=message):
         fit(pictures, recipe(lr=1e30, label_smoothing=0), checkpoint=checkpoint)
     assert not checkpoint.exists()
