@@ -75,16 +75,10 @@ def _parser() -> argparse.ArgumentParser:
         "--target", type=_accuracy, metavar="ACCURACY", help="such as 0.85 (default: that of the study)"
     )
     parser.add_argument(
-        "--epochs",
-        type=_count,
-        help="default: those of the default recipe, or of the study if that has more",
+        "--epochs", type=_count, help="default: those of the default recipe, or of the study if that has more"
     )
     parser.add_argument(
-        "--outputs",
-        type=Path,
-        default=Path("outputs"),
-        metavar="DIR",
-        help="as in the sweep (default: outputs)",
+        "--outputs", type=Path, default=Path("outputs"), metavar="DIR", help="the sweep's (default: outputs)"
     )
     parser.add_argument("--storage", help="default: studies.db in the folder of --outputs")
     parser.add_argument(
