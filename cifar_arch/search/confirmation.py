@@ -48,7 +48,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     value: float  # validation accuracy in the study, a mean where seeds are swept
     params: int
     receptive_field: int
-    epoch_seconds: float | None
+    image_seconds: float | None  # see `DataConfig.epoch_work`
     seeded: bool  # whether seeds are swept
 
     def config(self, epochs: int | None, seed: int) -> dict[str, Any]:
@@ -178,6 +178,7 @@ def _choice(configuration: Configuration, wanted: Wanted) -> Choice:
     whole = composed(run)
     if wanted.target is not None:
         whole.target = wanted.target
+    images = (trial.epochs_done or 0) * Experiment.from_dict(config).data.epoch_work
     return Choice(
         number=trial.number,
         sweep=StudyFolder(run.path.parent),
@@ -185,7 +186,7 @@ def _choice(configuration: Configuration, wanted: Wanted) -> Choice:
         value=configuration.values[0],
         params=trial.params or 0,
         receptive_field=trial.receptive_field or 0,
-        epoch_seconds=trial.seconds / trial.epochs_done if trial.seconds and trial.epochs_done else None,
+        image_seconds=trial.seconds / images if trial.seconds and images else None,
         seeded=configuration.seeded,
     )
 

@@ -95,10 +95,7 @@ def _trials(wanted: int | None, feasible: int | None) -> int | None:
 def _estimate(trials: int, experiments: Sequence[Experiment]) -> str:
     """How long the trials take, at the speed of the first of these, for the images that all go through."""
     typical, epochs = experiments[0], [e.training.epochs for e in experiments]
-    # A forward pass is a third of a training step.
-    images = statistics.mean(
-        e.training.epochs * (e.data.training_images + e.data.validation / 3) for e in experiments
-    )
+    images = statistics.mean(e.training.epochs * e.data.epoch_work for e in experiments)
     plan = judge(typical.model, typical.limits, repairs=False).plan
     speed, busy = training_speed(plan, typical.training)
     each = counted(max(epochs), "epoch", min(epochs))
