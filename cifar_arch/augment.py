@@ -22,7 +22,7 @@ class Part(Strict, frozen=True, kw_only=True):
     p: Probability = 0.0
 
     def lacks(self) -> str:
-        """What to set, where it is on, so that it is what the rules mean by its name; empty where nothing."""
+        """The setting that makes it what the rules mean by its name; "" where it is that already."""
         return ""
 
 

@@ -1,4 +1,4 @@
-"""One experiment, from its parts to a finished run folder: the whole data flow on one screen.
+"""One experiment, from its parts to a finished run folder; `_steps` is the whole data flow.
 
 torch is imported once an architecture has passed its limits, and not before.
 """

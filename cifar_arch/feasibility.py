@@ -80,7 +80,7 @@ def judge(
 ) -> Verdict:
     """The verdict on an architecture; with `repairs`, each message ends in what to type instead.
 
-    `augment`: as of `violations`. Raises ConfigError where the architecture cannot be planned at all.
+    `augment`: as in `violations`. Raises ConfigError where the architecture cannot be planned at all.
     """
     if architecture.width == "auto":
         architecture = replace(architecture, width=_widest(architecture, limits))

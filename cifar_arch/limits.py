@@ -54,7 +54,7 @@ class Violation(Struct, frozen=True):
 def violations(
     analysis: Analysis, limits: Limits, augment: Collection[str] | None = None
 ) -> tuple[Violation, ...]:
-    """All broken rules but `too_slow`.
+    """All broken rules but the one on latency, see `too_slow`.
 
     `augment` has the transforms that are on by name, or their names alone; None: they are not looked at.
     """
@@ -62,7 +62,7 @@ def violations(
 
 
 def lacking(limits: Limits, augment: Collection[str]) -> dict[str, str]:
-    """What to set of each transform that has to be on and is not, or not as the rules mean it."""
+    """By name, what to set of each transform that has to be on and is off, or not what the rules mean."""
     of = augment if isinstance(augment, Mapping) else {}
     on = {name: of[name].lacks() if name in of else "" for name in augment}
     found = {name: on.get(name, "p=0.25") for name in limits.augment}

@@ -150,10 +150,7 @@ def _train_epoch(
 
 
 def training_step(state: State) -> Step:
-    """A function of a batch that makes a step and gives its loss and the number of images predicted right.
-
-    Both are measured before the step.
-    """
+    """The function that makes a step on a batch; what it returns was measured before the step."""
     backward: Step = partial(backward_pass, state)
     if state.how.captured:
         backward = CapturedGraph(backward)
@@ -169,7 +166,7 @@ def training_step(state: State) -> Step:
 def backward_pass(
     state: State, images: torch.Tensor, labels: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """As of `training_step`; leaves the gradients, and makes no step."""
+    """The loss and the number of images predicted right; leaves the gradients, and makes no step."""
     loss, right = forward_pass(state, images, labels)
     state.optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
@@ -179,7 +176,7 @@ def backward_pass(
 def forward_pass(
     state: State, images: torch.Tensor, labels: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """As of `training_step`; neither gradients nor a step."""
+    """The loss and the number of images predicted right; computes no gradients."""
     with torch.autocast(images.device.type, torch.bfloat16, enabled=state.how.precision == "bf16"):
         logits = state.forward(images).float()
         loss = functional.cross_entropy(logits, labels, label_smoothing=state.recipe.label_smoothing)

@@ -87,7 +87,7 @@ class Asker:
         Raises ConfigError where nothing is found inside the limits.
         """
         config = self.shared.config
-        fruitless = rejected = 0  # proposals in a row without a job, and of them those since a replay
+        fruitless = rejected = 0  # proposals in a row without a job; of them the last that were rejected
         while True:
             with self.shared.lock():
                 self.teller.recover()

@@ -169,7 +169,7 @@ def search_config(
 ) -> SearchConfig:
     """The search for the best of these points, in a study that is known by its name and its fingerprint.
 
-    `algorithms`, `typed`: as of `fingerprint`. `named`: what its study is named after in place of its space.
+    `algorithms`, `typed`: as in `fingerprint`. `named`: what its study is named after in place of its space.
     Raises ConfigError for a space without an end and no number of trials.
     """
     mark = fingerprint(points.config_at({}), points.space, algorithms, options.objectives, typed)

@@ -23,7 +23,7 @@ BEST = 25  # of them the best, as many as TPE takes for good
 
 
 class Role(StrEnum):
-    """Why a trial was not trained; finished trials without a role are the trained ones: only they count."""
+    """Why a trial does not count; the finished ones without a role are the trained ones, which do."""
 
     REJECTED = "rejected"  # outside the limits
     REPLAYED = "replayed"  # answered by an equal trial
@@ -70,7 +70,7 @@ class TrialRecord(Attributes, frozen=True, kw_only=True):
     def of(cls, trial: FrozenTrial, keys: Mapping[str, str] | None = None) -> "TrialRecord":
         """The record of an Optuna trial; user attributes of other names are left out.
 
-        `keys`: as of `full_keys`.
+        `keys`: as `full_keys` gives them.
         """
         stored: Mapping[str, Any] = trial.user_attrs
         attributes = {name: stored[name] for name in Attributes.__struct_fields__ if name in stored}
