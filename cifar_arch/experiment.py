@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from cifar_arch import artifacts, identity
 from cifar_arch.augment import Augment
 from cifar_arch.data import SYNTHETIC_NOTE, DataConfig, Pictures, load_once, require_batch
-from cifar_arch.device import execution
+from cifar_arch.device import choose_execution
 from cifar_arch.feasibility import Verdict, judge
 from cifar_arch.latency import NOT_INSTALLED, latency_ms, measurable
 from cifar_arch.limits import Accuracy, Limits
@@ -177,14 +177,14 @@ def _steps(
     log.info("{params:,} parameters, receptive field {receptive_field} px".format_map(totals))
     pictures = load_once(experiment.data)
     yield {"split": {part: len(getattr(pictures, part).labels) for part in ("train", "validation", "test")}}
-    how = execution(experiment.training, len(pictures.train.labels))
-    yield how._asdict()
+    execution = choose_execution(experiment.training, len(pictures.train.labels))
+    yield execution._asdict()
     log.info(
         f"{counted(experiment.training.epochs, 'epoch')} on {len(pictures.train.labels):,} images "
-        f"of {pictures.name}, on {how.device} in {how.precision}, threads: {how.threads}"
+        f"of {pictures.name}, on {execution.device} in {execution.precision}, threads: {execution.threads}"
     )
     trained = _train(experiment, verdict, pictures, folder, on_epoch, progress)
-    yield trained.how._asdict()  # a run that was resumed goes on as it began
+    yield trained.execution._asdict()  # a run that was resumed goes on as it began
     results, probabilities = _evaluate(experiment, pictures, trained)
     yield {"weights_sha256": artifacts.save_weights(folder, trained.network)}
     artifacts.save_augmented(folder, experiment.augment, experiment.seed, pictures)
