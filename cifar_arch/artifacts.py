@@ -45,7 +45,7 @@ def save_augmented(folder: RunFolder, augment: Augment, seed: int, pictures: Pic
     seen = [pictures.train.images[firsts], *_seen(augment, seed, pictures, firsts, epochs)]
     images = np.stack(seen, 1).reshape(-1, *seen[0].shape[1:])
     titles = [title for name in pictures.classes for title in (name, *(f"epoch {e}" for e in epochs))]
-    heading = f"Augmented samples: {', '.join(augment.of_images()) or 'none'}"
+    heading = f"Augmented samples: {', '.join(augment.image_transforms()) or 'none'}"
     folder.save_figure("augmented", sheet(images, titles, heading))
 
 

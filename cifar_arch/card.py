@@ -149,7 +149,7 @@ def _write(
 ) -> None:
     """Into `place`, for `folder`."""
     from cifar_arch.drawing import save
-    from cifar_arch.saved_config import best_config, composed, write_own_options
+    from cifar_arch.saved_config import experiment_text, saved_composition, write_own_options
 
     first, made = tested[0].run, RunFolder(place)
     verdict = judge(experiment.model, experiment.limits, experiment.augment.active())
@@ -162,11 +162,11 @@ def _write(
         shutil.copyfile(first.folder.figure(name), made.figure(name))
     for file in files:
         shutil.copyfile(file, place / file.name)
-    whole = composed(first.folder)
+    whole = saved_composition(first.folder)
     write_own_options(whole, place)
     winner = experiment_file(place, "winner")
     winner.parent.mkdir(exist_ok=True)
-    winner.write_text(best_config(whole, whole.hydra, folder, "winner", pin_seed=False), encoding="utf-8")
+    winner.write_text(experiment_text(whole, whole.hydra, folder, "winner", pin_seed=False), encoding="utf-8")
     save(verdict, experiment.limits, str(place / "network.svg"))
     config = {key: value for key, value in first.summary.config.items() if key not in EXECUTION}
     summaries = [replace(t.run.summary, test_accuracy=t.found.test_accuracy) for t in tested]

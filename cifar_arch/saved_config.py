@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from cifar_arch.compose import COMPOSITION_ERRORS, hydra_message, plain
 from cifar_arch.experiment import Experiment
 from cifar_arch.identity import recorded_config
-from cifar_arch.outputs import trial_config
+from cifar_arch.outputs import experiment_name
 from cifar_arch.overrides import CONF, config_groups, default_groups
 from cifar_arch.plugins import plugin_paths
 from cifar_arch.provenance import flatten, masked
@@ -79,8 +79,8 @@ def began_with(folder: RunFolder) -> dict[str, Any] | None:
     return dict(flatten(saved_config(folder)))
 
 
-def composed(folder: RunFolder) -> DictConfig:
-    """The saved config with what Hydra chose of each group, as `best_config` takes it.
+def saved_composition(folder: RunFolder) -> DictConfig:
+    """The saved config, and in its node `hydra` the options that Hydra chose, as `experiment_text` takes it.
 
     Raises ConfigError for a folder that Hydra did not make.
     """
@@ -94,10 +94,10 @@ def composed(folder: RunFolder) -> DictConfig:
     return OmegaConf.create({**config, "hydra": {"runtime": {"choices": choices}}})
 
 
-def best_config(
+def experiment_text(
     config: DictConfig, hydra: DictConfig, folder: Path, name: str, *, pin_seed: bool = True
 ) -> str:
-    """The text of a config that gives `config` again with `--config-dir FOLDER +experiment=NAME`.
+    """The text of a file experiment/NAME.yaml: `config` again, with `--config-dir FOLDER +experiment=NAME`.
 
     `hydra` is the node `hydra` that was composed with it.
 
@@ -187,7 +187,7 @@ def command(folder: RunFolder, typed_in: Path) -> str | None:
     except (OSError, ConfigError, msgspec.MsgspecError, yaml.YAMLError, LookupError, TypeError):
         return None
     if trial := next((text for text in typed if text.startswith("trial.number=")), None):
-        sweep, name = folder.path.resolve().parent, trial_config(trial.partition("=")[2])
+        sweep, name = folder.path.resolve().parent, experiment_name(trial.partition("=")[2])
         images = [masked(text) for text in typed if text.startswith("data.root=")]
         files = plugin_paths(files, {**runtime, "cwd": typed_in})
         return run_command(relative_to(sweep, typed_in), name, images, files)

@@ -13,11 +13,11 @@ from optuna.trial import TrialState
 
 from cifar_arch.compose import plain
 from cifar_arch.experiment import Experiment
-from cifar_arch.outputs import Outputs, StudyFolder, trial_config
+from cifar_arch.outputs import Outputs, StudyFolder, experiment_name
 from cifar_arch.provenance import masked
 from cifar_arch.recipe import Recipe
 from cifar_arch.runfolder import RunFolder, atomic
-from cifar_arch.saved_config import best_config, composed, saved_config
+from cifar_arch.saved_config import experiment_text, saved_composition, saved_config
 from cifar_arch.schema import ConfigError, SearchStopped, first_line
 from cifar_arch.search.ask import Job
 from cifar_arch.search.candidate import Candidate
@@ -175,7 +175,7 @@ def _choice(configuration: Configuration, wanted: Wanted) -> Choice:
             f"study: {str(run.path)!r} holds another network or recipe than trial {trial.number} had; "
             "type confirm where the sweep was typed"
         )
-    whole = composed(run)
+    whole = saved_composition(run)
     if wanted.target is not None:
         whole.target = wanted.target
     return Choice(
@@ -285,13 +285,13 @@ class Confirmation:
         choice, epochs = self.choices[point["network"]], config["training"]["epochs"]
         changed = ["data.validation=0", f"training.epochs={epochs}", f"seed={config['seed']}"]
         data = data_override(Experiment.from_dict(config).data)
-        return run_command(choice.sweep.path, trial_config(choice.number), [*changed, *data], self.plugins)
+        return run_command(choice.sweep.path, experiment_name(choice.number), [*changed, *data], self.plugins)
 
 
 def write_winner(choice: Choice, epochs: int | None) -> Path:
     """Writes the config `winner` beside `best`, and returns the folder to give as --config-dir."""
     folder, whole = choice.sweep, full_schedule(choice.composed, epochs)
     with atomic(folder.experiment("winner")) as temporary:
-        text = best_config(whole, whole.hydra, folder.path, "winner", pin_seed=not choice.seeded)
+        text = experiment_text(whole, whole.hydra, folder.path, "winner", pin_seed=not choice.seeded)
         temporary.write_text(text, encoding="utf-8")
     return folder.path

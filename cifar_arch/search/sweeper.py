@@ -22,7 +22,7 @@ from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler
 from cifar_arch.compose import anchored, as_config_errors, plain
 from cifar_arch.device import cores, require_shown_gpu
 from cifar_arch.limits import Limits
-from cifar_arch.outputs import WORKERS, Outputs, trial_config
+from cifar_arch.outputs import WORKERS, Outputs, experiment_name
 from cifar_arch.overrides import read_override
 from cifar_arch.plugins import load_plugins_of
 from cifar_arch.provenance import masked
@@ -229,7 +229,7 @@ class ArchitectureSweeper(Sweeper):
                 f"hydra: no trial can be started with this config ({one_line(str(error))})"
             ) from error
         if done.status == JobStatus.COMPLETED and done.cfg and done.hydra_cfg:
-            write_experiment(shared.config, trial_config(job.number), done.cfg, done.hydra_cfg.hydra)
+            write_experiment(shared.config, experiment_name(job.number), done.cfg, done.hydra_cfg.hydra)
 
 
 def _about(limits: dict[str, Any]) -> str:
