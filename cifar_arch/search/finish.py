@@ -91,6 +91,25 @@ def next_steps(
     best, trial = (
         run_command(search.folder.path, name, data, plugins) for name in ("best", experiment_name(other))
     )
+    confirm = _confirm_lines(search, other, plugins, prefer, target)
+    return (
+        f"\ntrain the best again, and read the test set:\n"
+        f"  {best}\n"
+        f"any completed trial, such as trial {other}:\n"
+        f"  {trial}\n"
+        f"{confirm if by_accuracy_first(search.objectives) else ''}"
+        f"tables and figures of all runs:\n"
+        f"  python -m cifar_arch.report {quote(str(outputs.path))}\n"
+        f"look at the study:\n"
+        f"  optuna-dashboard {quote(masked(search.storage))} --artifact-dir {quote(str(outputs.artifacts))}"
+    )
+
+
+def _confirm_lines(
+    search: SearchConfig, trial: int, plugins: Sequence[str], prefer: Prefer, target: float | None
+) -> str:
+    """What to type to confirm the best trials, or the one of that number."""
+    outputs = search.folder.outputs
     confirm = f"  python -m cifar_arch.confirm {search.name}"
     if outputs.path != Path("outputs"):
         confirm += f" --outputs {quote(str(outputs.path))}"
@@ -98,19 +117,8 @@ def next_steps(
         confirm += f" --storage {quote(masked(search.storage))}"
     confirm += "".join(f" {quote(word)}" for word in plugin_options(plugins))
     chosen = f" --prefer smallest --target {target}" if prefer == "smallest" else ""
-    confirmed = (
+    return (
         f"the best three, or one that you choose, on the full schedule with several seeds:\n"
         f"{confirm}{chosen}\n"
-        f"{confirm} --trial {other}\n"
-    )
-    return (
-        f"\ntrain the best again, and read the test set:\n"
-        f"  {best}\n"
-        f"any completed trial, such as trial {other}:\n"
-        f"  {trial}\n"
-        f"{confirmed if by_accuracy_first(search.objectives) else ''}"
-        f"tables and figures of all runs:\n"
-        f"  python -m cifar_arch.report {quote(str(outputs.path))}\n"
-        f"look at the study:\n"
-        f"  optuna-dashboard {quote(masked(search.storage))} --artifact-dir {quote(str(outputs.artifacts))}"
+        f"{confirm} --trial {trial}\n"
     )
