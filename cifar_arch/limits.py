@@ -45,6 +45,8 @@ class Limits(Strict, frozen=True, kw_only=True):
 
 
 class Violation(Struct, frozen=True):
+    """A broken rule by its short name: receptive_field, where the limit is receptive_field_above."""
+
     rule: str
     limit: float | str
     actual: float | str

@@ -46,13 +46,13 @@ def saved_config(folder: RunFolder) -> dict[str, Any]:
         if not isinstance(loaded, DictConfig):
             raise ConfigError("keys with values are expected, got a list")
         known = recorded_config(folder) or {}
-        for key in _asking(loaded):
+        for key in _outer_interpolations(loaded):
             if key in known or key.partition(".")[0] not in Experiment.__struct_fields__:
                 OmegaConf.update(loaded, key, known.get(key, "***"))
         for key, value in ADDED.items():
             if OmegaConf.select(loaded, key) is None:
                 OmegaConf.update(loaded, key, value)
-        for key, text in _asking(loaded).items():
+        for key, text in _outer_interpolations(loaded).items():
             raise ConfigError(
                 f"{key} is {text}, an interpolation, which is not resolved here; write its value there"
             )
@@ -204,8 +204,8 @@ def _read(file: Path, kind: type[T]) -> T:
     return msgspec.yaml.decode(content, type=kind)
 
 
-def _asking(config: DictConfig) -> dict[str, str]:
-    """The texts, by key, that ask for more than another key of the config."""
+def _outer_interpolations(config: DictConfig) -> dict[str, str]:
+    """By key, the texts with an interpolation of anything but another key, such as the environment."""
     found = _texts(OmegaConf.to_container(config))
     return {
         key: text

@@ -1,4 +1,7 @@
-"""What a command prints: aligned tables; a sentence and an exit status instead of a traceback."""
+"""What a command prints, and how it ends.
+
+Numbers, aligned tables; on an error or a signal a sentence and an exit status instead of a traceback.
+"""
 
 import codecs
 import contextlib

@@ -274,7 +274,7 @@ def make_loader(
     workers: int | str,
     execution: Execution,
 ) -> Loader | BatchLoader:
-    """The training images in augmented batches; `workers` are processes, of albumentations alone."""
+    """The training images in augmented batches; `workers` are processes, which albumentations alone uses."""
     what = (pictures.train, augment, pictures.mean)
     if augment.backend == "albumentations":
         ahead, helpers = _processes(workers, execution)
@@ -284,7 +284,7 @@ def make_loader(
 
 
 def _processes(wanted: int | str, execution: Execution) -> tuple[int, int]:
-    """How many augment beside the steps, and how many between them: a CPU has no core left beside them."""
+    """Processes that augment during the steps, and between them: a CPU has no core left during them."""
     if isinstance(wanted, int):
         return wanted, 0
     if execution.device == "cpu":

@@ -89,8 +89,8 @@ def refuse_unswept(space: Space) -> None:
             )
 
 
-def refuse_of_hydra(hydra: Any, space: Space) -> None:
-    """Raises ConfigError for what Hydra's own config, plain and unresolved, asks of no sweep here."""
+def refuse_hydra_settings(hydra: Any, space: Space) -> None:
+    """Raises ConfigError where Hydra's own config, plain and unresolved, asks for what no sweep here does."""
     for kind in ("sampler", "pruner"):
         if not isinstance(node := hydra["sweeper"][kind], dict):
             raise ConfigError(f"hydra.sweeper.{kind}: expected the options of a {kind}, got {node or 'null'}")

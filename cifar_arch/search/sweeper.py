@@ -37,7 +37,7 @@ from cifar_arch.search.options import (
     SweeperOptions,
     by_grid,
     each_experiment,
-    refuse_of_hydra,
+    refuse_hydra_settings,
     search_config,
     target_accuracy,
 )
@@ -85,7 +85,7 @@ class ArchitectureSweeper(Sweeper):
         config = self._config()
         options = Options.from_dict(config)
         space, fixed = read_space(self.params, arguments)
-        refuse_of_hydra(OmegaConf.to_container(self.config.hydra, resolve=False), space)
+        refuse_hydra_settings(OmegaConf.to_container(self.config.hydra, resolve=False), space)
         fixed = [text for text in fixed if not text.startswith("trial.worker=")]
         composer = self._composer(space, fixed)
         # A mistake in any value is told before anything is trained.
