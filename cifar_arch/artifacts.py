@@ -52,7 +52,7 @@ def save_augmented(folder: RunFolder, augment: Augment, seed: int, pictures: Pic
 def _seen(
     augment: Augment, seed: int, pictures: Pictures, indices: list[int], epochs: Iterable[int]
 ) -> Iterator[np.ndarray]:
-    """For each epoch the training images of those numbers as that epoch shows them, (N, 32, 32, 3)."""
+    """For each epoch the training images with these indices as it shows them, (N, 32, 32, 3)."""
     originals = pictures.train.images[indices]
     if augment.backend == "albumentations":
         from cifar_arch.pipeline import Pipeline

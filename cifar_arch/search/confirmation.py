@@ -114,7 +114,7 @@ def chosen(wanted: Wanted) -> tuple[list[Choice], list[str]]:
 
 
 def _different(ranking: Ranking, wanted: Wanted) -> list[Choice]:
-    """The best of those that still differ on the full schedule, from any seed."""
+    """The best configurations, no two of which train the same on the full schedule."""
     found: dict[str, Choice] = {}
     for configuration in ranking.configurations:
         choice = _choice(configuration, wanted)
@@ -236,7 +236,7 @@ class Confirmation:
         return worker.shared
 
     def supervise(self, workers: int) -> SharedStudy:
-        """The same by workers in processes of their own."""
+        """The same as `work`, by workers in processes of their own."""
         shared = SharedStudy(self.search)
         command = WorkerCommand.of_this_process(self.search.folder.logs, "--mark=")
         start = WorkerCommand.run_here
@@ -260,7 +260,7 @@ class Confirmation:
         return self.choices[point["network"]].config(self.epochs, point["seed"])
 
     def _assess(self, point: Point) -> Candidate:
-        """Of each point once: a worker that waits asks about all of them every second."""
+        """The candidate of a point, computed once: a worker that waits asks about all points every second."""
         at = point["network"], point["seed"]
         if at not in self.assessed:
             self.assessed[at] = Candidate.from_dict(self._config(point))

@@ -93,7 +93,7 @@ def _trials(wanted: int | None, feasible: int | None) -> int | None:
 
 
 def _estimate(trials: int, experiments: Sequence[Experiment]) -> str:
-    """How long the trials take, at the speed of the first of these, for the images that all go through."""
+    """How long the trials take: at the speed of the first experiment, for the images of a mean one."""
     typical, epochs = experiments[0], [e.training.epochs for e in experiments]
     # A forward pass is a third of a training step.
     images = statistics.mean(

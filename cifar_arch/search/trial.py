@@ -271,7 +271,7 @@ class _Excerpt(optuna.Study):
         self.shown = trials
 
     def _best_numbers(self, trials: list[FrozenTrial]) -> set[int]:
-        """Of the best complete ones. Finished trials never change, so that each is looked at once."""
+        """Numbers of the best complete trials. Finished ones never change, so that each is looked at once."""
         sign = 1 if self.direction == StudyDirection.MAXIMIZE else -1
         recent = trials[self._settled :]
         complete = [(sign * (t.value or 0.0), -t.number) for t in recent if t.state == TrialState.COMPLETE]
