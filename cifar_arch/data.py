@@ -231,7 +231,7 @@ class BatchLoader:
         return len(self.order)
 
     def epoch(self, number: int) -> Iterator[tuple["torch.Tensor", "torch.Tensor"]]:
-        """As of `Loader`, but on the device."""
+        """The same batches as from `Loader.epoch`, but on the device."""
         import torch
 
         self.augment.draw(number)

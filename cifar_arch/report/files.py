@@ -15,7 +15,10 @@ BEST_RUNS = 100  # rows of leaderboard.md
 
 
 def write(report: Report, to: Path) -> list[str]:
-    """Writes the report and returns what could not be written, a sentence each."""
+    """Writes the report and returns what could not be written, a sentence each.
+
+    Raises ConfigError where `to` is a file, or the folder of a run or a card.
+    """
     if to.exists() and not to.is_dir():
         raise ConfigError(f"--to: {str(to)!r} is no folder; name one that the report may be written to")
     if RunFolder(to).summary.exists():  # a card has a seeds.csv of its own

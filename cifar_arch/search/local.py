@@ -76,12 +76,19 @@ def search(
     target = target_accuracy(first, prefer)
     with Worker(wanted, lambda after: sampler(seed=options.sampler_seed(after)), points.assess) as worker:
         worker.work(lambda job: _train(points, worker.shared, made_pruner, job), progress=progress)
-    ranking = ranked(worker.shared.trials(), wanted.objectives, prefer, target)
-    if ranking is None:
-        raise SearchStopped(f"no trial was completed; look at run.log in the folders in {wanted.folder.path}")
+    ranking = _ranking(worker.shared, prefer, target)
     if progress:
         lines = target_lines(ranking, target, prefer, synthetic=first.data.synthetic)
         print(done_line(worker.shared), *lines, sep="\n")
+    return ranking
+
+
+def _ranking(shared: SharedStudy, prefer: Prefer, target: float | None) -> Ranking:
+    """The completed trials of a study, the best first. Raises SearchStopped where there is none."""
+    ranking = ranked(shared.trials(), shared.config.objectives, prefer, target)
+    if ranking is None:
+        folder = shared.config.folder.path
+        raise SearchStopped(f"no trial was completed; look at run.log in the folders in {folder}")
     return ranking
 
 
