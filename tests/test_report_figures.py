@@ -47,13 +47,18 @@ def test_the_front_is_that_of_the_means_over_seeds(tmp_path: Path) -> None:
     assert legend.get_window_extent().y1 <= axes.get_window_extent().y0
 
 
-@pytest.mark.parametrize(("column", "sign"), {"params": "<", "macs": "<", "receptive_field": ">"}.items())
+SIGNS = {"params": "<", "macs": "<", "latency_ms": "<", "receptive_field": ">"}
+
+
+@pytest.mark.parametrize(("column", "sign"), SIGNS.items())
 def test_a_limit_is_drawn_with_its_sign(tmp_path: Path, column: str, sign: str) -> None:
     limits: dict[str, Any] = {"limits__macs_below": 2_000_000, "limits__params_below": 200_000}
-    limits["limits__receptive_field_above"] = 44
+    limits |= {"limits__receptive_field_above": 44, "limits__latency_ms_below": 1.5}
     for seed in (0, 1):
-        write_run(tmp_path / "outputs" / "runs" / str(seed), 0.5 + seed / 10, seed=seed, **limits)
-    [axes] = accuracy_against(tables.ranking(load_runs(tmp_path / "outputs")), column).axes
+        run = write_run(tmp_path / "outputs" / "runs" / str(seed), 0.5 + seed / 10, seed=seed, **limits)
+        edit_summary(run, latency_ms=0.4 + seed / 10)
+    figures = report_figures(Report.of(load_runs(tmp_path / "outputs"), tmp_path / "outputs"))
+    [axes] = figures[f"accuracy_{column}"].axes
     labels = [str(line.get_label()) for line in axes.lines]
     assert [text[:8] for text in labels if text.startswith("limit")] == [f"limit: {sign}"]
 

@@ -42,8 +42,8 @@ AXES = {
         "receptive field of the last map (px)", 1, "limits.receptive_field_above", least=True
     ),
     "macs": Axis("multiply-adds (millions)", 1e6, "limits.macs_below"),
+    "latency_ms": Axis("latency of one image (ms)", 1, "limits.latency_ms_below"),
 }
-
 
 # The names of all figures, of which a report has those that its runs give anything for.
 FIGURES = (
