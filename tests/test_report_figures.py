@@ -71,6 +71,29 @@ def test_a_curve_of_one_epoch_is_a_point(tmp_path: Path) -> None:
     assert {len(line.get_xdata()): line.get_marker() for line in axes.lines} == {1: ".", 3: "None"}  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("runs", "title"), [(1, ""), (5, ""), (7, "the best 5 thick")])
+def test_the_best_curves_are_told_from_others_where_there_are_some(
+    tmp_path: Path, runs: int, title: str
+) -> None:
+    for number in range(runs):
+        write_run(tmp_path / "outputs" / "runs" / str(number), 0.5 + number / 100)
+    table = load_runs(tmp_path / "outputs")
+    axes: Any
+    [axes] = learning_curves(table, load_curves(table)).axes
+    assert axes.get_legend().get_title().get_text() == title
+
+
+@pytest.mark.parametrize("rates", [[0.01, 0.02, 0.03], [0.001, 0.01, 0.1]], ids=["near", "by factors"])
+def test_an_axis_of_powers_is_logarithmic(tmp_path: Path, rates: list[Any]) -> None:
+    write_sweep(
+        tmp_path / "outputs", "s", {"training__lr": rates}, lambda point: float(point["training__lr"])
+    )
+    [axes, _] = parallel_coordinates(load_runs(tmp_path / "outputs"), ["training.lr"]).axes
+    heights = [np.asarray(line.get_ydata())[0] for line in axes.lines if len(line.get_xdata()) == 1]  # type: ignore[arg-type]
+    assert heights == pytest.approx([0, 0.5, 1], abs=0.03)  # what keeps equal lines apart
+    assert [text.get_text() for text in axes.texts] == [str(rate) for rate in rates]
+
+
 def test_null_has_its_place_on_an_axis(tmp_path: Path) -> None:
     write_sweep(tmp_path / "outputs", "s", {"model__stem": [None, 1, 3]}, lambda point: 0.5)
     [axes, _] = parallel_coordinates(load_runs(tmp_path / "outputs"), ["model.stem"]).axes
