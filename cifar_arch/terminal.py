@@ -85,7 +85,7 @@ def duration(seconds: float) -> str:
     for unit, length in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
         if seconds > 1.5 * length:
             return f"{float(f'{seconds / length:.2g}'):,g} {unit}"
-    return f"{max(1, round(seconds))} seconds"
+    return counted(max(1, round(seconds)), "second")
 
 
 # What schedulers send before they take a machine away: SLURM at the end (TERM), or some time before it

@@ -222,14 +222,14 @@ def _describe(bar: "tqdm[Any]", state: State, loss: float, accuracy: float) -> N
 
 
 def _log_epoch(history: list[Epoch], epochs: int) -> None:
+    """Logs losses, accuracies and speed, in about 80 characters."""
     row = history[-1]
-    validation = "" if row.val_accuracy is None else f"val accuracy {row.val_accuracy:7.2%}  "
+    validation = "" if row.val_accuracy is None else f"val {row.val_accuracy:6.2%}  "
     seconds_left = sum(r.seconds for r in history) / len(history) * (epochs - row.epoch)
-    left = f"  {seconds_left / 60:4.1f} min left" * (row.epoch < epochs)
+    left = f"  {tqdm.format_interval(seconds_left)} left" * (row.epoch < epochs)
     log.info(
-        f"epoch {row.epoch:3}/{epochs}  loss {row.train_loss:.3f}  "
-        f"train accuracy {row.train_accuracy:7.2%}  {validation}"
-        f"{row.images_per_second:6,.0f} images/s{left}"
+        f"epoch {row.epoch:{len(str(epochs))}}/{epochs}  loss {row.train_loss:.3f}  "
+        f"train {row.train_accuracy:6.2%}  {validation}{row.images_per_second:5,.0f} images/s{left}"
     )
 
 

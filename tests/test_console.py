@@ -22,7 +22,7 @@ def test_a_bar_on_a_terminal(tmp_path: Path) -> None:
     assert re.search(r"^ *0%.* 0/4 trials, 1 rejected, 0 pruned, 0 failed, trial 1 epoch", states[0])
     last = states[-1]
     assert re.search(r" 3/4 trials, best \d\d\.\d\d%, 1 rejected, 0 pruned, 1 failed, trial 4 epoch", last)
-    assert re.search(r"about \d\.\d min left", last)
+    assert re.search(r"about \d\d:\d\d left", last)
     assert re.search(r"\r  1/4  trial 1  accuracy \d\d\.\d\d%  [\d,]+ parameters  width=4", shown)
 
 
@@ -33,7 +33,7 @@ def test_a_narrow_terminal_keeps_the_epoch_and_the_time_left(tmp_path: Path) -> 
     states = [line for line in re.split(r"[\r\n]+", shown) if re.search(r"\d% .*/4 trials", line)]
     assert all(len(re.sub(r"\x1b\[\w+", "", line).rstrip()) < 80 for line in states)
     trained = [line for line in states if re.search(r" [123]/4 trials", line)]
-    assert re.search(r"best \d\d\.\d\d%, trial 4 epoch \d, about \d\.\d min left", trained[-1])
+    assert re.search(r"best \d\d\.\d\d%, trial 4 epoch \d, about \d\d:\d\d left", trained[-1])
 
 
 @pytest.mark.slow
@@ -51,8 +51,8 @@ def test_the_time_left_falls_while_a_trial_runs(tmp_path: Path, monkeypatch: pyt
     shown = []
     for now, done in ((60, 0), (60, 1), (90, 1), (120, 1), (300, 1), (300, 2), (330, 2), (400, 3)):
         seconds[0] = now
-        shown.append(console._left(done).removeprefix("about ").removesuffix(" min left"))
-    assert shown == ["", "2.0", "1.5", "1.0", "1.0", "2.5", "2.0", ""]
+        shown.append(console._left(done).removeprefix("about ").removesuffix(" left"))
+    assert shown == ["", "02:00", "01:30", "01:00", "01:00", "02:30", "02:00", ""]
 
 
 FITTING: list[dict[str, Any]] = [
@@ -95,6 +95,6 @@ def test_plain_lines_elsewhere(tmp_path: Path) -> None:
     assert "\r" not in done.stdout
     lines = [line for line in done.stdout.splitlines() if re.match(r" *\d/4 ", line)]
     assert len(lines) == 4
-    assert all(re.search(r"about \d\.\d min left$", line) for line in lines[:-1])
+    assert all(re.search(r"about \d\d:\d\d left$", line) for line in lines[:-1])
     assert re.search(r"width=10$", lines[-1])
     assert "study seen is done: 4 trained (1 rejected)" in done.stdout

@@ -33,8 +33,8 @@ def test_a_small_space_is_looked_through() -> None:
     assert "rule separable is broken by 50.0%" in text
     assert "rule params is broken by " in text
     assert text.endswith(
-        "about 26 minutes for 3 trials of 15 epochs without pruning, at 1,329 images a second, "
-        "which this machine was measured to train with a network of average size"
+        "about 26 minutes for 3 trials of 15 epochs without pruning,\n"
+        "at 1,329 images a second, measured here with a network of average size"
     )
 
 

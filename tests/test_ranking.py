@@ -170,7 +170,8 @@ def test_smallest_comes_before_the_front() -> None:
     assert numbers(ranking) == [[2, 3], [4, 5], [0, 1]]
     many = rank([trial(n, n + 1, None, 0.5 + n / 100, 1000 * (n + 1)) for n in range(14)], "smallest", 0.6)
     assert many.best.number == 10
-    shown = str(many).splitlines()[1:]
+    *shown, explained = str(many).splitlines()[1:]
+    assert explained.startswith("* on the Pareto front: ")
     assert len(shown) == 14  # the whole front is shown
     assert [line.split()[0] for line in shown] == [str(n) for n in range(1, 15)]
 

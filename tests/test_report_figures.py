@@ -47,13 +47,18 @@ def test_the_front_is_that_of_the_means_over_seeds(tmp_path: Path) -> None:
     assert legend.get_window_extent().y1 <= axes.get_window_extent().y0
 
 
-@pytest.mark.parametrize(("column", "sign"), {"params": "<", "macs": "<", "receptive_field": ">"}.items())
+SIGNS = {"params": "<", "macs": "<", "latency_ms": "<", "receptive_field": ">"}
+
+
+@pytest.mark.parametrize(("column", "sign"), SIGNS.items())
 def test_a_limit_is_drawn_with_its_sign(tmp_path: Path, column: str, sign: str) -> None:
     limits: dict[str, Any] = {"limits__macs_below": 2_000_000, "limits__params_below": 200_000}
-    limits["limits__receptive_field_above"] = 44
+    limits |= {"limits__receptive_field_above": 44, "limits__latency_ms_below": 1.5}
     for seed in (0, 1):
-        write_run(tmp_path / "outputs" / "runs" / str(seed), 0.5 + seed / 10, seed=seed, **limits)
-    [axes] = accuracy_against(tables.ranking(load_runs(tmp_path / "outputs")), column).axes
+        run = write_run(tmp_path / "outputs" / "runs" / str(seed), 0.5 + seed / 10, seed=seed, **limits)
+        edit_summary(run, latency_ms=0.4 + seed / 10)
+    figures = report_figures(Report.of(load_runs(tmp_path / "outputs"), tmp_path / "outputs"))
+    [axes] = figures[f"accuracy_{column}"].axes
     labels = [str(line.get_label()) for line in axes.lines]
     assert [text[:8] for text in labels if text.startswith("limit")] == [f"limit: {sign}"]
 
@@ -64,6 +69,29 @@ def test_a_curve_of_one_epoch_is_a_point(tmp_path: Path) -> None:
     runs = load_runs(tmp_path / "outputs")
     [axes] = learning_curves(runs, load_curves(runs)).axes
     assert {len(line.get_xdata()): line.get_marker() for line in axes.lines} == {1: ".", 3: "None"}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("runs", "title"), [(1, ""), (5, ""), (7, "the best 5 thick")])
+def test_the_best_curves_are_told_from_others_where_there_are_some(
+    tmp_path: Path, runs: int, title: str
+) -> None:
+    for number in range(runs):
+        write_run(tmp_path / "outputs" / "runs" / str(number), 0.5 + number / 100)
+    table = load_runs(tmp_path / "outputs")
+    axes: Any
+    [axes] = learning_curves(table, load_curves(table)).axes
+    assert axes.get_legend().get_title().get_text() == title
+
+
+@pytest.mark.parametrize("rates", [[0.01, 0.02, 0.03], [0.001, 0.01, 0.1]], ids=["near", "by factors"])
+def test_an_axis_of_powers_is_logarithmic(tmp_path: Path, rates: list[Any]) -> None:
+    write_sweep(
+        tmp_path / "outputs", "s", {"training__lr": rates}, lambda point: float(point["training__lr"])
+    )
+    [axes, _] = parallel_coordinates(load_runs(tmp_path / "outputs"), ["training.lr"]).axes
+    heights = [np.asarray(line.get_ydata())[0] for line in axes.lines if len(line.get_xdata()) == 1]  # type: ignore[arg-type]
+    assert heights == pytest.approx([0, 0.5, 1], abs=0.03)  # what keeps equal lines apart
+    assert [text.get_text() for text in axes.texts] == [str(rate) for rate in rates]
 
 
 def test_null_has_its_place_on_an_axis(tmp_path: Path) -> None:

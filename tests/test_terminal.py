@@ -224,7 +224,7 @@ def test_ctrl_c_while_it_is_imported_is_a_word(name: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0.2, "1 seconds"),
+        (0.2, "1 second"),
         (89, "89 seconds"),
         (100, "1.7 minutes"),
         (3000, "50 minutes"),

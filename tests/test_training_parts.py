@@ -155,5 +155,5 @@ def test_rates_and_speeds_on_record_are_those_of_their_epoch(
     with caplog.at_level(logging.INFO):
         history = train(network(), easy_pictures(300), recipe(epochs=2), workers=0).history
     assert [(row.seconds, row.images_per_second) for row in history] == [(60, 280 / 30)] * 2
-    assert [message.partition("images/s")[2] for message in caplog.messages] == ["   1.0 min left", ""]
+    assert [message.partition("images/s")[2] for message in caplog.messages] == ["  01:00 left", ""]
     assert history[1].lr < history[0].lr < 0.05

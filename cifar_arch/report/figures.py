@@ -19,12 +19,14 @@ from cifar_arch.report.tables import label, ranking
 from cifar_arch.terminal import percent
 
 BLUE, ORANGE, GREY = "#2563a8", "#d9822b", "#8a8f98"
+SHADES = "viridis_r"  # the best dark, for light lines hardly show; where the page is dark it is turned around
 SIZE = (5.8, 4.0)  # inches
 WIDE = (11.8, 4.0)  # across the page
 MARKERS = {"cifar10": "o", SYNTHETIC: "s"}
 NAMES = {"cifar10": "CIFAR-10", SYNTHETIC: "synthetic data set (never counts)"}
 BEST_CURVES = 5
 FRONT_FROM = 3  # points; a line through fewer says nothing
+MANY_TIMES = 20  # as large: an axis is logarithmic, for else most of its values would lie at one end
 
 
 class Axis(NamedTuple):
@@ -42,8 +44,8 @@ AXES = {
         "receptive field of the last map (px)", 1, "limits.receptive_field_above", least=True
     ),
     "macs": Axis("multiply-adds (millions)", 1e6, "limits.macs_below"),
+    "latency_ms": Axis("latency of one image (ms)", 1, "limits.latency_ms_below"),
 }
-
 
 # The names of all figures, of which a report has those that its runs give anything for.
 FIGURES = (
@@ -192,7 +194,7 @@ def learning_curves(runs: pd.DataFrame, curves: pd.DataFrame) -> Figure:
         )
         labelled.add(name)
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.legend(fontsize=8, title=f"the best {len(best)} thick", title_fontsize=8)
+    axes.legend(fontsize=8, title=f"the best {len(best)} thick" * (len(best) < len(seen)), title_fontsize=8)
     return figure
 
 
@@ -230,7 +232,7 @@ def effect_bars(table: pd.DataFrame) -> Figure:
 
 
 def parallel_coordinates(done: pd.DataFrame, columns: list[str]) -> Figure:
-    """A line for each completed run over its settings, coloured by accuracy, the best on top."""
+    """A line for each completed run over its settings, coloured by accuracy, the best dark and on top."""
     columns = columns[:8]
     figure = Figure(figsize=WIDE, layout="constrained")
     axes = figure.subplots()
@@ -254,7 +256,7 @@ def parallel_coordinates(done: pd.DataFrame, columns: list[str]) -> Figure:
     )
     jitter = np.random.default_rng(0).uniform(-0.02, 0.02, heights.shape)
     for row, value in zip(heights + jitter, accuracy, strict=True):
-        axes.plot(row, color=colormaps["viridis"](scale(value)), linewidth=1.1, alpha=0.7)
+        axes.plot(row, color=colormaps[SHADES](scale(value)), linewidth=1.1, alpha=0.7)
     names = [label(name).replace(".", "\n") for name in columns]  # whole: several may end in p
     axes.set_xticks(range(len(columns)), names, fontsize=8)
     axes.set_yticks([])
@@ -262,7 +264,7 @@ def parallel_coordinates(done: pd.DataFrame, columns: list[str]) -> Figure:
     for place in range(len(columns)):
         axes.axvline(place, color=GREY, linewidth=0.7)
     axes.spines[:].set_visible(False)
-    figure.colorbar(ScalarMappable(scale, "viridis"), ax=axes, label="accuracy (%)", pad=0.02)
+    figure.colorbar(ScalarMappable(scale, SHADES), ax=axes, label="accuracy (%)", pad=0.02)
     return figure
 
 
@@ -274,7 +276,10 @@ def _height(runs: pd.DataFrame, name: str) -> tuple[np.ndarray, list[tuple[float
     ):
         values = column.to_numpy(float, na_value=np.nan)
         low, high = np.nanmin(values), np.nanmax(values)
-        return (values - low) / ((high - low) or 1), [(0.0, f"{low:.3g}"), (1.0, f"{high:.3g}")]
+        middle, heights = (low + high) / 2, (values - low) / ((high - low) or 1)
+        if high > MANY_TIMES * low > 0:
+            middle, heights = np.sqrt(low * high), np.log(values / low) / np.log(high / low)
+        return heights, [(0.0, f"{low:.3g}"), (0.5, f"{middle:.3g}"), (1.0, f"{high:.3g}")]
     values = ["none" if pd.isna(level) else level for level in levels_of(runs, name)]
     kinds = sorted(set(values), key=lambda v: (isinstance(v, str), v))
     last = max(1, len(kinds) - 1)

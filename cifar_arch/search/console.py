@@ -107,7 +107,7 @@ class Console:
             self.done, self.last = done, now
         each = (self.last - self.start) / (done - self.before)
         seconds = each * (self.total - done) - min(now - self.last, each)
-        return f"about {seconds / 60:.1f} min left"
+        return f"about {tqdm.format_interval(seconds)} left"
 
     def _update(self, trials: Sequence[int]) -> None:
         counts, best = self.shared.counts(), _best_line(self.shared)

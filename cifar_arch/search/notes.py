@@ -6,6 +6,7 @@ import optuna
 from optuna.trial import Trial
 
 from cifar_arch.limits import Violation
+from cifar_arch.search.objectives import OBJECTIVES
 from cifar_arch.search.space import Point, short_overrides
 from cifar_arch.search.trial import TrialRecord
 
@@ -18,7 +19,8 @@ def note_study(study: optuna.Study, about: str, best: TrialRecord | None) -> Non
     """Writes what a study is about, which is Markdown, and its best trial so far."""
     lines = [about]
     if best:
-        values = ", ".join(f"{n} {v:g}" for n, v in zip(study.metric_names or (), best.values, strict=True))
+        pairs = zip(study.metric_names or (), best.values, strict=True)
+        values = ", ".join(f"{name} {OBJECTIVES[name].shown(value)}" for name, value in pairs)
         of = f"{best.params or 0:,} parameters, `{short_overrides(best.point)}`"
         lines.append(f"best so far: trial {best.number}, {values}, {of}")
     _save(study, "\n\n".join(lines))

@@ -101,6 +101,6 @@ def _estimate(trials: int, experiments: Sequence[Experiment]) -> str:
     each = counted(max(epochs), "epoch", min(epochs))
     return (
         f"about {duration(trials * (images / speed + PER_TRIAL))} for {counted(trials, 'trial')} of {each}"
-        f" without pruning, at {speed:,.0f} images a second, which this machine was measured to train with a "
-        "network of average size" + (", beside other programs: a quiet machine is faster" if busy else "")
+        f" without pruning,\nat {speed:,.0f} images a second, measured here with a network of average size"
+        + (", beside other programs: a quiet machine is faster" if busy else "")
     )

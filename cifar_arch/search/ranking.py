@@ -13,6 +13,7 @@ from cifar_arch.search.trial import TrialRecord
 from cifar_arch.terminal import percent, table
 
 SHOWN = 10
+FRONT = "* on the Pareto front: no other is better in one objective and as good in the rest"
 
 
 class Configuration(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +91,8 @@ class Ranking(msgspec.Struct, frozen=True, kw_only=True):
             if rank <= SHOWN or configuration.number in self.front
         ]
         heading = list(cells[0])
-        return table([heading, *([row[name] for name in heading] for row in cells)], {len(heading) - 1})
+        shown = table([heading, *([row[name] for name in heading] for row in cells)], {len(heading) - 1})
+        return shown + f"\n{FRONT}" * bool(self.front)
 
     def _cells(self, rank: int, c: Configuration) -> dict[str, str]:
         numbers = ",".join(str(t.number) for t in c.trials)
