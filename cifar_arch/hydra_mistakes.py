@@ -69,6 +69,11 @@ def needs_quotes(override: str) -> str:
     return f"{name}: a sweep within fields needs quotes, got {value}; type {quote(f'{key}={quoted}')}"
 
 
+def no_plugin(kind: str) -> str:
+    """The sentence for a launcher or a sweeper that is switched off."""
+    return f"hydra.{kind}: expected the options of a {kind}, got null; leave it out"
+
+
 def _unread(override: str) -> str:
     if override.endswith(","):
         return f"{override!r}: ends in a comma; type values without spaces between them, width=8,10"
@@ -144,10 +149,6 @@ def _chosen_twice(group: str, option: str, file: str) -> str:
     return f"{file}: an option of {group} is chosen before, got {option}; write - override /{group}: {option}"
 
 
-def _no_plugin(kind: str) -> str:
-    return f"hydra.{kind}: expected the options of a {kind}, got null; leave it out"
-
-
 _PARTS = ("model", "block", "downsample", "limits", "data", "augment", "training")
 _PLACES = {"block": ", ".join(STAGES), "downsample": ", ".join(TRANSITIONS)}
 _EXPLAINED: tuple[tuple[str, Callable[..., str]], ...] = (
@@ -163,7 +164,7 @@ _EXPLAINED: tuple[tuple[str, Callable[..., str]], ...] = (
     (r"Sweeping over Hydra's configuration is not supported : '([^']+)'", _of_hydra),
     (r"Override alias '([^']+)' requires a value", _unread),
     (r"Error when parsing index: \d+, string: (.*) out of \[", _unread),
-    (r"Hydra (launcher|sweeper) is not configured", _no_plugin),
+    (r"Hydra (launcher|sweeper) is not configured", no_plugin),
     (r"In '([^']+)': Invalid Defaults List override '([^']+)'.*Default for '([^']+)'", _no_earlier),
     (r"Multiple values for (\S+)\. To override.* choices: '([^']+)' from '([^']+)'", _chosen_twice),
 )

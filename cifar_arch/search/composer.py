@@ -170,6 +170,12 @@ def fixed_keys(fixed: Sequence[str]) -> list[str]:
     return [key for key in keys if not bare(key).startswith("hydra")]
 
 
+def require_text(study: str) -> None:
+    """Raises ConfigError for the name of a study that Hydra would read as something else in a job."""
+    if read_override(f"study={study}").value() != study:
+        raise ConfigError(f"study: {study!r} would be read as a number; choose another name")
+
+
 def _lines(params: Any) -> list[str]:
     """`hydra.sweeper.params` as overrides, aliases as full keys."""
     if params is not None and not isinstance(params, Mapping):
