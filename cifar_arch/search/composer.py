@@ -64,6 +64,13 @@ class Composer:
                     typed = quote(f"{short(key)}=int(interval({d.low:g},{d.high:g}))")
                     expected = str(error).partition("; type ")[0]
                     raise ConfigError(f"{expected}; type {typed}") from error
+            for _, override in read_all(self.fixed):
+                wrong = str(error).startswith(f"{override.key_or_group}: expected")
+                if wrong and isinstance(values := override.value(), list):
+                    each = Transformer.str(values)[1:-1]
+                    raise ConfigError(
+                        f"{error}; to try each of them write {each} without brackets"
+                    ) from error
             raise
 
     def job_at(self, point: Mapping[str, Any]) -> DictConfig:
