@@ -178,6 +178,9 @@ def hydra_message(error: Exception, typed: Sequence[str] = ()) -> str:
         return _unknown_option(error.missing_cfg_file, error.options or (), typed)
     if mistake := _wrong_choice(typed):
         return mistake
+    if mark := getattr(error, "problem_mark", None):  # of YAML
+        where = f"{_shown(Path(mark.name))}: line {mark.line + 1}"
+        return f"{where} cannot be read as YAML ({getattr(error, 'problem', error)}); fix it"
     text = str(error)
     if "Unsupported config file extension" in text:
         return _wrong_ending()

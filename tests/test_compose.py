@@ -192,17 +192,13 @@ def test_plain_data_without_hydra() -> None:
 GLOBAL = "# @package _global_\n"
 # a file of one's own and what is in it, what is typed, how its sentence ends
 FILES = [
+    ("limits/dev.yml", "", "limits=devcie", "/dev.yml: the name of a config ends in .yaml; name it dev.yaml"),
+    ("limits/dev.yml", "", "limits=null", "/dev.yml: the name of a config ends in .yaml; name it dev.yaml"),
     (
-        "limits/dev.yml",
-        "",
-        "limits=devcie",
-        "/limits/dev.yml: the name of a config ends in .yaml; name it dev.yaml",
-    ),
-    (
-        "limits/dev.yml",
-        "",
-        "limits=null",
-        "/limits/dev.yml: the name of a config ends in .yaml; name it dev.yaml",
+        "data/x.yaml",
+        "a: 1\na: 2",
+        "data=x",
+        "/x.yaml: line 2 cannot be read as YAML (found duplicate key a); fix it",
     ),
     (
         "mine/a.yml",
