@@ -19,7 +19,7 @@ from cifar_arch.report.runs import load_runs
 from cifar_arch.runfolder import atomic
 from cifar_arch.schema import ConfigError
 from cifar_arch.spec import STAGES, TRANSITIONS
-from cifar_arch.terminal import exit_on_errors
+from cifar_arch.terminal import counted, exit_on_errors
 
 TABLE = Path(__file__).parent.parent / "results" / "cifar10-table" / "table.parquet"  # of the repository
 SIZES = ("params", "macs", "receptive_field", "width")
@@ -116,7 +116,8 @@ def main() -> None:
         with _parquet(), atomic(arguments.to) as temporary:
             table.to_parquet(temporary, index=False)
         networks = table["architecture"].nunique()
-        print(f"{arguments.to}: {networks} networks, {len(table)} trainings")
+        counts = counted(networks, "network"), counted(len(table), "training")
+        print(f"{arguments.to}: {', '.join(counts)}")
 
 
 @contextlib.contextmanager

@@ -38,6 +38,8 @@ def test_a_study_becomes_a_table(outputs: Path) -> None:
 
 def test_the_command_adds_to_a_table(outputs: Path, tmp_path: Path, cli: Cli) -> None:
     to = str(tmp_path / "t.parquet")
+    alone = cli("results", str(outputs), "--study", "other", "--to", str(tmp_path / "alone.parquet"))
+    assert alone.out.endswith(": 1 network, 1 training\n")
     for study, count in (("s", 8), ("s", 8), ("other", 9)):
         done = cli("results", str(outputs), "--study", study, "--to", to)
         assert (done.status, done.err) == (0, "")
