@@ -49,7 +49,16 @@ def _at(config: Any, path: str) -> Any:
     return config
 
 
-def path_for_option(key: str, group: str, path: Path) -> str:
+def unknown_option(key: str, group: str, option: str, names: str) -> str:
+    """The sentence about an option that is in no folder, where `names` are."""
+    if option.endswith(".yaml"):
+        return _path_for_option(key, group, Path(option))
+    of_study = re.fullmatch(r"experiment/(best|winner|trial-\d+)", f"{group}/{option}")
+    there = "; or name the folder of a study, --config-dir outputs/sweeps/STUDY" if of_study else ""
+    return f"{key}: unknown option {option!r}; choose from {names}{there}"
+
+
+def _path_for_option(key: str, group: str, path: Path) -> str:
     """The sentence about the path of a file where the name of an option is expected."""
     within = path.parent.name == group
     folder = str(path.parent.parent) if within else f"FOLDER that holds {group}/{path.name}"
@@ -77,9 +86,15 @@ def no_plugin(kind: str) -> str:
 def _unread(override: str) -> str:
     if override.endswith(","):
         return f"{override!r}: ends in a comma; type values without spaces between them, width=8,10"
+    if (apart := re.sub(r",(?=[\w@.]+=)", " ", override)) != override:
+        return f"{override!r}: cannot be read; type {apart} with a space between two keys"
     key, equals, value = override.partition("=")
+    tight = f"{key.strip()}={value.lstrip('= ')}"  # width = 8, or width==8
     plain = re.fullmatch(r"(?!\w+\()[^'\"\\$\[\]{}]+", value)
-    example = quote(f'{key}="{value}"') if equals and plain else "key=value"
+    if equals and tight != override and re.fullmatch(r"[\w@.,=-]+", tight):
+        example = tight
+    else:
+        example = quote(f'{key}="{value}"') if equals and plain else "key=value"
     return f"{override!r}: cannot be read; type {example}, a value with ~, spaces or brackets in quotes"
 
 
@@ -146,6 +161,8 @@ def _no_earlier(file: str, choice: str, place: str) -> str:
 
 
 def _chosen_twice(group: str, option: str, file: str) -> str:
+    if file == "command line":
+        return _chosen_already(group)
     return f"{file}: an option of {group} is chosen before, got {option}; write - override /{group}: {option}"
 
 
