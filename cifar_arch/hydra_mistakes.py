@@ -54,7 +54,8 @@ def unknown_option(key: str, group: str, option: str, names: str) -> str:
     if option.endswith(".yaml"):
         return _path_for_option(key, group, Path(option))
     of_study = re.fullmatch(r"experiment/(best|winner|trial-\d+)", f"{group}/{option}")
-    there = "; or name the folder of a study, --config-dir outputs/sweeps/STUDY" if of_study else ""
+    elsewhere = of_study and not re.search("best|winner|trial-|;", names)  # no such folder was named
+    there = "; or name the folder of a study, --config-dir outputs/sweeps/STUDY" if elsewhere else ""
     return f"{key}: unknown option {option!r}; choose from {names}{there}"
 
 
@@ -157,6 +158,8 @@ def _no_earlier(file: str, choice: str, place: str) -> str:
                 "choose both in a file experiment/NAME.yaml"
             )
         return f"{file}: fills a package of its own; begin the file with the line # @package _global_"
+    if place in ("sampler", "pruner"):
+        return f"{file}: a {place} is chosen in full, got {choice}; write - override /hydra/sweeper{choice}"
     return f"{file}: nothing is chosen of {place} that it could override, got {choice}; write - {choice}"
 
 

@@ -216,8 +216,9 @@ FILES = [
         "search/x.yaml",
         "defaults: [{override /training: fast}]",
         "+search=x",
-        "search/x: fills a package of its own; begin the file with the line # @package _global_",
+        "with the line # @package _global_",
     ),
+    ("experiment/best.yaml", "", "+experiment=trial-9", "choose from best, reference"),
     (
         "training/x.yaml",
         "defaults: [fast, {override /augment: none}]",
@@ -250,6 +251,12 @@ FILES = [
         "write - /trainig: fast",
     ),
     (
+        "search/x.yaml",
+        f"{GLOBAL}defaults: [{{override /sampler: gp}}]",
+        "+search=x",
+        "a sampler is chosen in full, got /sampler: gp; write - override /hydra/sweeper/sampler: gp",
+    ),
+    (
         "limits/mine.yaml",
         "",
         "limits=own/limits/mine.yaml",
@@ -263,12 +270,7 @@ FILES = [
         "c3: expected the name of an option, got the path own/mine.yaml; "
         "type c3=mine with --config-dir FOLDER that holds block/mine.yaml",
     ),
-    (
-        "limits/limits/mine.yaml",
-        "",
-        "limits=limits/limits/mine",
-        "limits: unknown option 'limits/limits/mine'; choose from eva6, eva6_hard, none",
-    ),
+    ("limits/limits/mine.yaml", "", "limits=limits/limits/mine", "choose from eva6, eva6_hard, none"),
 ]
 
 

@@ -23,6 +23,7 @@ MISTAKES = {
     "width=8,9 pruner=hyperband hydra.sweeper.pruner.max_resource=0": "^hydra.sweeper.pruner: cannot work ",
     "width=[8,9]": r"^model.width: .*, got \[8, 9\]; to try each of them write 8,9 without brackets$",
     "hydra.sweeper.params={seed:[0,1]}": r"^seed: .*, got \[0, 1\]; to try each of them write 0,1 without ",
+    "hydra.sweeper.params={model:{width:'8,9'}}": r"^model.width: .*; to sweep over it write its key in ",
     "width=8,9 study='12'": "^study: '12' would be read as a number",
     "width=8,9 storage=notes.db": "^storage: expected sqlite:///FILE.db or ",
     "width=8,9 hydra.launcher=null": "^hydra.launcher: expected the options of a launcher, got null; ",

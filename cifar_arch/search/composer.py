@@ -65,11 +65,15 @@ class Composer:
                     expected = str(error).partition("; type ")[0]
                     raise ConfigError(f"{expected}; type {typed}") from error
             for _, override in read_all(self.fixed):
-                wrong = str(error).startswith(f"{override.key_or_group}: expected")
-                if wrong and isinstance(values := override.value(), list):
-                    each = Transformer.str(values)[1:-1]
+                name, value = override.key_or_group, override.value()
+                if isinstance(value, list) and str(error).startswith(f"{name}: expected"):
+                    each = Transformer.str(value)[1:-1]
                     raise ConfigError(
                         f"{error}; to try each of them write {each} without brackets"
+                    ) from error
+                if isinstance(value, dict) and str(error).startswith(f"{name}."):
+                    raise ConfigError(
+                        f"{error}; to sweep over it write its key in full, {name}.KEY"
                     ) from error
             raise
 
