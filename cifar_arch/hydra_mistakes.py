@@ -163,6 +163,10 @@ def _no_earlier(file: str, choice: str, place: str) -> str:
     return f"{file}: nothing is chosen of {place} that it could override, got {choice}; write - {choice}"
 
 
+def _no_list(file: str, kind: str) -> str:
+    return f"{file}: defaults is a list, got {kind}; write defaults: [NAME, _self_]"
+
+
 def _chosen_twice(group: str, option: str, file: str) -> str:
     if file == "command line":
         return _chosen_already(group)
@@ -185,6 +189,7 @@ _EXPLAINED: tuple[tuple[str, Callable[..., str]], ...] = (
     (r"Override alias '([^']+)' requires a value", _unread),
     (r"Error when parsing index: \d+, string: (.*) out of \[", _unread),
     (r"Hydra (launcher|sweeper) is not configured", no_plugin),
+    (r"Invalid defaults list in '([^']+)', defaults must be a list \(got (\w+)\)", _no_list),
     (r"In '([^']+)': Invalid Defaults List override '([^']+)'.*Default for '([^']+)'", _no_earlier),
     (r"Multiple values for (\S+)\. To override.* choices: '([^']+)' from '([^']+)'", _chosen_twice),
 )
