@@ -27,7 +27,7 @@ from benchmarks.pipeline_speed import Batches, Step, endless
 from benchmarks.training_step import batch, training_step
 from cifar_arch.compose import compose
 from cifar_arch.data import DataConfig, load
-from cifar_arch.device import execution
+from cifar_arch.device import choose_execution
 from cifar_arch.experiment import Experiment
 from cifar_arch.network import build
 from cifar_arch.training import make_loader, seed_generators, train
@@ -145,7 +145,7 @@ def steps(_: argparse.Namespace) -> dict[str, float | str]:
     ):
         try:
             experiment = Experiment.from_dict(compose(["training=fast", *words]))
-            device = execution(experiment.training).device
+            device = choose_execution(experiment.training).device
             images, labels = (part.to(device) for part in batch(experiment))
             found: float | str = rate(partial(training_step(experiment), images, labels), len(labels))
         except Exception as error:  # the other rates are worth having
@@ -158,15 +158,15 @@ def steps(_: argparse.Namespace) -> dict[str, float | str]:
 def end_to_end(arguments: argparse.Namespace) -> dict[str, float]:
     """The share of the bare step that remains with each backend."""
     experiment = Experiment.from_dict(compose(["training=fast"]))
-    pictures, how = load(DataConfig(root=arguments.data)), execution(experiment.training)
+    pictures, execution = load(DataConfig(root=arguments.data)), choose_execution(experiment.training)
     step, size = training_step(experiment), experiment.training.batch_size
-    images, labels = (part.to(how.device) for part in batch(experiment))
+    images, labels = (part.to(execution.device) for part in batch(experiment))
     bare = rate(lambda: step(images, labels), size)
     shares = {}
     for backend in ("batch", "albumentations"):
         augment = replace(experiment.augment, backend=backend)
-        batches = endless(partial(make_loader, pictures, augment, size, 0, "auto", how))
-        one = partial(one_batch, step, batches, how.device)
+        batches = endless(partial(make_loader, pictures, augment, size, 0, "auto", execution))
+        one = partial(one_batch, step, batches, execution.device)
         shares[backend] = round(rate(one, size) / bare, 3)
         show(shares)
     return shares

@@ -19,7 +19,7 @@ from benchmarks.training_step import ON_CPU, batch, training_step
 from cifar_arch.augment import Augment
 from cifar_arch.compose import compose
 from cifar_arch.data import BatchLoader, DataConfig, Loader, load
-from cifar_arch.device import execution
+from cifar_arch.device import choose_execution
 from cifar_arch.experiment import Experiment
 from cifar_arch.training import make_loader
 
@@ -72,9 +72,9 @@ def all_sources(experiment: Experiment, workers: list[str]) -> Iterator[tuple[st
 
 def made(experiment: Experiment, augment: Augment, workers: int | str) -> Loader | BatchLoader:
     """A loader of that augmentation over the synthetic data set."""
-    how, size = execution(experiment.training), experiment.training.batch_size
+    execution, size = choose_execution(experiment.training), experiment.training.batch_size
     workers = workers if workers == "auto" else int(workers)
-    return make_loader(load(DataConfig(name="shapes")), augment, size, 0, workers, how)
+    return make_loader(load(DataConfig(name="shapes")), augment, size, 0, workers, execution)
 
 
 def endless(make: Callable[[], Loader | BatchLoader]) -> Batches:

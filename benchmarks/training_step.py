@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 
 from cifar_arch import training
-from cifar_arch.device import execution
+from cifar_arch.device import choose_execution
 from cifar_arch.experiment import Experiment
 from cifar_arch.network import build
 from cifar_arch.shapes import generate
@@ -18,9 +18,9 @@ MEAN, STD = (125.0, 123.0, 114.0), (63.0, 62.0, 67.0)
 def training_step(experiment: Experiment) -> Callable[[torch.Tensor, torch.Tensor], object]:
     """One step of an experiment's network and recipe, on the device that the recipe names."""
     recipe = experiment.training
-    how = execution(recipe)
-    state = training.build_state(build(experiment.model.plan()), recipe, MEAN, STD, 100_000, how)
-    torch.set_num_threads(how.threads)
+    execution = choose_execution(recipe)
+    state = training.build_state(build(experiment.model.plan()), recipe, MEAN, STD, 100_000, execution)
+    torch.set_num_threads(execution.threads)
     state.model.train()
     return training.training_step(state)
 

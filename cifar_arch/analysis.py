@@ -83,7 +83,7 @@ def analyse(plan: Plan) -> Analysis:
     field = last_field = jump = 1
     before: Conv | None = None
     for section in plan:
-        part, others = _part(section.layers, shape)
+        part, others = _walk_section(section.layers, shape)
         params += part.params
         macs += part.macs
         if part.last_field is not None:
@@ -112,8 +112,8 @@ def analyse(plan: Plan) -> Analysis:
 
 
 @functools.lru_cache(maxsize=100_000)  # a search asks for the same sections in ever new combinations
-def _part(layers: tuple[Layer, ...], shape: tuple[int, ...]) -> tuple["_Walk", tuple[str, ...]]:
-    """A walk over a section as if it came first, and its foreign downsamplers: ".conv1", after its name."""
+def _walk_section(layers: tuple[Layer, ...], shape: tuple[int, ...]) -> tuple["_Walk", tuple[str, ...]]:
+    """A walk over a section as if it came first, and its foreign downsamplers by name, such as ".conv1"."""
     walk = _Walk(shape=shape)
     walk.read(layers)
     names: list[str] = []

@@ -45,14 +45,14 @@ def save_augmented(folder: RunFolder, augment: Augment, seed: int, pictures: Pic
     seen = [pictures.train.images[firsts], *_seen(augment, seed, pictures, firsts, epochs)]
     images = np.stack(seen, 1).reshape(-1, *seen[0].shape[1:])
     titles = [title for name in pictures.classes for title in (name, *(f"epoch {e}" for e in epochs))]
-    heading = f"Augmented samples: {', '.join(augment.of_images()) or 'none'}"
+    heading = f"Augmented samples: {', '.join(augment.image_transforms()) or 'none'}"
     folder.save_figure("augmented", sheet(images, titles, heading))
 
 
 def _seen(
     augment: Augment, seed: int, pictures: Pictures, indices: list[int], epochs: Iterable[int]
 ) -> Iterator[np.ndarray]:
-    """For each epoch the training images of those numbers as that epoch shows them, (N, 32, 32, 3)."""
+    """For each epoch the training images with these indices as it shows them, (N, 32, 32, 3)."""
     originals = pictures.train.images[indices]
     if augment.backend == "albumentations":
         from cifar_arch.pipeline import Pipeline

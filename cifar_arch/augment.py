@@ -16,17 +16,17 @@ Strength = Annotated[float, Meta(ge=0, lt=1)]
 Colour = tuple[float, float, float]  # of 0 to 255
 
 
-class Part(Strict, frozen=True, kw_only=True):
-    """What is applied to a share `p`; 0 is off."""
+class Augmentation(Strict, frozen=True, kw_only=True):
+    """What is applied to a share `p` of the images or batches; 0 is off."""
 
     p: Probability = 0.0
 
     def lacks(self) -> str:
-        """What to set, where it is on, so that it is what the rules mean by its name; empty where nothing."""
+        """The setting that makes it what the rules mean by its name; "" where it is that already."""
         return ""
 
 
-class Transform(Part, frozen=True, kw_only=True):
+class Transform(Augmentation, frozen=True, kw_only=True):
     """A transform of single images; `p` is the share of the images."""
 
 
@@ -86,7 +86,7 @@ class CoarseDropout(Transform, frozen=True, kw_only=True):
         return "" if self.size == HOLE else f"size={HOLE}"
 
 
-class Mix(Part, frozen=True, kw_only=True):
+class Mix(Augmentation, frozen=True, kw_only=True):
     """Images mixed with others, their labels too; `p` is the share of the batches."""
 
     # The share that is kept of an image is drawn from Beta(alpha, alpha).
@@ -124,14 +124,14 @@ class Augment(Strict, frozen=True, kw_only=True):
                 f"got {self.cutmix.p:g} and {self.mixup.p:g}"
             )
 
-    def of_images(self) -> dict[str, Transform]:
-        """The transforms of single images that are on, by name."""
+    def image_transforms(self) -> dict[str, Transform]:
+        """Those of single images that are on, by name."""
         return {name: t for name, t in self.active().items() if isinstance(t, Transform)}
 
-    def active(self) -> dict[str, Part]:
+    def active(self) -> dict[str, Augmentation]:
         """All that is on, by name."""
         fields = {name: getattr(self, name) for name in self.__struct_fields__}
-        return {name: t for name, t in fields.items() if isinstance(t, Part) and t.p > 0}
+        return {name: t for name, t in fields.items() if isinstance(t, Augmentation) and t.p > 0}
 
 
 def phase(seed: int, index: Any) -> Any:

@@ -39,7 +39,7 @@ class BatchAugment:
         self, augment: Augment, mean: Colour, seed: int, count: int, device: torch.device | str = "cpu"
     ):
         """`mean` of the `count` training images, per channel, 0 to 255."""
-        self.transforms = list(augment.of_images().values())
+        self.transforms = list(augment.image_transforms().values())
         self.seed, self.count, self.device = seed, count, torch.device(device)
         self.fill = _to_pixels(torch.tensor(mean, device=self.device)).view(1, 3, 1, 1)
         # For each transform, which images it changes in this epoch, (count), and with which parameters,

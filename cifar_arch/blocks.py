@@ -248,6 +248,7 @@ def squeeze_excite(channels: int, squeeze: int | None) -> tuple[Layer, ...]:
 
 
 def require_multiples(in_channels: int, out_channels: int, groups: int, what: str) -> None:
+    """Raises ConfigError where the groups do not divide the channels; the sentence begins with `what`."""
     if in_channels % groups or out_channels % groups:
         raise ConfigError(
             f"{what} needs channels that are multiples of {groups}, got {in_channels} in and "

@@ -22,6 +22,7 @@ from cifar_arch.evaluate import ROUNDING, Evaluation, evaluate
 from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import Verdict, judge
 from cifar_arch.identity import changes
+from cifar_arch.limits import requirements
 from cifar_arch.outputs import experiment_file, typed_path
 from cifar_arch.plugins import add_plugin_option, own_blocks
 from cifar_arch.record import EXECUTION
@@ -148,7 +149,7 @@ def _write(
 ) -> None:
     """Into `place`, for `folder`."""
     from cifar_arch.drawing import save
-    from cifar_arch.saved_config import best_config, composed, write_own_options
+    from cifar_arch.saved_config import experiment_text, saved_composition, write_own_options
 
     first, made = tested[0].run, RunFolder(place)
     verdict = judge(experiment.model, experiment.limits, experiment.augment.active())
@@ -161,11 +162,11 @@ def _write(
         shutil.copyfile(first.folder.figure(name), made.figure(name))
     for file in files:
         shutil.copyfile(file, place / file.name)
-    whole = composed(first.folder)
+    whole = saved_composition(first.folder)
     write_own_options(whole, place)
     winner = experiment_file(place, "winner")
     winner.parent.mkdir(exist_ok=True)
-    winner.write_text(best_config(whole, whole.hydra, folder, "winner", pin_seed=False), encoding="utf-8")
+    winner.write_text(experiment_text(whole, whole.hydra, folder, "winner", pin_seed=False), encoding="utf-8")
     save(verdict, experiment.limits, str(place / "network.svg"))
     config = {key: value for key, value in first.summary.config.items() if key not in EXECUTION}
     summaries = [replace(t.run.summary, test_accuracy=t.found.test_accuracy) for t in tested]
@@ -262,30 +263,9 @@ def accuracy_tables(tested: Sequence[Tested]) -> Iterator[str]:
 
 
 def rules(verdict: Verdict, experiment: Experiment, accuracy: float) -> Iterator[tuple[str, str, str]]:
-    """(rule, what is asked, what the network has) for each rule that is on."""
-    a, limits = verdict.analysis, experiment.limits
-    if limits.params_below is not None:
-        yield "trainable parameters", f"fewer than {limits.params_below:,}", f"{a.params:,}"
-    if limits.macs_below is not None:
-        yield "multiply-adds", f"fewer than {limits.macs_below:,}", f"{a.macs:,}"
-    if limits.receptive_field_above is not None:
-        asked = f"more than {limits.receptive_field_above} px"
-        yield "receptive field before pooling", asked, f"{a.receptive_field} px"
-    if limits.separable_at_least:
-        yield "depthwise-separable layers", f"at least {limits.separable_at_least}", str(a.separable)
-    if limits.dilated_at_least:
-        yield "dilated layers", f"at least {limits.dilated_at_least}", str(a.dilated)
-    if limits.downsamplers is not None:
-        asked = f"exactly {limits.downsamplers}, 3x3, strided or dilated, no other"
-        yield "downsamplers", asked, str(a.downsamplers)
-    if not limits.fully_connected:
-        yield "fully connected layer", "none", "one" if a.fully_connected else "none"
-    if limits.augment:
-        on = [name for name in limits.augment if name in experiment.augment.active()]
-        yield "augmentation holds", ", ".join(limits.augment), ", ".join(on)
-    if limits.latency_ms_below is not None:
-        asked = f"less than {limits.latency_ms_below:g} ms"
-        yield "one image on one thread of the CPU", asked, f"{verdict.latency_ms:.3f} ms"
+    """(rule, what is asked, what the network has) for each rule that is on, the test accuracy last."""
+    limits = experiment.limits
+    yield from requirements(verdict.analysis, limits, experiment.augment.active(), verdict.latency_ms)
     if limits.target_accuracy is not None:
         missed = ", not reached" * (accuracy < limits.target_accuracy)
         said = ", not counted" if experiment.data.synthetic else missed

@@ -21,13 +21,13 @@ from cifar_arch.schema import ConfigError
 class State:
     """Everything that changes during training: what a checkpoint holds."""
 
-    def __init__(self, model: Normalised, recipe: Recipe, steps: int, how: Execution):
+    def __init__(self, model: Normalised, recipe: Recipe, steps: int, execution: Execution):
         """`model` on its device, before the first of `steps` steps of the optimizer."""
         self.model = model
         self.recipe = recipe
-        self.how = how
-        self.forward = torch.compile(model) if how.compiled and not how.captured else model
-        self.optimizer = build_optimizer(model, recipe, captured=how.captured)
+        self.execution = execution
+        self.forward = torch.compile(model) if execution.compiled and not execution.captured else model
+        self.optimizer = build_optimizer(model, recipe, captured=execution.captured)
         self.schedule = build_schedule(self.optimizer, recipe, steps)
         self.average = build_average(model, recipe)
         self.history: list[Epoch] = []
@@ -64,7 +64,7 @@ class State:
     def save(self, path: Path) -> None:
         saved = {name: part.state_dict() for name, part in self._parts().items()}
         history = [msgspec.structs.astuple(row) for row in self.history]
-        how = {"precision": self.how.precision, "threads": self.how.threads}
+        how = {"precision": self.execution.precision, "threads": self.execution.threads}
         content = io.BytesIO()  # in between, for torch itself hides the errno of a disk that takes no more
         torch.save({**saved, "history": history, "how": how}, content)
         with atomic(path) as temporary:
@@ -84,7 +84,8 @@ class State:
                 part.load_state_dict(saved[name])
             rows = [dict(zip(Epoch.__struct_fields__, row, strict=True)) for row in saved["history"]]
             self.history = msgspec.convert(rows, list[Epoch])
-            self.how = self.how._replace(**saved.get("how", {}))  # those of earlier versions have none
+            how = saved.get("how", {})  # those of earlier versions have none
+            self.execution = self.execution._replace(**how)
         except Exception as error:  # unpickling raises whatever a damaged file leads it to
             ours = "it is damaged, or of another experiment"  # torch would advise to load it as code
             reason = (isinstance(error, OSError) and error.strerror) or ours

@@ -149,9 +149,10 @@ def _confirm(arguments: argparse.Namespace) -> None:
 
 def _planned(choices: "list[Choice]", wanted: "Wanted", seeds: int, data: str) -> str:
     """What is going to be trained, and how long it takes by what the trials took."""
-    epochs = [choice.config(wanted.epochs, 0)["training"]["epochs"] for choice in choices]
+    each_choice = [(c, Experiment.from_dict(c.config(wanted.epochs, 0))) for c in choices]
+    epochs = [e.training.epochs for _, e in each_choice]
     times = [
-        n * choice.epoch_seconds for n, choice in zip(epochs, choices, strict=True) if choice.epoch_seconds
+        e.training.epochs * e.data.epoch_work * c.image_seconds for c, e in each_choice if c.image_seconds
     ]
     count = len(choices) * seeds
     time = f", about {duration(count * statistics.mean(times))} of work" if times else ""

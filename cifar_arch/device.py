@@ -22,7 +22,7 @@ Precision = Literal["float32", "bf16"]
 
 
 class Execution(NamedTuple):
-    """What `auto` came to on this machine."""
+    """Where and how a training computes: what each `auto` of its recipe came to on this machine."""
 
     device: str
     precision: Precision
@@ -34,8 +34,8 @@ class Execution(NamedTuple):
         return self.compiled and self.device == "cuda"
 
 
-def execution(recipe: Recipe, images: int = 0) -> Execution:
-    """How this machine trains a recipe for all its epochs on so many `images`; 0: for a few steps.
+def choose_execution(recipe: Recipe, images: int = 0) -> Execution:
+    """The execution of a recipe on this machine, for all its epochs on so many `images`; 0: a few steps.
 
     Raises ConfigError for a device that it does not have.
     """

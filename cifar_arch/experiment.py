@@ -1,4 +1,4 @@
-"""One experiment, from its parts to a finished run folder: the whole data flow on one screen.
+"""One experiment, from its parts to a finished run folder; `_steps` is the whole data flow.
 
 torch is imported once an architecture has passed its limits, and not before.
 """
@@ -6,7 +6,7 @@ torch is imported once an architecture has passed its limits, and not before.
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from cifar_arch import artifacts, identity
 from cifar_arch.augment import Augment
 from cifar_arch.data import SYNTHETIC_NOTE, DataConfig, Pictures, load_once, require_batch
-from cifar_arch.device import execution
+from cifar_arch.device import choose_execution
 from cifar_arch.feasibility import Verdict, judge
 from cifar_arch.latency import NOT_INSTALLED, latency_ms, measurable
 from cifar_arch.limits import Accuracy, Limits
@@ -129,13 +129,13 @@ def run(
 ) -> Summary:
     """Runs the experiment in the folder `path` and returns what summary.json says at its end.
 
-    Goes on from the folder's checkpoint where there is one; where nothing is left to do, returns what
-    is on record. Raises ConfigError, with no result written, where the folder holds another experiment or
-    another process trains in it. `on_epoch` gets the history after every epoch; what it raises ends the
-    run. `config` goes on record, by default the experiment's own fields, and so does `command`, which
-    repeats the run. `progress` shows a bar on a terminal; `with_latency` has the network's latency on
-    record, also where no limit asks for it. Raises Rejected before any tensor exists, and
-    any other error; summary.json is written all the same.
+    Goes on from the folder's checkpoint where there is one; where nothing is left to do, returns what is on
+    record. `on_epoch` gets the history after every epoch; what it raises ends the run. `config` goes on
+    record, by default the experiment's own fields, and so does `command`, which repeats the run. `progress`
+    shows a bar on a terminal; `with_latency` has the latency on record, also where no limit asks for it.
+
+    Raises ConfigError, with no result written, where the folder holds another experiment or another process
+    trains in it. Whatever else it raises, Rejected before any tensor exists, is in summary.json too.
     """
     folder = RunFolder(path)
     with folder.locked():
@@ -143,19 +143,24 @@ def run(
             log.info(f"{folder.path} is complete: nothing is left to train")
             return done
         folder.discard_unfinished()
-        summary = _begun(experiment, config, command)
-        before = sum(epoch.seconds for epoch in folder.read_metrics())  # in earlier sessions
-        start = time.perf_counter() - before
-        try:
-            for known in _steps(experiment, folder, on_epoch, progress, with_latency):
-                summary = replace(summary, **known)
-        except BaseException as error:
-            summary = replace(summary, **failure(error))
-            raise
-        finally:
-            summary = replace(summary, **_reached(folder), seconds=round(time.perf_counter() - start, 3))
-            summary = replace(summary, command=exact_command(summary))
-            folder.write_summary(summary)
+        steps = _steps(experiment, folder, on_epoch, progress, with_latency)
+        return _recorded(folder, _begun(experiment, config, command), steps)
+
+
+def _recorded(folder: RunFolder, summary: Summary, steps: Iterable[dict[str, Any]]) -> Summary:
+    """The summary with the fields that the steps yield; written when they end, in whatever way."""
+    before = sum(epoch.seconds for epoch in folder.read_metrics())  # in earlier sessions
+    start = time.perf_counter() - before
+    try:
+        for known in steps:
+            summary = replace(summary, **known)
+    except BaseException as error:
+        summary = replace(summary, **failure(error))
+        raise
+    finally:
+        summary = replace(summary, **_reached(folder), seconds=round(time.perf_counter() - start, 3))
+        summary = replace(summary, command=exact_command(summary))
+        folder.write_summary(summary)
     return summary
 
 
@@ -177,14 +182,14 @@ def _steps(
     log.info("{params:,} parameters, receptive field {receptive_field} px".format_map(totals))
     pictures = load_once(experiment.data)
     yield {"split": {part: len(getattr(pictures, part).labels) for part in ("train", "validation", "test")}}
-    how = execution(experiment.training, len(pictures.train.labels))
-    yield how._asdict()
+    execution = choose_execution(experiment.training, len(pictures.train.labels))
+    yield execution._asdict()
     log.info(
         f"{counted(experiment.training.epochs, 'epoch')} on {len(pictures.train.labels):,} images "
-        f"of {pictures.name}, on {how.device} in {how.precision}, threads: {how.threads}"
+        f"of {pictures.name}, on {execution.device} in {execution.precision}, threads: {execution.threads}"
     )
     trained = _train(experiment, verdict, pictures, folder, on_epoch, progress)
-    yield trained.how._asdict()  # a run that was resumed goes on as it began
+    yield trained.execution._asdict()  # a run that was resumed goes on as it began
     results, probabilities = _evaluate(experiment, pictures, trained)
     yield {"weights_sha256": artifacts.save_weights(folder, trained.network)}
     artifacts.save_augmented(folder, experiment.augment, experiment.seed, pictures)
@@ -216,8 +221,7 @@ def _totals(verdict: Verdict) -> dict[str, Any]:
 
 def _reached(folder: RunFolder) -> dict[str, Any]:
     """What the last epoch reached, of this session or of an earlier one."""
-    history = folder.read_metrics()
-    if not history:
+    if not (history := folder.read_metrics()):
         return {}
     last = history[-1]
     names = ("train_accuracy", "val_accuracy", "val_loss", "images_per_second")

@@ -17,7 +17,7 @@ from cifar_arch.limits import Limits, Violation, lacking, too_slow, violations
 from cifar_arch.schema import ConfigError
 from cifar_arch.spec import DEEPEST, STAGES, TRANSITIONS, WIDEST, Architecture
 
-SIZE = ("params", "macs")  # the rules that a narrower network keeps
+SIZE_RULES = ("params", "macs")  # those that a narrower network keeps
 
 # Kinds that take any number of channels to any other.
 ANY_CHANNELS = {
@@ -80,7 +80,7 @@ def judge(
 ) -> Verdict:
     """The verdict on an architecture; with `repairs`, each message ends in what to type instead.
 
-    `augment`: as of `violations`. Raises ConfigError where the architecture cannot be planned at all.
+    `augment`: as in `violations`. Raises ConfigError where the architecture cannot be planned at all.
     """
     if architecture.width == "auto":
         architecture = replace(architecture, width=_widest(architecture, limits))
@@ -105,8 +105,10 @@ def judge(
 
 
 def _widest(architecture: Architecture, limits: Limits) -> int:
-    """The largest width whose size meets the limits, or the smallest where none does; only those count
-    whose channels the groups divide."""
+    """The largest width whose size meets the limits, or the smallest where none does.
+
+    Only widths that make a network count, see `_largest_width`.
+    """
     size = Limits(params_below=limits.params_below, macs_below=limits.macs_below)
     if size.checks_nothing():
         raise ConfigError(
@@ -119,7 +121,7 @@ def _widest(architecture: Architecture, limits: Limits) -> int:
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if _fits(architecture, middle, size) else (low, middle)
-    found = _divided(architecture, low)
+    found = _largest_width(architecture, low)
     if not found and high > WIDEST:
         try:
             replace(architecture, width=16).plan()
@@ -132,18 +134,15 @@ def _widest(architecture: Architecture, limits: Limits) -> int:
 
 
 def _fits(architecture: Architecture, width: int, size: Limits) -> bool:
-    """Whether the widest network of at most `width` whose channels its groups divide keeps to `size`.
-
-    True where there is no such network.
-    """
-    width = _divided(architecture, width)
+    """Whether the widest network of at most `width` keeps to `size`; true where there is no network."""
+    width = _largest_width(architecture, width)
     return not width or not violations(analyse(replace(architecture, width=width).plan()), size)
 
 
-def _divided(architecture: Architecture, width: int) -> int:
-    """The largest of the widths up to `width` whose channels its groups divide; 0 where there is none.
+def _largest_width(architecture: Architecture, width: int) -> int:
+    """The largest width up to `width` that makes a network; 0 where there is none.
 
-    A block of a user's own may ask for what it likes.
+    Groups have to divide the channels, and a block of a user's own may ask for what it likes.
     """
     any_channels = all(type(block) in ANY_CHANNELS for block in architecture.blocks())
     if any_channels and architecture.head != "none":  # which asks for a C4 of ten channels
@@ -170,7 +169,7 @@ def _repair(
         return " ".join(f"augment.{name}.{setting}" for name, setting in settings) + " fits"
     neighbours = list(_neighbours(architecture))
     narrower = _narrower(architecture, limits)
-    if rule in SIZE and narrower:
+    if rule in SIZE_RULES and narrower:
         neighbours.insert(0, (f"width={narrower.width}", narrower))
     for change, neighbour in neighbours:
         if _fixes(rule, neighbour, limits, broken):
@@ -191,12 +190,12 @@ def _faster(architecture: Architecture, limits: Limits) -> str:
     low, high = 0, architecture.width
     while high - low > 1:
         middle = (low + high) // 2
-        width = _divided(architecture, middle)
+        width = _largest_width(architecture, middle)
         if width and too_slow(latency_ms(replace(architecture, width=width).plan()), limits):
             high = width
         else:
             low = middle
-    width = _divided(architecture, low)
+    width = _largest_width(architecture, low)
     shallower = "try depth=1, or " * (max(architecture.depths) > 1)
     return f"width={width} fits" if width else f"no width is fast enough: {shallower}change the limit"
 

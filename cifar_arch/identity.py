@@ -29,7 +29,7 @@ def finished(
         return None
     summary = folder.read_summary()
     complete = summary is not None and summary.status == Status.COMPLETED
-    if different := changes(folder, experiment, began, decides_search if complete else _trains):
+    if different := changes(folder, experiment, began, decides_search if complete else _decides_training):
         raise ConfigError(
             f"run: {str(folder.path)!r} holds another run ({different}); choose another folder "
             f"(hydra.run.dir=FOLDER), or type training.resume={shlex.quote(str(folder.path))} for that one"
@@ -40,8 +40,8 @@ def finished(
     return summary if tested and weights_are_those_of(folder, summary) else None
 
 
-def _trains(key: str) -> bool:
-    """Whether a key must match before an unfinished run continues: all but the target may change."""
+def _decides_training(key: str) -> bool:
+    """Whether a key must match before an unfinished run continues: only the target may have changed."""
     return decides_search(key) and key != "limits.target_accuracy"
 
 

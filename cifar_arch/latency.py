@@ -1,4 +1,4 @@
-"""Plan -> ONNX graph: the fourth reading, without torch; and the time of one image in it on this machine.
+"""Plan -> ONNX graph, without torch; and the time of one image in it on this machine.
 
 The weights are drawn: what they are does not change how long they take.
 """

@@ -1,4 +1,4 @@
-"""The rules of the game: limits, and every violation of them as a sentence."""
+"""The rules of the game: limits, what they ask for, and every violation of them as a sentence."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Literal
@@ -45,6 +45,8 @@ class Limits(Strict, frozen=True, kw_only=True):
 
 
 class Violation(Struct, frozen=True):
+    """A broken rule by its short name: receptive_field, where the limit is receptive_field_above."""
+
     rule: str
     limit: float | str
     actual: float | str
@@ -54,7 +56,7 @@ class Violation(Struct, frozen=True):
 def violations(
     analysis: Analysis, limits: Limits, augment: Collection[str] | None = None
 ) -> tuple[Violation, ...]:
-    """All broken rules but `too_slow`.
+    """All broken rules but the one on latency, see `too_slow`.
 
     `augment` has the transforms that are on by name, or their names alone; None: they are not looked at.
     """
@@ -62,7 +64,7 @@ def violations(
 
 
 def lacking(limits: Limits, augment: Collection[str]) -> dict[str, str]:
-    """What to set of each transform that has to be on and is not, or not as the rules mean it."""
+    """By name, what to set of each transform that has to be on and is off, or not what the rules mean."""
     of = augment if isinstance(augment, Mapping) else {}
     on = {name: of[name].lacks() if name in of else "" for name in augment}
     found = {name: on.get(name, "p=0.25") for name in limits.augment}
@@ -76,6 +78,38 @@ def too_slow(latency_ms: float, limits: Limits) -> tuple[Violation, ...]:
         return ()
     message = f"one image has to take less than {below:g} ms here, got {latency_ms:.3f} ms"
     return (Violation("latency", below, round(latency_ms, 3), message),)
+
+
+def requirements(
+    a: Analysis, limits: Limits, augment: Collection[str], latency_ms: float | None = None
+) -> Iterator[tuple[str, str, str]]:
+    """(rule, what is asked, what the network has) for each rule that is on and checked before training.
+
+    `augment`: names of the transforms that are on; `latency_ms`: as measured, where there is a limit on it.
+    """
+    if limits.params_below is not None:
+        yield "trainable parameters", f"fewer than {limits.params_below:,}", f"{a.params:,}"
+    if limits.macs_below is not None:
+        yield "multiply-adds", f"fewer than {limits.macs_below:,}", f"{a.macs:,}"
+    if limits.receptive_field_above is not None:
+        asked = f"more than {limits.receptive_field_above} px"
+        yield "receptive field before pooling", asked, f"{a.receptive_field} px"
+    if limits.separable_at_least:
+        yield "depthwise-separable layers", f"at least {limits.separable_at_least}", str(a.separable)
+    if limits.dilated_at_least:
+        yield "dilated layers", f"at least {limits.dilated_at_least}", str(a.dilated)
+    if limits.downsamplers is not None:
+        asked = f"exactly {limits.downsamplers}, 3x3, strided or dilated, no other"
+        yield "downsamplers", asked, str(a.downsamplers)
+    if not limits.fully_connected:
+        yield "fully connected layer", "none", "one" if a.fully_connected else "none"
+    if limits.augment:
+        on = [name for name in limits.augment if name in augment]
+        yield "augmentation holds", ", ".join(limits.augment), ", ".join(on)
+    if limits.latency_ms_below is not None:
+        asked = f"less than {limits.latency_ms_below:g} ms"
+        got = "not measured" if latency_ms is None else f"{latency_ms:.3f} ms"
+        yield "one image on one thread of the CPU", asked, got
 
 
 def _broken(a: Analysis, limits: Limits, augment: Collection[str] | None) -> Iterator[Violation]:

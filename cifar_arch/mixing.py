@@ -20,9 +20,10 @@ class Mixing:
         self.active = self.mixup.p + self.cutmix.p > 0
 
     def __call__(self, batches: Iterable[Batch], epoch: int) -> Iterator[Batch]:
-        """Images (N, 3, H, W) and labels (N,) as they came, or of one dtype (N, 3, H, W) and (N, 10) shares.
+        """The batches as they came; where any may be mixed, all float32, with shares (N, 10) for labels.
 
-        The partner of an image is the one before it: batches are shuffled.
+        Images are (N, 3, H, W), labels that come are (N,). The partner of an image is the one before it:
+        batches are shuffled.
         """
         generator = np.random.default_rng((self.seed, epoch))
         for images, labels in batches:

@@ -1,4 +1,4 @@
-"""Plan -> torch module: the third reading of a plan."""
+"""Plan -> torch module."""
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence

@@ -1,6 +1,7 @@
 """A recipe -> its optimizer, learning-rate schedule and averaged weights."""
 
 import inspect
+from typing import assert_never
 
 import torch
 from torch import Tensor, nn
@@ -40,14 +41,15 @@ def build_optimizer(model: nn.Module, recipe: Recipe, *, captured: bool = False)
         {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0},
     ]
     momentum = max(recipe.cycle_momentum or (recipe.momentum,))
-    match recipe.optimizer:
+    match recipe.optimizer:  # mypy asks for a case of each
+        case "sgd":
+            return SGD(groups, lr=recipe.lr, momentum=momentum, nesterov=momentum > 0)
         case "adamw":
             return AdamW(groups, lr=recipe.lr, betas=(recipe.momentum, 0.999))
         case "muon":
             rates = {"lr": recipe.lr, "sgd_lr": recipe.sgd_lr}
             fixed = recipe.cycle_momentum is None
             return Muon(filters, groups, **rates, momentum=momentum, captured=captured and fixed)
-    return SGD(groups, lr=recipe.lr, momentum=momentum, nesterov=momentum > 0)
 
 
 def build_schedule(optimizer: Optimizer, recipe: Recipe, steps: int) -> LRScheduler:
@@ -56,10 +58,13 @@ def build_schedule(optimizer: Optimizer, recipe: Recipe, steps: int) -> LRSchedu
         return _one_cycle(optimizer, recipe, steps)
     rising = min(round(recipe.warmup * steps), steps - 1)
     falling: LRScheduler
-    if recipe.schedule == "linear":
-        falling = LinearLR(optimizer, 1.0, 0.0, total_iters=steps - rising)
-    else:
-        falling = CosineAnnealingLR(optimizer, steps - rising)
+    match recipe.schedule:
+        case "linear":
+            falling = LinearLR(optimizer, 1.0, 0.0, total_iters=steps - rising)
+        case "cosine":
+            falling = CosineAnnealingLR(optimizer, steps - rising)
+        case other:
+            assert_never(other)
     if not rising:
         return falling
     return SequentialLR(optimizer, [LinearLR(optimizer, 1 / rising, total_iters=rising), falling], [rising])

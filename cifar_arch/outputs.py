@@ -52,8 +52,8 @@ class StudyFolder:
         return experiment_file(self.path, name)
 
 
-def trial_config(number: int | str) -> str:
-    """The name of the config of a trial, beside `best`."""
+def experiment_name(number: int | str) -> str:
+    """What `+experiment=` takes for the config of a trial, as it takes `best` and `winner`."""
     return f"trial-{number}"
 
 

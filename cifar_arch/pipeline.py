@@ -37,7 +37,7 @@ class Pipeline:
     def __init__(self, augment: Augment, mean: Colour, seed: int):
         """`mean` of the training images, per channel, 0 to 255."""
         cv2.setNumThreads(0)  # workers are the parallelism; threads of threads slow them down
-        self.active = list(augment.of_images().values())
+        self.active = list(augment.image_transforms().values())
         self.shares = np.array([transform.p for transform in self.active])
         self.compose = A.Compose([_albumentations(t, mean) for t in self.active], strict=True)
         self.seed = seed

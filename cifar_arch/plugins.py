@@ -42,7 +42,7 @@ def add_plugin_option(parser: argparse.ArgumentParser) -> None:
 
 @contextlib.contextmanager
 def own_blocks(files: Sequence[str]) -> Iterator[None]:
-    """Within it the blocks of `--plugin` files are known, and one that is not asks for that option."""
+    """Within it the blocks of `--plugin` files are known; the error for another asks for that option."""
     load_plugins(files)
     try:
         yield

@@ -77,13 +77,13 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     data: str | None = None
     split: dict[str, int] | None = None  # images in train, validation, test
     target_accuracy: float | None = None
-    reaches_target: bool | None = None  # None until the test set was read
+    reaches_target: bool | None = None  # None without a test accuracy, or a target that counts
     epochs: int | None = None  # asked for
     epochs_done: int | None = None
     device: str | None = None
     precision: str | None = None  # of the products in training: float32 or bf16
     threads: int | None = None  # of the CPU; another number rounds differently
-    compiled: bool | None = None
+    compiled: bool | None = None  # by torch.compile on a CPU; on a GPU captured as CUDA graphs
     train_accuracy: float | None = None
     val_accuracy: float | None = None
     val_loss: float | None = None
@@ -136,10 +136,10 @@ ADDED: Mapping[str, Any] = {
     "augment.cutmix.alpha": 1.0,
     "augment.cutmix.p": 0.0,
     "augment.horizontal_flip.alternate": False,
-    "limits.latency_ms_below": None,
-    "limits.macs_below": None,
     "augment.mixup.alpha": 0.2,
     "augment.mixup.p": 0.0,
+    "limits.latency_ms_below": None,
+    "limits.macs_below": None,
     "model.stem": None,
     "training.precision": "float32",
     "training.sgd_lr": 0.02,

@@ -43,7 +43,10 @@ def load_table(path: str | Path | None = None) -> pd.DataFrame:
 
 
 def table_of(outputs: str | Path, study: str) -> pd.DataFrame:
-    """The completed runs of a study below `outputs`, a row each, in the form of `load_table`."""
+    """The completed runs of a study below `outputs`, a row each, in the form of `load_table`.
+
+    Raises ConfigError where there is none.
+    """
     runs = load_runs(outputs)
     runs = runs[(runs["status"] == Status.COMPLETED) & (runs["source"] != CONFIRMATIONS)]
     known = runs[runs["study"].notna()]

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _held: dict[Path, tuple[int, int]] = {}  # process and thread by the full path of the folder that it holds
 PATIENCE = 8.0  # seconds; processes that load images may outlive a killed run by five
+DISK_FULL_BELOW = 1 << 16  # free bytes: no room for what comes next
 
 
 class RunFolder:
@@ -177,9 +178,6 @@ def _finite(value: Any) -> Any:
     return value
 
 
-FULL = 1 << 16  # bytes; a disk with fewer has no room for what comes next
-
-
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place at the end, or vanishes on an error.
@@ -195,7 +193,7 @@ def atomic(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except Exception as error:
-        if shutil.disk_usage(path.parent).free < FULL:
+        if shutil.disk_usage(path.parent).free < DISK_FULL_BELOW:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
         if isinstance(error, OSError) and str(error.filename) == str(temporary):
             raise OSError(error.errno, error.strerror, str(path)) from error

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from cifar_arch.compose import COMPOSITION_ERRORS, hydra_message, plain
 from cifar_arch.experiment import Experiment
 from cifar_arch.identity import recorded_config
-from cifar_arch.outputs import trial_config
+from cifar_arch.outputs import experiment_name
 from cifar_arch.overrides import CONF, config_groups, default_groups
 from cifar_arch.plugins import plugin_paths
 from cifar_arch.provenance import flatten, masked
@@ -46,13 +46,13 @@ def saved_config(folder: RunFolder) -> dict[str, Any]:
         if not isinstance(loaded, DictConfig):
             raise ConfigError("keys with values are expected, got a list")
         known = recorded_config(folder) or {}
-        for key in _asking(loaded):
+        for key in _outer_interpolations(loaded):
             if key in known or key.partition(".")[0] not in Experiment.__struct_fields__:
                 OmegaConf.update(loaded, key, known.get(key, "***"))
         for key, value in ADDED.items():
             if OmegaConf.select(loaded, key) is None:
                 OmegaConf.update(loaded, key, value)
-        for key, text in _asking(loaded).items():
+        for key, text in _outer_interpolations(loaded).items():
             raise ConfigError(
                 f"{key} is {text}, an interpolation, which is not resolved here; write its value there"
             )
@@ -84,8 +84,8 @@ def began_with(folder: RunFolder) -> dict[str, Any] | None:
     return dict(flatten(saved_config(folder)))
 
 
-def composed(folder: RunFolder) -> DictConfig:
-    """The saved config with what Hydra chose of each group, as `best_config` takes it.
+def saved_composition(folder: RunFolder) -> DictConfig:
+    """The saved config, and in its node `hydra` the options that Hydra chose, as `experiment_text` takes it.
 
     Raises ConfigError for a folder that Hydra did not make.
     """
@@ -99,10 +99,10 @@ def composed(folder: RunFolder) -> DictConfig:
     return OmegaConf.create({**config, "hydra": {"runtime": {"choices": choices}}})
 
 
-def best_config(
+def experiment_text(
     config: DictConfig, hydra: DictConfig, folder: Path, name: str, *, pin_seed: bool = True
 ) -> str:
-    """The text of a config that gives `config` again with `--config-dir FOLDER +experiment=NAME`.
+    """The text of a file experiment/NAME.yaml: `config` again, with `--config-dir FOLDER +experiment=NAME`.
 
     `hydra` is the node `hydra` that was composed with it.
 
@@ -192,7 +192,7 @@ def command(folder: RunFolder, typed_in: Path) -> str | None:
     except (OSError, ConfigError, msgspec.MsgspecError, yaml.YAMLError, LookupError, TypeError):
         return None
     if trial := next((text for text in typed if text.startswith("trial.number=")), None):
-        sweep, name = folder.path.resolve().parent, trial_config(trial.partition("=")[2])
+        sweep, name = folder.path.resolve().parent, experiment_name(trial.partition("=")[2])
         images = [masked(text) for text in typed if text.startswith("data.root=")]
         files = plugin_paths(files, {**runtime, "cwd": typed_in})
         return run_command(relative_to(sweep, typed_in), name, images, files)
@@ -209,8 +209,8 @@ def _read(file: Path, kind: type[T]) -> T:
     return msgspec.yaml.decode(content, type=kind)
 
 
-def _asking(config: DictConfig) -> dict[str, str]:
-    """The texts, by key, that ask for more than another key of the config."""
+def _outer_interpolations(config: DictConfig) -> dict[str, str]:
+    """By key, the texts with an interpolation of anything but another key, such as the environment."""
     found = _texts(OmegaConf.to_container(config))
     return {
         key: text

@@ -1,4 +1,7 @@
-"""Plain dicts -> checked structs, with errors that say field, value got and what is allowed."""
+"""Plain dicts -> checked structs, with errors that say field, value got and what is allowed.
+
+ConfigError and SearchStopped, which end every command as a sentence, stand here as well.
+"""
 
 import re
 from collections.abc import Iterator, Mapping

@@ -51,7 +51,7 @@ else:  # one of a table that may grow, looked up when an architecture is made
 _VARIANTS = (Block, Downsampler)
 # The kinds by name that each of these may be of.
 KINDS: dict[str, dict[str, Any]] = dict.fromkeys(STAGES, BLOCKS) | dict.fromkeys(TRANSITIONS, DOWNSAMPLERS)
-_OF_VARIANTS = (  # what a network of custom blocks alone leaves as it is: field, value, how
+_NOT_WRITTEN_OUT = (  # fields that a network of custom blocks alone has to leave: field, value, how to say it
     ("width", None, "null"),
     ("stem", None, "null"),
     ("depth", 1, "out"),
@@ -94,7 +94,7 @@ class Architecture(Strict, frozen=True, kw_only=True):
             if not isinstance(given, _VARIANTS):
                 msgspec.structs.force_setattr(self, name, variant(table, given, f"model.{name}"))
         written_out = all(isinstance(block, Custom) for block in self.blocks())
-        for name, usual, advice in _OF_VARIANTS if written_out else ():
+        for name, usual, advice in _NOT_WRITTEN_OUT if written_out else ():
             if (given := getattr(self, name)) != usual:
                 numbers = isinstance(given, tuple)
                 shown = f"[{', '.join(f'{number:g}' for number in given)}]" if numbers else repr(given)
@@ -205,22 +205,23 @@ def _expanded(
     """
     given = (channels, wanted, *(() if isinstance(variant, Block) else (size,)), activation)
     ours = type(variant).__module__.startswith("cifar_arch.")
-    layers = variant.expand(*given) if ours else _foreign(variant, given)
-    return layers, *_passed(layers, channels, size)
+    layers = variant.expand(*given) if ours else _expand_users(variant, given)
+    return layers, *_shape_after(layers, channels, size)
 
 
-def _foreign(variant: Any, given: tuple[Any, ...]) -> tuple[Layer, ...]:
+def _expand_users(variant: Any, given: tuple[Any, ...]) -> tuple[Layer, ...]:
     """The layers of a block of the user's own. Raises ConfigError for whatever is wrong with it."""
     try:
         return _checked_layers(require_layers(variant, "expand", variant.expand(*given)), "layers")
     except ConfigError:
         raise
     except Exception as error:
-        what = f"{type(error).__name__}: {error}".removesuffix(": ") + _place(error, type(variant).__module__)
+        said = f"{type(error).__name__}: {error}".removesuffix(": ")
+        what = said + _raised_at(error, type(variant).__module__)
         raise ConfigError(f"{described(variant)} cannot be expanded ({what})") from error
 
 
-def _place(error: BaseException, module: str) -> str:
+def _raised_at(error: BaseException, module: str) -> str:
     """The file and the line in the user's module at which an error came up, where it did so there."""
     steps = traceback.walk_tb(error.__traceback__)
     places = [(frame, line) for frame, line in steps if frame.f_globals.get("__name__") == module]
@@ -244,8 +245,8 @@ def _checked_layer(layer: Any, where: str) -> Layer:
     return found
 
 
-def _passed(layers: Iterable[Layer], channels: int, size: int) -> tuple[int, int]:
-    """The channels and the side of a map after layers. Raises ConfigError where it collapses."""
+def _shape_after(layers: Iterable[Layer], channels: int, size: int) -> tuple[int, int]:
+    """The channels and the side of the map that layers make of one. Raises ConfigError where it collapses."""
     for layer in layers:
         match layer:
             case Conv():
@@ -261,7 +262,7 @@ def _passed(layers: Iterable[Layer], channels: int, size: int) -> tuple[int, int
             case Norm() | Shuffle() | SqueezeExcite():
                 _require_channels(layer, layer.channels, channels)
             case Sum():
-                after = _passed(layer.body, channels, size)
+                after = _shape_after(layer.body, channels, size)
                 if after != (channels, size):
                     raise ConfigError(
                         f"a residual sum needs equal shapes, got {_shape(channels, size)} in and "

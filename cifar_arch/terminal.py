@@ -1,4 +1,7 @@
-"""What a command prints: aligned tables; a sentence and an exit status instead of a traceback."""
+"""What a command prints, and how it ends.
+
+Numbers, aligned tables; on an error or a signal a sentence and an exit status instead of a traceback.
+"""
 
 import codecs
 import contextlib
@@ -78,7 +81,7 @@ def counted(number: int, what: str, least: int | None = None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """In the largest unit of which it is more than one and a half, to two digits."""
+    """The time to two digits, in the largest unit of which there is more than one and a half: 1.8 hours."""
     for unit, length in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
         if seconds > 1.5 * length:
             return f"{float(f'{seconds / length:.2g}'):,g} {unit}"

@@ -22,7 +22,7 @@ from cifar_arch.augment import Augment, Colour
 from cifar_arch.checkpoint import State
 from cifar_arch.cuda_graph import CapturedGraph
 from cifar_arch.data import BatchLoader, Loader, Pictures, Split
-from cifar_arch.device import Execution, execution, keep_memory
+from cifar_arch.device import Execution, choose_execution, keep_memory
 from cifar_arch.network import Normalised
 from cifar_arch.recipe import Recipe
 from cifar_arch.record import Epoch
@@ -43,7 +43,7 @@ Step = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 class Trained(NamedTuple):
     network: nn.Module  # the averaged weights where there are some
     history: list[Epoch]
-    how: Execution
+    execution: Execution
 
 
 class TrainingDiverged(RuntimeError):
@@ -67,17 +67,17 @@ def train(
     Sets torch's number of threads. After every epoch the checkpoint is written, then `on_epoch` gets the
     history so far; what it raises ends the training. Raises TrainingDiverged on a loss that is not finite.
     """
-    how = execution(recipe, len(pictures.train.labels))
-    if how.device != "cpu":  # of the training before, in whose cycles batches and graphs lie
+    execution = choose_execution(recipe, len(pictures.train.labels))
+    if execution.device != "cpu":  # of the training before, in whose cycles batches and graphs lie
         gc.collect()
-    torch.set_num_threads(how.threads)  # which changes the last bits of whatever is computed
+    torch.set_num_threads(execution.threads)  # which changes the last bits of whatever is computed
     if recipe.whiten:
         whiten(network, pictures)
-    loader = make_loader(pictures, augment or Augment(), recipe.batch_size, seed, workers, how)
-    state = build_state(network, recipe, pictures.mean, pictures.std, recipe.epochs * len(loader), how)
+    loader = make_loader(pictures, augment or Augment(), recipe.batch_size, seed, workers, execution)
+    state = build_state(network, recipe, pictures.mean, pictures.std, recipe.epochs * len(loader), execution)
     if checkpoint and checkpoint.exists():
         state.load(checkpoint)
-    torch.set_num_threads(state.how.threads)
+    torch.set_num_threads(state.execution.threads)
     step = training_step(state)
     with _progress_bar(state, len(loader), progress) as bar:
         while len(state.history) < recipe.epochs:
@@ -87,18 +87,18 @@ def train(
             if on_epoch:
                 on_epoch(state.history)
             _log_epoch(state.history, recipe.epochs)  # last: whoever sees it may stop the run
-    return Trained(state.final(), state.history, state.how)
+    return Trained(state.final(), state.history, state.execution)
 
 
 def build_state(
-    network: nn.Module, recipe: Recipe, mean: Colour, std: Colour, steps: int, how: Execution
+    network: nn.Module, recipe: Recipe, mean: Colour, std: Colour, steps: int, execution: Execution
 ) -> State:
     """A network on its device, ready for the first of `steps` steps."""
     keep_memory()
-    model = Normalised(network, mean, std).to(how.device)
-    if how.device != "mps":
+    model = Normalised(network, mean, std).to(execution.device)
+    if execution.device != "mps":
         model = model.to(memory_format=torch.channels_last)
-    return State(model, recipe, steps, how)
+    return State(model, recipe, steps, execution)
 
 
 def _run_epoch(
@@ -150,12 +150,9 @@ def _train_epoch(
 
 
 def training_step(state: State) -> Step:
-    """A function of a batch that makes a step and gives its loss and the number of images predicted right.
-
-    Both are measured before the step.
-    """
+    """The function that makes a step on a batch; what it returns was measured before the step."""
     backward: Step = partial(backward_pass, state)
-    if state.how.captured:
+    if state.execution.captured:
         backward = CapturedGraph(backward)
 
     def step(images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -169,7 +166,7 @@ def training_step(state: State) -> Step:
 def backward_pass(
     state: State, images: torch.Tensor, labels: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """As of `training_step`; leaves the gradients, and makes no step."""
+    """The loss and the number of images predicted right; leaves the gradients, and makes no step."""
     loss, right = forward_pass(state, images, labels)
     state.optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
@@ -179,8 +176,8 @@ def backward_pass(
 def forward_pass(
     state: State, images: torch.Tensor, labels: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """As of `training_step`; neither gradients nor a step."""
-    with torch.autocast(images.device.type, torch.bfloat16, enabled=state.how.precision == "bf16"):
+    """The loss and the number of images predicted right; computes no gradients."""
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=state.execution.precision == "bf16"):
         logits = state.forward(images).float()
         loss = functional.cross_entropy(logits, labels, label_smoothing=state.recipe.label_smoothing)
     if labels.ndim > 1:  # mixed
@@ -270,23 +267,29 @@ def loss_and_accuracy(probabilities: np.ndarray, labels: np.ndarray) -> tuple[fl
 
 
 def make_loader(
-    pictures: Pictures, augment: Augment, batch_size: int, seed: int, workers: int | str, how: Execution
+    pictures: Pictures,
+    augment: Augment,
+    batch_size: int,
+    seed: int,
+    workers: int | str,
+    execution: Execution,
 ) -> Loader | BatchLoader:
-    """The training images in augmented batches; `workers` are processes, of albumentations alone."""
+    """The training images in augmented batches; `workers` are processes, which albumentations alone uses."""
     what = (pictures.train, augment, pictures.mean)
     if augment.backend == "albumentations":
-        ahead, helpers = _processes(workers, how)
+        ahead, helpers = _processes(workers, execution)
         return Loader(*what, batch_size=batch_size, seed=seed, workers=ahead, helpers=helpers)
-    return BatchLoader(*what, batch_size=batch_size, seed=seed, device=how.device, captured=how.captured)
+    device, captured = execution.device, execution.captured
+    return BatchLoader(*what, batch_size=batch_size, seed=seed, device=device, captured=captured)
 
 
-def _processes(wanted: int | str, how: Execution) -> tuple[int, int]:
-    """How many augment beside the steps, and how many between them: a CPU has no core left beside them."""
+def _processes(wanted: int | str, execution: Execution) -> tuple[int, int]:
+    """Processes that augment during the steps, and between them: a CPU has no core left during them."""
     if isinstance(wanted, int):
         return wanted, 0
-    if how.device == "cpu":
-        return 0, min(MOST_PROCESSES, how.threads) - 1
-    return min(MOST_PROCESSES, how.threads), 0
+    if execution.device == "cpu":
+        return 0, min(MOST_PROCESSES, execution.threads) - 1
+    return min(MOST_PROCESSES, execution.threads), 0
 
 
 def seed_generators(seed: int) -> None:

@@ -74,6 +74,6 @@ def emulate(monkeypatch: pytest.MonkeyPatch) -> list[Stream | None]:
     ours = {"Stream": Stream, "current_stream": Stream, "CUDAGraph": Graph, "graph": capture}
     for name, ourselves in {**ours, "stream": contextlib.nullcontext}.items():
         monkeypatch.setattr(torch.cuda, name, ourselves)
-    monkeypatch.setattr(Execution, "captured", property(lambda how: how.compiled))
+    monkeypatch.setattr(Execution, "captured", property(lambda execution: execution.compiled))
     monkeypatch.setattr(batches, "_where", where)  # as it is for a GPU
     return found

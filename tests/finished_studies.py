@@ -24,6 +24,7 @@ from cifar_arch.search.storage import open_storage, quiet_optuna
 
 # The swept values of each trial, as they are typed, with its validation accuracy; None for a pruned one.
 Trials = tuple[tuple[str, float | None], ...]
+TIMES = {"seconds": 140.0, "epochs_done": 10}  # of each
 
 
 def finished_study(trials: Trials, *fixed: str, objectives: tuple[str, ...] = ("accuracy",)) -> None:
@@ -76,7 +77,7 @@ def _add(
                 key: numbers if isinstance(value, int) else CategoricalDistribution([value])
                 for key, value in point.items()
             },
-            user_attrs={"folder": str(folder.path), "params": params, "receptive_field": 50},
+            user_attrs={"folder": str(folder.path), "params": params, "receptive_field": 50, **TIMES},
         )
     )
 

@@ -192,7 +192,7 @@ def test_a_study_that_is_deleted_ends_its_search_in_a_sentence(tmp_path: Path) -
     worker = open_worker(search_config(tmp_path, WIDTHS))
     ask(worker)
     optuna.delete_study(study_name="test", storage=worker.shared.storage)
-    for call in (worker.asker.ask, worker.teller.look_after, worker.teller.leave, worker.shared.counts):
+    for call in (worker.asker.ask, worker.teller.lock_and_recover, worker.teller.leave, worker.shared.counts):
         with pytest.raises(SearchStopped, match=r"^the study was removed while it ran; the same command sta"):
             call()
 

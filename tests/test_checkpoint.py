@@ -28,8 +28,8 @@ HISTORY = [
 def fresh(seed: int = 0, width: int = 4, **changes: Any) -> State:
     torch.manual_seed(seed)
     network = build(Architecture.from_dict(tiny_architecture(width=width)).plan())
-    how = Execution("cpu", "float32", 1)
-    return State(Normalised(network, (125, 123, 114), (63, 62, 67)), recipe(**changes), STEPS, how)
+    execution = Execution("cpu", "float32", 1)
+    return State(Normalised(network, (125, 123, 114), (63, 62, 67)), recipe(**changes), STEPS, execution)
 
 
 def recipe(**changes: Any) -> Recipe:
@@ -110,8 +110,8 @@ def test_the_file_keeps_the_names_and_types_of_earlier_versions(
     loaded.load(tmp_path / "earlier.pt")
     assert everything(loaded) == everything(state)
     state.save(tmp_path / "last.pt")
-    how = {"precision": "float32", "threads": 1}
-    assert plain(torch.load(tmp_path / "last.pt", weights_only=True)) == {**plain(earlier), "how": how}
+    execution = {"precision": "float32", "threads": 1}
+    assert plain(torch.load(tmp_path / "last.pt", weights_only=True)) == {**plain(earlier), "how": execution}
 
 
 @pytest.mark.slow
@@ -138,10 +138,10 @@ def test_a_disk_that_takes_no_more_is_named_as_such_and_keeps_the_old_file(tmp_p
 
 def test_a_run_goes_on_with_the_precision_and_the_threads_it_began_with(tmp_path: Path) -> None:
     began, other = stepped(), fresh()
-    began.how, other.how = Execution("cpu", "bf16", 3), Execution("cuda", "float32", 8)
+    began.execution, other.execution = Execution("cpu", "bf16", 3), Execution("cuda", "float32", 8)
     began.save(tmp_path / "last.pt")
     other.load(tmp_path / "last.pt")
-    assert other.how == Execution("cuda", "bf16", 3)
+    assert other.execution == Execution("cuda", "bf16", 3)
 
 
 def test_what_is_counted_on_the_cpu_stays_there_on_every_device(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_what_is_counted_on_the_cpu_stays_there_on_every_device(tmp_path: Path) 
     stepped(**changes).save(tmp_path / "last.pt")
     loaded = fresh(**changes)
     model = loaded.model.to("meta")
-    elsewhere = State(model, loaded.recipe, STEPS, loaded.how)
+    elsewhere = State(model, loaded.recipe, STEPS, loaded.execution)
     with warnings.catch_warnings(action="ignore"):  # meta tensors take no numbers
         elsewhere.load(tmp_path / "last.pt")
     devices = {

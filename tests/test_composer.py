@@ -17,7 +17,7 @@ from cifar_arch.feasibility import FORMS
 from cifar_arch.overrides import CONF, expanded
 from cifar_arch.provenance import flatten
 from cifar_arch.record import EXECUTION
-from cifar_arch.saved_config import best_config
+from cifar_arch.saved_config import experiment_text
 from cifar_arch.schema import ConfigError
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.composer import Composer, read_space
@@ -207,7 +207,7 @@ def test_the_best_config_gives_the_same_again(fixed: list[str], point: Point, tm
     path = tmp_path / "experiment" / "best.yaml"
     path.parent.mkdir()
     composed = hydra_compose("config", [*fixed, *overrides(point)], return_hydra_config=True)
-    path.write_text(best_config(composed, composed.hydra, tmp_path, "best"), encoding="utf-8")
+    path.write_text(experiment_text(composed, composed.hydra, tmp_path, "best"), encoding="utf-8")
     again = hydra_compose("config", [f"hydra.searchpath=[file://{tmp_path}]", "+experiment=best"])
     assert without_execution(plain(again)) == without_execution(plain(composed))
     assert not EXECUTION & {key for key, _ in flatten(OmegaConf.to_container(OmegaConf.load(path)))}  # type: ignore[arg-type]

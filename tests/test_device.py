@@ -6,7 +6,7 @@ import torch
 from conftest import python
 
 from cifar_arch import device
-from cifar_arch.device import Execution, computes_bf16, cores, execution
+from cifar_arch.device import Execution, choose_execution, computes_bf16, cores
 from cifar_arch.recipe import Recipe
 
 
@@ -37,7 +37,7 @@ def test_a_cpu_computes_bf16_where_its_flags_say_so(
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: onednn)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     assert computes_bf16("cpu") is used
-    found = execution(Recipe(device="cpu", threads=3))
+    found = choose_execution(Recipe(device="cpu", threads=3))
     assert found == Execution("cpu", "bf16" if used else "float32", 3)
 
 
@@ -61,12 +61,12 @@ def test_a_cpu_compiles_long_trainings_in_bf16(
 ) -> None:
     monkeypatch.setattr("shutil.which", lambda _: compiler)
     recipe = Recipe(device="cpu", precision=precision, epochs=1)  # type: ignore[arg-type]
-    assert execution(recipe, images).compiled is compiled
+    assert choose_execution(recipe, images).compiled is compiled
 
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_a_precision_that_is_named_is_taken(precision: str) -> None:
-    assert execution(Recipe(device="cpu", precision=precision)).precision == precision  # type: ignore[arg-type]
+    assert choose_execution(Recipe(device="cpu", precision=precision)).precision == precision  # type: ignore[arg-type]
 
 
 def test_other_devices_compute_in_float32() -> None:

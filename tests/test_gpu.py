@@ -54,8 +54,8 @@ def fake() -> Iterator[None]:
 
 
 def loader_of(pictures: Pictures) -> BatchLoader:
-    how = Execution("cuda", "bf16", 1)
-    loader = make_loader(pictures, checked(Augment, EVERY, "augment"), 40, 0, "auto", how)
+    execution = Execution("cuda", "bf16", 1)
+    loader = make_loader(pictures, checked(Augment, EVERY, "augment"), 40, 0, "auto", execution)
     assert isinstance(loader, BatchLoader)
     return loader
 
@@ -185,8 +185,8 @@ def test_the_memory_of_the_training_before_is_free_for_the_next(
         raise KeyboardInterrupt
 
     found: list[Cycle | None] = []
-    how = Execution("cuda", "bf16", torch.get_num_threads())
-    monkeypatch.setattr(training, "execution", lambda *_: how)
+    execution = Execution("cuda", "bf16", torch.get_num_threads())
+    monkeypatch.setattr(training, "choose_execution", lambda *_: execution)
     monkeypatch.setattr(training, "make_loader", loader)
     gc.disable()
     try:
@@ -217,11 +217,11 @@ def test_these_tests_would_tell(wait: Callable[[Tensor], object], fake: None) ->
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
 def test_every_device_gets_the_same_augmentation(pictures: Pictures) -> None:
     augment = checked(Augment, EVERY, "augment")
-    hows = [
+    executions = [
         Execution("cpu", "float32", 1),
         *(Execution("cuda", "bf16", 1, captured) for captured in (False, True)),
     ]
-    ours, *others = (make_loader(pictures, augment, 20, 0, 0, how) for how in hows)
+    ours, *others = (make_loader(pictures, augment, 20, 0, 0, execution) for execution in executions)
     for epoch in range(1, 4):  # of six batches: the capture begins with the fourth
         expected = list(ours.epoch(epoch))
         for found in (list(loader.epoch(epoch)) for loader in others):
@@ -242,7 +242,7 @@ def test_captured_or_resumed_it_trains_to_the_same(
         network = build(Architecture.from_dict(tiny_architecture()).plan())
         recipe = Recipe(**settings, epochs=4, batch_size=20, compile=captured)
         found = train(network, pictures, recipe, **options)
-        assert found.how.device == "cuda"
+        assert found.execution.device == "cuda"
         return [*found.network.parameters(), *found.network.buffers()]
 
     def stop(history: list[Epoch]) -> None:

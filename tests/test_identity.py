@@ -15,7 +15,7 @@ from cifar_arch.blocks import BLOCKS, Unit
 from cifar_arch.experiment import Experiment
 from cifar_arch.record import Epoch, Status
 from cifar_arch.runfolder import RunFolder
-from cifar_arch.saved_config import best_config
+from cifar_arch.saved_config import experiment_text
 from cifar_arch.schema import ConfigError
 
 pytestmark = pytest.mark.usefixtures("no_figures")
@@ -210,5 +210,5 @@ def test_fields_of_an_own_block_are_compared_as_they_were(
     folder.write_json(folder.experiment, mixed.to_dict())
     assert identity.changes(folder, mixed) == ""
     config = OmegaConf.create({"model": {"c2": block}, "seed": 0, "hydra": {"runtime": {"choices": {}}}})
-    written = OmegaConf.create(best_config(config, config.hydra, tmp_path, "best"))
+    written = OmegaConf.create(experiment_text(config, config.hydra, tmp_path, "best"))
     assert OmegaConf.select(written, "model.c2") == block

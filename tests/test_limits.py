@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from cifar_arch.analysis import Analysis
 from cifar_arch.augment import Augment, CoarseDropout, HorizontalFlip, ShiftScaleRotate
 from cifar_arch.compose import compose
-from cifar_arch.limits import Limits, TransformName, violations
+from cifar_arch.limits import Limits, TransformName, requirements, too_slow, violations
 from cifar_arch.schema import ConfigError, checked
 
 EVA6_TRANSFORMS = ("horizontal_flip", "shift_scale_rotate", "coarse_dropout")
@@ -193,6 +193,32 @@ def test_all_violations_at_once(groups: dict[str, Limits]) -> None:
         "head": (0, 1),
         "augment": ("horizontal_flip, shift_scale_rotate, coarse_dropout, grayscale", "none"),
     }
+
+
+# Each limit with a value at which `WITHIN` is outside it, but for the latency, which `judge` measures.
+SWITCHED_ON = {
+    "params_below": 1000,
+    "macs_below": 1,
+    "latency_ms_below": 0.5,
+    "receptive_field_above": 60,
+    "separable_at_least": 3,
+    "dilated_at_least": 2,
+    "downsamplers": 2,
+    "fully_connected": False,
+    "augment": ("mixup",),
+}
+
+
+@pytest.mark.parametrize(("name", "value"), SWITCHED_ON.items())
+def test_each_limit_is_asked_for_and_can_be_broken(name: str, value: Any) -> None:
+    limits, outside = replace(Limits(), **{name: value}), replace(WITHIN, fully_connected=True)
+    assert len(list(requirements(outside, limits, (), 0.6))) == 1
+    broken = violations(outside, limits, ()) or too_slow(0.6, limits)
+    assert len(broken) == 1
+
+
+def test_no_limit_is_left_out_above() -> None:
+    assert {*SWITCHED_ON, "target_accuracy"} == {*Limits.__struct_fields__}
 
 
 def test_transforms_are_those_of_the_augmentation() -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from conftest import summary_of, tiny_config, type_command
 from optuna.distributions import FloatDistribution, IntDistribution
-from optuna.pruners import MedianPruner, PatientPruner, ThresholdPruner
-from optuna.samplers import RandomSampler, TPESampler
+from optuna.pruners import HyperbandPruner, MedianPruner, PatientPruner, ThresholdPruner
+from optuna.samplers import NSGAIISampler, RandomSampler, TPESampler
+from optuna.samplers.nsgaii import UniformCrossover
 from sweeping import trained_trials, trials
 
 from cifar_arch.blocks import Plain
@@ -216,6 +217,53 @@ def test_another_search_under_the_same_name_is_refused(tmp_path: Path) -> None:
         call({"model.width": [4]}, study="patient", pruner=high)
     with pytest.raises(ConfigError, match="nothing inside the limits"):  # the default one, written out
         call({"model.width": [4]}, study="s", pruner=MedianPruner(n_startup_trials=5, n_warmup_steps=2))
+
+
+def by_crossover(share: float) -> Any:
+    return functools.partial(NSGAIISampler, crossover=UniformCrossover(share))
+
+
+def by_own(option: Any) -> Any:
+    return functools.partial(own_sampler, option)
+
+
+def own_sampler(option: Any, seed: int) -> RandomSampler:
+    return RandomSampler(seed)
+
+
+@pytest.mark.parametrize(
+    ("first", "again", "other", "says"),
+    [
+        (by_crossover(0.2), by_crossover(0.2), by_crossover(0.4), r"\(swapping_prob=0.2\).* now .*=0.4\)"),
+        (by_own([4]), by_own([4]), by_own([5]), r"sampler=own_sampler\(\[4\]\), now own_sampler\(\[5\]\)"),
+        (by_own(min), by_own(min), by_own(max), r"sampler=own_sampler\(min\), now own_sampler\(max\)"),
+    ],
+)
+def test_what_a_sampler_is_given_is_told_apart(
+    first: Any, again: Any, other: Any, says: str, tmp_path: Path
+) -> None:
+    config = tiny_config(limits={"params_below": 1})
+    space = {"model.width": [4]}
+    call = functools.partial(search, config, space, outputs=tmp_path / "outputs", study="s", progress=False)
+    for sampler in (first, again):
+        with pytest.raises(ConfigError, match="nothing inside the limits"):
+            call(sampler=sampler)
+    with pytest.raises(ConfigError, match=says):
+        call(sampler=other)
+
+
+def test_the_same_call_goes_on_with_a_pruner_that_counts_in_itself(tmp_path: Path) -> None:
+    pruner = HyperbandPruner(1, 2, 3)
+    for _ in range(2):
+        search(
+            tiny_config(training={"epochs": 2}),
+            {"model.width": [4]},
+            study="s",
+            pruner=pruner,
+            outputs=tmp_path / "outputs",
+            progress=False,
+        )
+    assert len(trained_trials(tmp_path)) == 1
 
 
 def test_a_seed_moves_on_with_the_trials_and_stays_one() -> None:

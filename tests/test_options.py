@@ -1,10 +1,12 @@
 """The options of a sweep, and the keys that it cannot sweep."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Cli
 from hydra import compose as hydra_compose
+from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from cifar_arch.compose import compose, composing
@@ -121,6 +123,17 @@ def test_a_key_within_a_swept_group_tells_two_sweeps_apart(
         swept = tuple(f"{key.rpartition('@')[2]}." for key in space.distributions)
         mark = fingerprint(compose(fixed), space, {}, ("accuracy",), keys)
     assert {key: value for key, value in mark.items() if f"{key}.".startswith(swept)} == held
+
+
+def test_a_study_keeps_its_name_whatever_keys_come_later() -> None:
+    """README quotes it. A key that is not in `record.ADDED` would give every study another name."""
+    with composing():
+        base = hydra_compose("config", ["+search=quickstart"], return_hydra_config=True)
+        space, fixed = read_space(base.hydra.sweeper.params, ["+search=quickstart"])
+        sweeper: Any = OmegaConf.to_container(base.hydra.sweeper, resolve=True)
+        algorithms = {name: sweeper[name] for name in ("sampler", "pruner")}
+        mark = fingerprint(compose(fixed), space, algorithms, ("accuracy",), fixed_keys(fixed))
+    assert readable_name("quickstart", space, mark) == "quickstart-0f772b"
 
 
 @pytest.mark.parametrize("search", [None, "mine", "sub/mine", "größe"])

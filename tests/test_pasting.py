@@ -14,7 +14,7 @@ from cifar_arch import experiment
 from cifar_arch.compose import composing
 from cifar_arch.record import Status, Summary
 from cifar_arch.runfolder import RunFolder
-from cifar_arch.saved_config import best_config
+from cifar_arch.saved_config import experiment_text
 
 ODD = ("plain", "par(en) [x]", "größe", "it's", "$HOME", "a;b&c")
 NAMES = ["with space", *(pytest.param(name, marks=pytest.mark.slow) for name in ODD)]
@@ -70,5 +70,5 @@ def test_after_an_interruption(name: str, monkeypatch: pytest.MonkeyPatch, cli: 
 def test_in_the_heading_of_a_config(name: str) -> None:
     with composing():
         composed = hydra_compose("config", return_hydra_config=True)
-    text = best_config(composed, composed.hydra, Path(name), "best")
+    text = experiment_text(composed, composed.hydra, Path(name), "best")
     assert words(r"# python -m cifar_arch\.run --config-dir", text) == [name, "+experiment=best"]

@@ -14,7 +14,7 @@ from cifar_arch.overrides import CONF, expanded
 from cifar_arch.provenance import flatten
 from cifar_arch.record import decides_search, with_added
 from cifar_arch.runfolder import RunFolder
-from cifar_arch.saved_config import began_with, best_config, command, copy_own_options, saved_config
+from cifar_arch.saved_config import began_with, command, copy_own_options, experiment_text, saved_config
 from cifar_arch.schema import ConfigError
 
 
@@ -198,7 +198,9 @@ def test_options_of_ones_own_are_found_again(fixed: list[str], tmp_path: Path) -
         composed = hydra_compose(
             "config", [*map(expanded, fixed), "model.width=12"], return_hydra_config=True
         )
-        path.write_text(best_config(composed, composed.hydra, tmp_path / "sweep", "best"), encoding="utf-8")
+        path.write_text(
+            experiment_text(composed, composed.hydra, tmp_path / "sweep", "best"), encoding="utf-8"
+        )
         copy_own_options(composed.hydra, tmp_path / "sweep")
     again = compose(["+experiment=best"], str(tmp_path / "sweep"))
     assert decided(again) == decided(plain(composed))

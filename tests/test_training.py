@@ -78,7 +78,7 @@ def test_it_learns_easy_pictures() -> None:
     assert trained.history[-1].train_accuracy > 0.5
     assert (trained.history[-1].val_accuracy or 0) > 0.5
     assert trained.history[-1].train_loss < trained.history[0].train_loss
-    assert trained.how.device == "cpu"
+    assert trained.execution.device == "cpu"
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_no_device_but_cuda_copies_later(
 def test_compiled_it_trains_to_the_same(pictures: Pictures) -> None:
     eager = fit(pictures, recipe(epochs=2))
     compiled = fit(pictures, recipe(epochs=2, compile=True))
-    assert compiled.how.compiled
+    assert compiled.execution.compiled
     for ours, theirs in zip(compiled.history, eager.history, strict=True):  # each step rounds differently
         assert ours.train_loss == pytest.approx(theirs.train_loss, rel=0.03)
 
@@ -270,7 +270,7 @@ def test_learns_on_cuda_and_goes_on_from_a_checkpoint(pictures: Pictures, tmp_pa
     chosen = recipe(epochs=30, ema=0, device="cuda")
     for _ in range(2):
         trained = fit(pictures, chosen, augment=Augment(), workers=2, checkpoint=tmp_path / "last.pt")
-        assert trained.how.device == "cuda"
+        assert trained.execution.device == "cuda"
         assert (trained.history[-1].val_accuracy or 0) > 0.5
 
 

@@ -16,7 +16,10 @@ BEST_RUNS = 100  # rows of leaderboard.md
 
 
 def write(report: Report, to: Path) -> list[str]:
-    """Writes the report and returns what could not be written, a sentence each."""
+    """Writes the report and returns what could not be written, a sentence each.
+
+    Raises ConfigError where `to` is no folder, or holds files that no report has written.
+    """
     _require_free(to)
     hints = []
     for name, frame in {"runs": report.runs, "seeds": report.repeats, "effects": report.effects}.items():

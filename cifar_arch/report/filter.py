@@ -185,7 +185,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_empty(value: Any) -> bool:
-    """Whether it is a column of which no run has a value, so that its type is nobody's."""
+    """Whether it is a column without a single value, whose type therefore says nothing."""
     return isinstance(value, pd.Series) and bool(value.isna().all())
 
 

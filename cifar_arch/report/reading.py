@@ -57,7 +57,7 @@ class Problem(Exception):
 
 
 def read_run(path: str | Path) -> tuple[Row, Row]:
-    """(what is known of a run, its flattened config); `status` and `reason` say what is wrong."""
+    """(what is known of a run, its flattened config); its `status` and `reason` say what is wrong."""
     folder = RunFolder(path)
     try:
         with _problems(folder.summary):

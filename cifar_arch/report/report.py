@@ -22,7 +22,7 @@ class Report:
     """The ranked runs of a folder and what follows from them; every frame may be empty."""
 
     outputs: Path
-    runs: pd.DataFrame  # as of `load_runs`, with their rank
+    runs: pd.DataFrame  # as `load_runs` gives them, with their rank
     sort: str  # as it was typed: COLUMN or -COLUMN
     columns: list[str]  # of the leaderboard
     notes: list[str]  # what a reader must know, a sentence each

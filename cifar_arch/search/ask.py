@@ -87,7 +87,7 @@ class Asker:
         Raises ConfigError where nothing is found inside the limits.
         """
         config = self.shared.config
-        fruitless = rejected = 0  # proposals in a row without a job, and of them those since a replay
+        fruitless = rejected = 0  # proposals in a row without a job; of them the last that were rejected
         while True:
             with self.shared.lock():
                 self.teller.recover()
@@ -105,7 +105,7 @@ class Asker:
                     if not (counts.trained or counts.running or counts.replayed):
                         self._nothing_feasible()
                     return None
-                decision = self._decided(trial)
+                decision = self._decide(trial)
             if isinstance(decision, Job):
                 return decision
             fruitless += 1
@@ -197,7 +197,7 @@ class Asker:
 
     # --- deciding -------------------------------------------------------------------------------
 
-    def _decided(self, asked: Trial) -> Job | Role:
+    def _decide(self, asked: Trial) -> Job | Role:
         """A job of this worker, or the role that the trial was closed with."""
         trial = self.shared.ledger.trial(asked.number)
         try:
@@ -209,9 +209,9 @@ class Asker:
         if candidate.violations:
             note_rejection(asked, trial.point, candidate.violations)
             return self._reject(trial, candidate)
-        return self._known(trial, candidate) or self._job(trial, candidate)
+        return self._replay_or_discard(trial, candidate) or self._job(trial, candidate)
 
-    def _known(self, trial: TrialRecord, candidate: Candidate) -> Role | None:
+    def _replay_or_discard(self, trial: TrialRecord, candidate: Candidate) -> Role | None:
         """Answers a trial from its equal, or drops it where that is not finished or failed."""
         others = (t for t in self._equal(candidate.key) if t.number != trial.number)
         equal = [t for t in others if t.trained or not t.state.is_finished()]

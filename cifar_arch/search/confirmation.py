@@ -13,11 +13,11 @@ from optuna.trial import TrialState
 
 from cifar_arch.compose import plain
 from cifar_arch.experiment import Experiment
-from cifar_arch.outputs import Outputs, StudyFolder, trial_config
+from cifar_arch.outputs import Outputs, StudyFolder, experiment_name
 from cifar_arch.provenance import masked
 from cifar_arch.recipe import Recipe
 from cifar_arch.runfolder import RunFolder, atomic
-from cifar_arch.saved_config import best_config, composed, saved_config
+from cifar_arch.saved_config import experiment_text, saved_composition, saved_config
 from cifar_arch.schema import ConfigError, SearchStopped, first_line
 from cifar_arch.search.ask import Job
 from cifar_arch.search.candidate import Candidate
@@ -48,7 +48,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     value: float  # validation accuracy in the study, a mean where seeds are swept
     params: int
     receptive_field: int
-    epoch_seconds: float | None
+    image_seconds: float | None  # see `DataConfig.epoch_work`
     seeded: bool  # whether seeds are swept
 
     def config(self, epochs: int | None, seed: int) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def chosen(wanted: Wanted) -> tuple[list[Choice], list[str]]:
 
 
 def _different(ranking: Ranking, wanted: Wanted) -> list[Choice]:
-    """The best of those that still differ on the full schedule, from any seed."""
+    """The best configurations, no two of which train the same on the full schedule."""
     found: dict[str, Choice] = {}
     for configuration in ranking.configurations:
         choice = _choice(configuration, wanted)
@@ -175,9 +175,10 @@ def _choice(configuration: Configuration, wanted: Wanted) -> Choice:
             f"study: {str(run.path)!r} holds another network or recipe than trial {trial.number} had; "
             "type confirm where the sweep was typed"
         )
-    whole = composed(run)
+    whole = saved_composition(run)
     if wanted.target is not None:
         whole.target = wanted.target
+    images = (trial.epochs_done or 0) * Experiment.from_dict(config).data.epoch_work
     return Choice(
         number=trial.number,
         sweep=StudyFolder(run.path.parent),
@@ -185,7 +186,7 @@ def _choice(configuration: Configuration, wanted: Wanted) -> Choice:
         value=configuration.values[0],
         params=trial.params or 0,
         receptive_field=trial.receptive_field or 0,
-        epoch_seconds=trial.seconds / trial.epochs_done if trial.seconds and trial.epochs_done else None,
+        image_seconds=trial.seconds / images if trial.seconds and images else None,
         seeded=configuration.seeded,
     )
 
@@ -236,7 +237,7 @@ class Confirmation:
         return worker.shared
 
     def supervise(self, workers: int) -> SharedStudy:
-        """The same by workers in processes of their own."""
+        """The same as `work`, by workers in processes of their own."""
         shared = SharedStudy(self.search)
         command = WorkerCommand.of_this_process(self.search.folder.logs, "--mark=")
         start = WorkerCommand.run_here
@@ -260,7 +261,7 @@ class Confirmation:
         return self.choices[point["network"]].config(self.epochs, point["seed"])
 
     def _assess(self, point: Point) -> Candidate:
-        """Of each point once: a worker that waits asks about all of them every second."""
+        """The candidate of a point, computed once: a worker that waits asks about all points every second."""
         at = point["network"], point["seed"]
         if at not in self.assessed:
             self.assessed[at] = Candidate.from_dict(self._config(point))
@@ -285,13 +286,13 @@ class Confirmation:
         choice, epochs = self.choices[point["network"]], config["training"]["epochs"]
         changed = ["data.validation=0", f"training.epochs={epochs}", f"seed={config['seed']}"]
         data = data_override(Experiment.from_dict(config).data)
-        return run_command(choice.sweep.path, trial_config(choice.number), [*changed, *data], self.plugins)
+        return run_command(choice.sweep.path, experiment_name(choice.number), [*changed, *data], self.plugins)
 
 
 def write_winner(choice: Choice, epochs: int | None) -> Path:
     """Writes the config `winner` beside `best`, and returns the folder to give as --config-dir."""
     folder, whole = choice.sweep, full_schedule(choice.composed, epochs)
     with atomic(folder.experiment("winner")) as temporary:
-        text = best_config(whole, whole.hydra, folder.path, "winner", pin_seed=not choice.seeded)
+        text = experiment_text(whole, whole.hydra, folder.path, "winner", pin_seed=not choice.seeded)
         temporary.write_text(text, encoding="utf-8")
     return folder.path

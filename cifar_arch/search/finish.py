@@ -8,11 +8,11 @@ from omegaconf import DictConfig
 
 from cifar_arch.compose import plain
 from cifar_arch.experiment import Experiment
-from cifar_arch.outputs import trial_config
+from cifar_arch.outputs import experiment_name
 from cifar_arch.plugins import plugin_paths
 from cifar_arch.provenance import masked
 from cifar_arch.runfolder import atomic
-from cifar_arch.saved_config import best_config, copy_own_options
+from cifar_arch.saved_config import copy_own_options, experiment_text
 from cifar_arch.schema import SearchStopped
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.composer import Composer
@@ -43,7 +43,7 @@ def finish(shared: SharedStudy, composer: Composer, prefer: Prefer, target: floa
     best = ranking.configurations[0]
     whole = _compose_again(search, composer, best.first, "best", pin_seed=not best.seeded)
     for trial in (t for c in ranking.configurations for t in c.trials):
-        name = trial_config(trial.number)
+        name = experiment_name(trial.number)
         if not search.folder.experiment(name).exists():  # its worker died before it could write the file
             _compose_again(search, composer, trial, name)
     plugins = plugin_paths(whole.plugins, whole.hydra.runtime)
@@ -57,7 +57,7 @@ def write_experiment(
     folder = search.folder
     copy_own_options(hydra, folder.path)
     with atomic(folder.experiment(name)) as temporary:
-        text = best_config(config, hydra, folder.path, name, pin_seed=pin_seed)
+        text = experiment_text(config, hydra, folder.path, name, pin_seed=pin_seed)
         temporary.write_text(text, encoding="utf-8")
 
 
@@ -89,8 +89,27 @@ def next_steps(
     outputs = search.folder.outputs
     other = ranking.trials[min(1, len(ranking.trials) - 1)].number
     best, trial = (
-        run_command(search.folder.path, name, data, plugins) for name in ("best", trial_config(other))
+        run_command(search.folder.path, name, data, plugins) for name in ("best", experiment_name(other))
     )
+    confirm = _confirm_lines(search, other, plugins, prefer, target)
+    return (
+        f"\ntrain the best again, and read the test set:\n"
+        f"  {best}\n"
+        f"any completed trial, such as trial {other}:\n"
+        f"  {trial}\n"
+        f"{confirm if by_accuracy_first(search.objectives) else ''}"
+        f"tables and figures of all runs:\n"
+        f"  python -m cifar_arch.report {quote(str(outputs.path))}\n"
+        f"look at the study:\n"
+        f"  optuna-dashboard {quote(masked(search.storage))} --artifact-dir {quote(str(outputs.artifacts))}"
+    )
+
+
+def _confirm_lines(
+    search: SearchConfig, trial: int, plugins: Sequence[str], prefer: Prefer, target: float | None
+) -> str:
+    """What to type to confirm the best trials, or the one of that number."""
+    outputs = search.folder.outputs
     confirm = f"  python -m cifar_arch.confirm {search.name}"
     if outputs.path != Path("outputs"):
         confirm += f" --outputs {quote(str(outputs.path))}"
@@ -98,19 +117,8 @@ def next_steps(
         confirm += f" --storage {quote(masked(search.storage))}"
     confirm += "".join(f" {quote(word)}" for word in plugin_options(plugins))
     chosen = f" --prefer smallest --target {target}" if prefer == "smallest" else ""
-    confirmed = (
+    return (
         f"the best three, or one that you choose, on the full schedule with several seeds:\n"
         f"{confirm}{chosen}\n"
-        f"{confirm} --trial {other}\n"
-    )
-    return (
-        f"\ntrain the best again, and read the test set:\n"
-        f"  {best}\n"
-        f"any completed trial, such as trial {other}:\n"
-        f"  {trial}\n"
-        f"{confirmed if by_accuracy_first(search.objectives) else ''}"
-        f"tables and figures of all runs:\n"
-        f"  python -m cifar_arch.report {quote(str(outputs.path))}\n"
-        f"look at the study:\n"
-        f"  optuna-dashboard {quote(masked(search.storage))} --artifact-dir {quote(str(outputs.artifacts))}"
+        f"{confirm} --trial {trial}\n"
     )

@@ -103,11 +103,11 @@ class Ledger:
             self._records[number : number + 1] = [record]
             if record.state.is_finished():
                 self._open.discard(number)
-                self._file(record)
+                self._enter(record)
             else:
                 self._open.add(number)
 
-    def _file(self, record: TrialRecord) -> None:
+    def _enter(self, record: TrialRecord) -> None:
         self._by_key[record.key].append(record.number)
         self._finished[_kind(record)] += 1
         if record.role not in UNTRIED:

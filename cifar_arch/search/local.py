@@ -1,5 +1,6 @@
 """A search from Python: what a sweep does, without Hydra."""
 
+import copy
 import functools
 import json
 import logging
@@ -64,22 +65,30 @@ def search(
     """
     quiet_optuna()
     _require_kinds(config, space, objectives, pruner, outputs)
-    points, made_pruner = _Points(config, space), pruner or MEDIAN()
+    # Hyperband counts in itself: of a copy, so that the same call with it goes on.
+    points, made_pruner = _Points(config, space), copy.deepcopy(pruner) or MEDIAN()
     where = {"storage": sqlite_url(Outputs(outputs).studies), "seed": config.get("seed", 0)}
     given = {"study": study, "n_trials": n_trials, "objectives": list(objectives), "prefer": prefer}
     options = checked(Options, {**where, **given}, "")
-    algorithms = {"sampler": _described(sampler), "pruner": _pruner_described(made_pruner)}
+    algorithms = {"sampler": _described(sampler), "pruner": _made_described(made_pruner)}
     first, *_ = each_experiment(points, options.objectives)
     wanted = search_config(points, options, Outputs(outputs), algorithms, named="search")
     target = target_accuracy(first, prefer)
     with Worker(wanted, lambda after: sampler(seed=options.sampler_seed(after)), points.assess) as worker:
         worker.work(lambda job: _train(points, worker.shared, made_pruner, job), progress=progress)
-    ranking = ranked(worker.shared.trials(), wanted.objectives, prefer, target)
-    if ranking is None:
-        raise SearchStopped(f"no trial was completed; look at run.log in the folders in {wanted.folder.path}")
+    ranking = _ranking(worker.shared, prefer, target)
     if progress:
         lines = target_lines(ranking, target, prefer, synthetic=first.data.synthetic)
         print(done_line(worker.shared), *lines, sep="\n")
+    return ranking
+
+
+def _ranking(shared: SharedStudy, prefer: Prefer, target: float | None) -> Ranking:
+    """The completed trials of a study, the best first. Raises SearchStopped where there is none."""
+    ranking = ranked(shared.trials(), shared.config.objectives, prefer, target)
+    if ranking is None:
+        folder = shared.config.folder.path
+        raise SearchStopped(f"no trial was completed; look at run.log in the folders in {folder}")
     return ranking
 
 
@@ -150,19 +159,28 @@ def _described(sampler: Any) -> str:
             f"got {sampler!r}; its seed is set for it"
         )
     if isinstance(sampler, functools.partial):
-        options = ", ".join(f"{name}={value!r}" for name, value in sampler.keywords.items())
-        return f"{sampler.func.__name__}({options})"
+        named = (f"{name}={_spelt(value)}" for name, value in sampler.keywords.items())
+        return f"{sampler.func.__name__}({', '.join([*map(_spelt, sampler.args), *named])})"
     return str(getattr(sampler, "__qualname__", type(sampler).__qualname__))
 
 
-def _pruner_described(pruner: BasePruner) -> str:
-    """Its class and its options; those of the default pruner are left out."""
-    name, options = type(pruner).__name__, vars(pruner)
+def _spelt(option: Any) -> str:
+    """As text that is the same in every process: of an object without its address."""
+    if callable(option):
+        return str(getattr(option, "__qualname__", type(option).__qualname__))
+    plain = isinstance(option, int | float | str | list | tuple | dict | None)
+    return repr(option) if plain else _made_described(option)
+
+
+def _made_described(made: Any) -> str:
+    """The class and the options of a pruner, or of an object that a sampler takes; those of the default
+    pruner are left out."""
+    name, options = type(made).__name__, getattr(made, "__dict__", {})
     if not options or (name == type(default := MEDIAN()).__name__ and options == vars(default)):
         return name
-    plain = {key: _pruner_described(v) if isinstance(v, BasePruner) else v for key, v in options.items()}
-    shown = (f"{key[1:]}={v!r}" for key, v in plain.items() if isinstance(v, int | float | str | None))
-    return f"{name}({', '.join(shown)})"
+    plain = {key: _made_described(v) if isinstance(v, BasePruner) else v for key, v in options.items()}
+    shown = {key.removeprefix("_"): v for key, v in plain.items() if isinstance(v, int | float | str | None)}
+    return f"{name}({', '.join(f'{key}={v!r}' for key, v in shown.items())})"
 
 
 def _train(points: _Points, shared: SharedStudy, pruner: BasePruner, job: Job) -> None:

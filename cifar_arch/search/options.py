@@ -89,8 +89,8 @@ def refuse_unswept(space: Space) -> None:
             )
 
 
-def refuse_of_hydra(hydra: Any, space: Space) -> None:
-    """Raises ConfigError for what Hydra's own config, plain and unresolved, asks of no sweep here."""
+def refuse_hydra_settings(hydra: Any, space: Space) -> None:
+    """Raises ConfigError where Hydra's own config, plain and unresolved, asks for what no sweep here does."""
     for kind in ("sampler", "pruner"):
         if not isinstance(node := hydra["sweeper"][kind], dict):
             raise ConfigError(f"hydra.sweeper.{kind}: expected the options of a {kind}, got {node or 'null'}")
@@ -169,7 +169,7 @@ def search_config(
 ) -> SearchConfig:
     """The search for the best of these points, in a study that is known by its name and its fingerprint.
 
-    `algorithms`, `typed`: as of `fingerprint`. `named`: what its study is named after in place of its space.
+    `algorithms`, `typed`: as in `fingerprint`. `named`: what its study is named after in place of its space.
     Raises ConfigError for a space without an end and no number of trials.
     """
     mark = fingerprint(points.config_at({}), points.space, algorithms, options.objectives, typed)

@@ -22,7 +22,7 @@ from cifar_arch.search.options import (
     Options,
     SweeperOptions,
     each_experiment,
-    refuse_of_hydra,
+    refuse_hydra_settings,
     target_accuracy,
 )
 from cifar_arch.search.space import Point, Space
@@ -51,7 +51,7 @@ def preview(arguments: Sequence[str], config_dir: str | None = None) -> str:
         _require_plugins(base.hydra)
         SweeperOptions.from_dict(base.hydra.sweeper)
         space, fixed = read_space(base.hydra.sweeper.params, typed)
-        refuse_of_hydra(OmegaConf.to_container(base.hydra, resolve=False), space)
+        refuse_hydra_settings(OmegaConf.to_container(base.hydra, resolve=False), space)
         composer, options = Composer(load, fixed, space), Options.from_dict(plain(base))
         experiments = each_experiment(composer, options.objectives)
         target_accuracy(experiments[0], options.prefer)
@@ -104,17 +104,14 @@ def _text(space: Space, looked_at: Sequence[tuple[Point, Candidate]], composer: 
 
 
 def _trials(wanted: int | None, feasible: int | None) -> int | None:
-    """How many will be trained, None where nobody knows; `feasible` points are there, None: without end."""
+    """How many trials there will be: those `wanted`, or the `feasible` points if fewer; None: unknown."""
     return min((number for number in (wanted, feasible) if number), default=None)
 
 
 def _estimate(trials: int, experiments: Sequence[Experiment]) -> str:
-    """How long the trials take, at the speed of the first of these, for the images that all go through."""
+    """How long the trials take: at the speed of the first experiment, for the images of a mean one."""
     typical, epochs = experiments[0], [e.training.epochs for e in experiments]
-    # A forward pass is a third of a training step.
-    images = statistics.mean(
-        e.training.epochs * (e.data.training_images + e.data.validation / 3) for e in experiments
-    )
+    images = statistics.mean(e.training.epochs * e.data.epoch_work for e in experiments)
     plan = judge(typical.model, typical.limits, repairs=False).plan
     speed, busy = training_speed(plan, typical.training)
     each = counted(max(epochs), "epoch", min(epochs))

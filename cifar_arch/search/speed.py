@@ -73,16 +73,16 @@ def _machine() -> str:
 def _measured(plan: Plan, recipe: Recipe) -> float:
     import torch
 
-    from cifar_arch.device import execution
+    from cifar_arch.device import choose_execution
     from cifar_arch.network import build
     from cifar_arch.training import build_state, training_step
 
-    how = execution(recipe)
-    torch.set_num_threads(how.threads)
-    state = build_state(build(plan), recipe, (125.0,) * 3, (60.0,) * 3, 1_000_000, how)
+    execution = choose_execution(recipe)
+    torch.set_num_threads(execution.threads)
+    state = build_state(build(plan), recipe, (125.0,) * 3, (60.0,) * 3, 1_000_000, execution)
     step = training_step(state)
-    images = torch.zeros(recipe.batch_size, 3, 32, 32, dtype=torch.uint8, device=how.device)
-    labels = torch.zeros(recipe.batch_size, dtype=torch.long, device=how.device)
+    images = torch.zeros(recipe.batch_size, 3, 32, 32, dtype=torch.uint8, device=execution.device)
+    labels = torch.zeros(recipe.batch_size, dtype=torch.long, device=execution.device)
     for _ in range(5):  # the first ones choose their kernels
         loss, _ = step(images, labels)
     float(loss)

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from cifar_arch.record import Cause
-from cifar_arch.runfolder import FULL, RunFolder
+from cifar_arch.runfolder import DISK_FULL_BELOW, RunFolder
 from cifar_arch.schema import SearchStopped
 from cifar_arch.search.session import WorkerBroken
 from cifar_arch.search.study import SharedStudy
@@ -28,7 +28,7 @@ def stop_if_unfit(folder: Path) -> None:
             "there was no memory to load torch into; end other programs, and the same command goes on"
         )
     place = folder if folder.exists() else folder.parent
-    if shutil.disk_usage(place).free < FULL or cause is Cause.DISK_FULL:
+    if shutil.disk_usage(place).free < DISK_FULL_BELOW or cause is Cause.DISK_FULL:
         raise SearchStopped(
             f"no space is left on the disk of {str(place)!r}; make room, and the same command goes on"
         )

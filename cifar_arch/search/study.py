@@ -59,7 +59,7 @@ class SharedStudy:
         self.config = config
         self.storage = open_storage(config.storage)
         self.file = sqlite_file(config.storage)
-        self.made = self._file_id()
+        self.opened_file_id = self._file_id()
         with self.lock():
             self.study = optuna.create_study(
                 study_name=config.name,
@@ -76,7 +76,7 @@ class SharedStudy:
 
     def lock(self) -> Lock:
         """For whoever decides or tells. Raises SearchStopped where the database is not the one it was."""
-        if self.made != self._file_id():
+        if self.opened_file_id != self._file_id():
             raise SearchStopped(
                 f"the study was removed while it ran: {str(self.file)!r} is no longer what it was; the same "
                 "command starts again, after the folder of its trials is removed"

@@ -102,7 +102,7 @@ class Supervisor:
             if self.session.ended() and not ended.wait(ENDING):
                 kill_workers()
                 ended.wait(LOOK)
-                self.teller.look_after()  # or what they trained would seem to run until the next start
+                self.teller.lock_and_recover()  # or what they trained would seem to run until the next start
             console.follow()
         return failures[0] if failures else None
 
@@ -119,7 +119,7 @@ class Supervisor:
             now = time.monotonic()
             if over or now - recovered > RECOVER:
                 recovered = now
-                self.teller.look_after()
+                self.teller.lock_and_recover()
             if self.shared.trials(TrialState.RUNNING) or not (over or self._all_started(logs)):
                 busy = now
             elif now - busy > (SETTLE if over else self._patience(worked=self._asked() > asked)):

@@ -19,7 +19,7 @@ from optuna.samplers import BaseSampler
 from cifar_arch.compose import anchored, as_config_errors, plain
 from cifar_arch.device import cores, require_shown_gpu
 from cifar_arch.limits import Limits
-from cifar_arch.outputs import WORKERS, Outputs, trial_config
+from cifar_arch.outputs import WORKERS, Outputs, experiment_name
 from cifar_arch.plugins import load_plugins_of
 from cifar_arch.provenance import masked
 from cifar_arch.schema import ConfigError
@@ -34,7 +34,7 @@ from cifar_arch.search.options import (
     SweeperOptions,
     by_grid,
     each_experiment,
-    refuse_of_hydra,
+    refuse_hydra_settings,
     search_config,
     target_accuracy,
 )
@@ -79,7 +79,7 @@ class ArchitectureSweeper(Sweeper):
         config = self._config()
         options = Options.from_dict(config)
         space, fixed = read_space(self.params, arguments)
-        refuse_of_hydra(OmegaConf.to_container(self.config.hydra, resolve=False), space)
+        refuse_hydra_settings(OmegaConf.to_container(self.config.hydra, resolve=False), space)
         fixed = [text for text in fixed if not text.startswith("trial.worker=")]
         composer = self._composer(space, fixed)
         # A mistake in any value is told before anything is trained.
@@ -209,7 +209,7 @@ class ArchitectureSweeper(Sweeper):
                 f"hydra: no trial can be started with this config ({one_line(str(error))})"
             ) from error
         if done.status == JobStatus.COMPLETED and done.cfg and done.hydra_cfg:
-            write_experiment(shared.config, trial_config(job.number), done.cfg, done.hydra_cfg.hydra)
+            write_experiment(shared.config, experiment_name(job.number), done.cfg, done.hydra_cfg.hydra)
 
 
 def _about(limits: dict[str, Any]) -> str:

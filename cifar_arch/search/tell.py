@@ -64,13 +64,13 @@ class Teller:
         self.shared.workers.leave()
 
     @patient
-    def look_after(self) -> None:
-        """`recover`, by whoever does not hold the lock."""
+    def lock_and_recover(self) -> None:
+        """The same as `recover`, which asks for the lock to be held."""
         with self.shared.lock():
             self.recover()
 
     def recover(self) -> None:
-        """Settles or queues again what dead workers left running; under the lock."""
+        """Settles or queues again what dead workers left running. Call it under the lock."""
         running = self.shared.ledger.trials(TrialState.RUNNING)
         if not running:
             return

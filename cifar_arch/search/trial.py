@@ -23,7 +23,7 @@ BEST = 25  # of them the best, as many as TPE takes for good
 
 
 class Role(StrEnum):
-    """Why a trial was not trained; finished trials without a role are the trained ones: only they count."""
+    """Why a trial does not count; the finished ones without a role are the trained ones, which do."""
 
     REJECTED = "rejected"  # outside the limits
     REPLAYED = "replayed"  # answered by an equal trial
@@ -70,7 +70,7 @@ class TrialRecord(Attributes, frozen=True, kw_only=True):
     def of(cls, trial: FrozenTrial, keys: Mapping[str, str] | None = None) -> "TrialRecord":
         """The record of an Optuna trial; user attributes of other names are left out.
 
-        `keys`: as of `full_keys`.
+        `keys`: as `full_keys` gives them.
         """
         stored: Mapping[str, Any] = trial.user_attrs
         attributes = {name: stored[name] for name in Attributes.__struct_fields__ if name in stored}
@@ -271,7 +271,7 @@ class _Excerpt(optuna.Study):
         self.shown = trials
 
     def _best_numbers(self, trials: list[FrozenTrial]) -> set[int]:
-        """Of the best complete ones. Finished trials never change, so that each is looked at once."""
+        """Numbers of the best complete trials. Finished ones never change, so that each is looked at once."""
         sign = 1 if self.direction == StudyDirection.MAXIMIZE else -1
         recent = trials[self._settled :]
         complete = [(sign * (t.value or 0.0), -t.number) for t in recent if t.state == TrialState.COMPLETE]
