@@ -126,7 +126,9 @@ def _resume(folders: list[str], others: list[str]) -> None:
     """Goes on in the one of `folders` with the config that is saved there."""
     if len(folders) != 1 or not folders[0]:
         given = ", ".join(folders) or "nothing"
-        raise ConfigError(f"training.resume: expected the folder of one run, got {given}; type one")
+        raise ConfigError(
+            f"training.resume: expected the folder of one run, got {given}; type training.resume=RUN"
+        )
     folder = folders[0]
     if not Path(folder).is_dir() and (quoted := re.fullmatch(r"([\"'])(.*)\1", folder)):
         folder = quoted[2]  # for Hydra, as other values of that kind are

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from cifar_arch.experiment import Experiment
-from cifar_arch.hydra_mistakes import joined, known_mistake, needs_quotes, path_for_option, unknown_key
+from cifar_arch.hydra_mistakes import joined, known_mistake, needs_quotes, unknown_key, unknown_option
 from cifar_arch.idle_choices import refuse_idle_choices
 from cifar_arch.outputs import from_home
 from cifar_arch.overrides import (
@@ -178,12 +178,14 @@ def hydra_message(error: Exception, typed: Sequence[str] = ()) -> str:
         return _unknown_option(error.missing_cfg_file, error.options or (), typed)
     if mistake := _wrong_choice(typed):
         return mistake
+    if mark := getattr(error, "problem_mark", None):  # of YAML
+        where = f"{_shown(Path(mark.name))}: line {mark.line + 1}"
+        return f"{where} cannot be read as YAML ({getattr(error, 'problem', error)}); fix it"
     text = str(error)
     if "Unsupported config file extension" in text:
         return _wrong_ending()
     if known := known_mistake(text):
-        key, colon, rest = known.partition(":")
-        return f"{short(key) if '@' in key else key}{colon}{rest}"
+        return re.sub(r"\w+@[\w.]+", lambda found: short(found[0]), known)
     cause = _of_omegaconf(error)
     if match := re.search(r"Could not override '([^']+)'", text):
         within = str(getattr(cause, "full_key", ""))  # the key at fault in a value that is a dict
@@ -222,12 +224,10 @@ def _unknown_option(file: str, known: Iterable[str], typed: Sequence[str]) -> st
         key, (within, _, ours) = group or "config", group.rpartition("/")
         if within and ours in config_groups():
             return f"{group}: there is no such group; write - override /{ours}: {option} in its file"
-    if option.endswith(".yaml"):
-        return path_for_option(key, group, Path(option))
     names = ", ".join(sorted(known or options(group))) or "nothing: there is no such group"
     too_deep = [f for f in config_folders() if f.name == group and (f / f"{option}.yaml").is_file()]
     above = "".join(f"; or name the folder above: --config-dir {_shown(f.parent)}" for f in too_deep[:1])
-    return f"{key}: unknown option {option!r}; choose from {names}{above}"
+    return unknown_option(key, group, option, f"{names}{above}")
 
 
 def _wrong_ending() -> str:

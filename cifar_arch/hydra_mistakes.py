@@ -49,7 +49,17 @@ def _at(config: Any, path: str) -> Any:
     return config
 
 
-def path_for_option(key: str, group: str, path: Path) -> str:
+def unknown_option(key: str, group: str, option: str, names: str) -> str:
+    """The sentence about an option that is in no folder, where `names` are."""
+    if option.endswith(".yaml"):
+        return _path_for_option(key, group, Path(option))
+    of_study = re.fullmatch(r"experiment/(best|winner|trial-\d+)", f"{group}/{option}")
+    elsewhere = of_study and not re.search("best|winner|trial-|;", names)  # no such folder was named
+    there = "; or name the folder of a study, --config-dir outputs/sweeps/STUDY" if elsewhere else ""
+    return f"{key}: unknown option {option!r}; choose from {names}{there}"
+
+
+def _path_for_option(key: str, group: str, path: Path) -> str:
     """The sentence about the path of a file where the name of an option is expected."""
     within = path.parent.name == group
     folder = str(path.parent.parent) if within else f"FOLDER that holds {group}/{path.name}"
@@ -69,12 +79,23 @@ def needs_quotes(override: str) -> str:
     return f"{name}: a sweep within fields needs quotes, got {value}; type {quote(f'{key}={quoted}')}"
 
 
+def no_plugin(kind: str) -> str:
+    """The sentence for a launcher or a sweeper that is switched off."""
+    return f"hydra.{kind}: expected the options of a {kind}, got null; leave it out"
+
+
 def _unread(override: str) -> str:
     if override.endswith(","):
         return f"{override!r}: ends in a comma; type values without spaces between them, width=8,10"
+    if (apart := re.sub(r",(?=[\w@.]+=)", " ", override)) != override:
+        return f"{override!r}: cannot be read; type {apart} with a space between two keys"
     key, equals, value = override.partition("=")
+    tight = f"{key.strip()}={value.lstrip('= ')}"  # width = 8, or width==8
     plain = re.fullmatch(r"(?!\w+\()[^'\"\\$\[\]{}]+", value)
-    example = quote(f'{key}="{value}"') if equals and plain else "key=value"
+    if equals and tight != override and re.fullmatch(r"[\w@.,=-]+", tight):
+        example = tight
+    else:
+        example = quote(f'{key}="{value}"') if equals and plain else "key=value"
     return f"{override!r}: cannot be read; type {example}, a value with ~, spaces or brackets in quotes"
 
 
@@ -137,15 +158,19 @@ def _no_earlier(file: str, choice: str, place: str) -> str:
                 "choose both in a file experiment/NAME.yaml"
             )
         return f"{file}: fills a package of its own; begin the file with the line # @package _global_"
+    if place in ("sampler", "pruner"):
+        return f"{file}: a {place} is chosen in full, got {choice}; write - override /hydra/sweeper{choice}"
     return f"{file}: nothing is chosen of {place} that it could override, got {choice}; write - {choice}"
 
 
+def _no_list(file: str, kind: str) -> str:
+    return f"{file}: defaults is a list, got {kind}; write defaults: [NAME, _self_]"
+
+
 def _chosen_twice(group: str, option: str, file: str) -> str:
+    if file == "command line":
+        return _chosen_already(group)
     return f"{file}: an option of {group} is chosen before, got {option}; write - override /{group}: {option}"
-
-
-def _no_plugin(kind: str) -> str:
-    return f"hydra.{kind}: expected the options of a {kind}, got null; leave it out"
 
 
 _PARTS = ("model", "block", "downsample", "limits", "data", "augment", "training")
@@ -163,7 +188,8 @@ _EXPLAINED: tuple[tuple[str, Callable[..., str]], ...] = (
     (r"Sweeping over Hydra's configuration is not supported : '([^']+)'", _of_hydra),
     (r"Override alias '([^']+)' requires a value", _unread),
     (r"Error when parsing index: \d+, string: (.*) out of \[", _unread),
-    (r"Hydra (launcher|sweeper) is not configured", _no_plugin),
+    (r"Hydra (launcher|sweeper) is not configured", no_plugin),
+    (r"Invalid defaults list in '([^']+)', defaults must be a list \(got (\w+)\)", _no_list),
     (r"In '([^']+)': Invalid Defaults List override '([^']+)'.*Default for '([^']+)'", _no_earlier),
     (r"Multiple values for (\S+)\. To override.* choices: '([^']+)' from '([^']+)'", _chosen_twice),
 )

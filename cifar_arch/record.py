@@ -23,16 +23,19 @@ class Cause(StrEnum):
     INTERRUPTED = "interrupted"
     DISK_FULL = "disk full"
     GPU_BROKEN = "GPU broken"  # CUDA refuses all further work in that process
+    NO_MEMORY = "no memory"  # to load torch into, so that nothing was trained
 
     @classmethod
     def of(cls, error: BaseException) -> "Cause | None":
-        """The external cause of an exception; None if the run itself failed, out of memory included."""
+        """The external cause of an exception; None if the run itself failed, as where memory runs out."""
         match error:
             case KeyboardInterrupt():
                 return cls.INTERRUPTED
             # Of the device, of the user, and of the shell (ulimit -f).
             case OSError(errno=errno.ENOSPC | errno.EDQUOT | errno.EFBIG):
                 return cls.DISK_FULL
+            case ImportError() if "failed to map segment" in str(error):
+                return cls.NO_MEMORY
             case RuntimeError() if str(error).startswith("CUDA error: no kernel image"):
                 return None  # this torch is not made for this GPU, and in another process it is not either
             case RuntimeError() if str(error).startswith("CUDA error"):

@@ -57,6 +57,11 @@ def saved_config(folder: RunFolder) -> dict[str, Any]:
                 f"{key} is {text}, an interpolation, which is not resolved here; write its value there"
             )
         return plain(loaded)
+    except FileNotFoundError:
+        raise ConfigError(
+            f"run: {str(folder.path)!r} has no {folder.config.relative_to(folder.path)}, as a card has none; "
+            "name a folder in which python -m cifar_arch.run trained"
+        ) from None
     except Exception as error:  # PyYAML and OmegaConf have many kinds for what is not theirs
         text = hydra_message(error) if isinstance(error, COMPOSITION_ERRORS) else str(error)
         reason = text.strip().partition("\n")[0] or type(error).__name__

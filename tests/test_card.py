@@ -189,6 +189,11 @@ def test_a_run_that_hydra_did_not_make(cwd: Path, cli: Cli) -> None:
     done = cli("card", "s0", "--to", "results/mine")
     assert done.status == 2
     assert done.err.startswith("run: 's0/.hydra/hydra.yaml' is not what Hydra wrote (")
+    RunFolder("s0").config.unlink()
+    assert cli("card", "s0", "--to", "results/mine").err == (
+        "run: 's0' has no .hydra/config.yaml, as a card has none; "
+        "name a folder in which python -m cifar_arch.run trained\n"
+    )
 
 
 def page(cwd: Path) -> str:

@@ -42,6 +42,7 @@ MISTAKES = {
     "widht=3": "widht: unknown key, did you mean 'width'? choose from augment, c1, ",
     "c1=plan": "c1: unknown option 'plan'; choose from blueprint, ",
     "--json width=": "model.width: expected an integer at least 1 and at most 4096 or auto or null, got ''\n",
+    "width==24": "'model.width==24': cannot be read; type model.width=24, ",
     "model.head=none": "model.head: none needs a C4 that ends in 10 channels, got 96; use linear or conv\n",
     # as `run` refuses them
     "data.validation=49991": "data.validation: must leave one training image per class, at most 49990 of ",

@@ -145,7 +145,7 @@ def test_what_yaml_refuses_is_named_once(cli: Cli) -> None:
     file.write_text("# @package _global_\nhydra:\n\tsweeper: 3\n", encoding="utf-8")
     done = cli("check", "-m", "+search=tab", "--config-dir", "own")
     assert done.status == 2
-    assert done.err.startswith("+search=tab: Hydra cannot use this (while scanning for the next token ")
+    assert done.err.startswith("own/search/tab.yaml: line 3 cannot be read as YAML (found character that ")
 
 
 @pytest.mark.slow

@@ -76,8 +76,14 @@ WRONG = [
     ("width=range(1,3)", "model.width: one value is expected, got range(1,3); choose one, "),
     ("width=[1", "'model.width=[1': cannot be read; type key=value, "),
     ("width", "'width': cannot be read; type key=value, "),
-    ("+c1=plain", "c1: an option is chosen already; type block@model.c1=OPTION without the +"),
-    ("++c3=plain", "c3: ++ is for single keys, got ++block@model.c3=plain; type block@model.c3=plain"),
+    ("+c1=plain", "c1: an option is chosen already; type c1=OPTION without the +"),
+    ("+c3=separable", "c3: an option is chosen already; type c3=OPTION without the +"),
+    ("++c3=plain", "c3: ++ is for single keys, got ++c3=plain; type c3=plain"),
+    ("c3=dilated,t2=dilated", "'c3=dilated,t2=dilated': cannot be read; type c3=dilated t2=dilated with a "),
+    (
+        "+experiment=best",
+        "experiment: unknown option 'best'; choose from reference; or name the folder of a st",
+    ),
     ("++experiment=reference", "experiment: ++ is for single keys, got ++experiment=reference; type +exp"),
     ("~downsample", "downsample: other choices start from it, and nothing is chosen; type downsample=OPTION"),
     ("data.root=größe", "'data.root=größe': cannot be read; type 'data.root=\"größe\"', a value with "),
@@ -192,30 +198,23 @@ def test_plain_data_without_hydra() -> None:
 GLOBAL = "# @package _global_\n"
 # a file of one's own and what is in it, what is typed, how its sentence ends
 FILES = [
+    ("limits/dev.yml", "", "limits=devcie", "/dev.yml: the name of a config ends in .yaml; name it dev.yaml"),
+    ("limits/dev.yml", "", "limits=null", "/dev.yml: the name of a config ends in .yaml; name it dev.yaml"),
     (
-        "limits/dev.yml",
-        "",
-        "limits=devcie",
-        "/limits/dev.yml: the name of a config ends in .yaml; name it dev.yaml",
+        "data/x.yaml",
+        "a: 1\na: 2",
+        "data=x",
+        ": line 2 cannot be read as YAML (found duplicate key a); fix it",
     ),
+    ("mine/a.yml", "", "+mine=b", "the name of a config ends in .yaml, got one in .yml; rename it"),
+    ("search/x.yaml", "defaults: [{override /training: fast}]", "+search=x", "the line # @package _global_"),
     (
-        "limits/dev.yml",
-        "",
-        "limits=null",
-        "/limits/dev.yml: the name of a config ends in .yaml; name it dev.yaml",
+        "limits/x.yaml",
+        "defaults: eva6",
+        "limits=x",
+        "/x: defaults is a list, got str; write defaults: [NAME, _self_]",
     ),
-    (
-        "mine/a.yml",
-        "",
-        "+mine=b",
-        "--config-dir: the name of a config ends in .yaml, got one in .yml; rename it",
-    ),
-    (
-        "search/x.yaml",
-        "defaults: [{override /training: fast}]",
-        "+search=x",
-        "search/x: fills a package of its own; begin the file with the line # @package _global_",
-    ),
+    ("experiment/best.yaml", "", "+experiment=trial-9", "choose from best, reference"),
     (
         "training/x.yaml",
         "defaults: [fast, {override /augment: none}]",
@@ -248,6 +247,12 @@ FILES = [
         "write - /trainig: fast",
     ),
     (
+        "search/x.yaml",
+        f"{GLOBAL}defaults: [{{override /sampler: gp}}]",
+        "+search=x",
+        "a sampler is chosen in full, got /sampler: gp; write - override /hydra/sweeper/sampler: gp",
+    ),
+    (
         "limits/mine.yaml",
         "",
         "limits=own/limits/mine.yaml",
@@ -261,12 +266,7 @@ FILES = [
         "c3: expected the name of an option, got the path own/mine.yaml; "
         "type c3=mine with --config-dir FOLDER that holds block/mine.yaml",
     ),
-    (
-        "limits/limits/mine.yaml",
-        "",
-        "limits=limits/limits/mine",
-        "limits: unknown option 'limits/limits/mine'; choose from eva6, eva6_hard, none",
-    ),
+    ("limits/limits/mine.yaml", "", "limits=limits/limits/mine", "choose from eva6, eva6_hard, none"),
 ]
 
 

@@ -94,6 +94,9 @@ def ends_by(error: BaseException) -> Any:
     return on_epoch
 
 
+UNMAPPED = "libtorch_cpu.so: failed to map segment from shared object"
+
+
 @pytest.mark.parametrize(
     ("error", "status", "reason", "cause"),
     [
@@ -107,6 +110,8 @@ def ends_by(error: BaseException) -> Any:
         (OSError(errno.EACCES, "locked"), "failed", f"[Errno {errno.EACCES}] locked", None),
         (RuntimeError("CUDA error: lost"), "failed", "CUDA error: lost", Cause.GPU_BROKEN),
         (RuntimeError("CUDA error: no kernel image"), "failed", "CUDA error: no kernel image", None),
+        (ImportError(UNMAPPED), "failed", UNMAPPED, Cause.NO_MEMORY),
+        (ImportError("no module"), "failed", "no module", None),
         (RuntimeError("CUDA out of memory"), "failed", "CUDA out of memory", None),
     ],
 )

@@ -18,6 +18,16 @@ MISTAKES = {
     "widht=3 width=16,24": r"^widht: unknown key",
     "width=interval(8,16)": r"; type 'width=int\(interval\(8,16\)\)'$",
     "width=8,9 limits=none prefer=smallest": "^prefer: smallest takes the fewest parameters",
+    "width=8,9 hydra.sweeper.sampler.n_startup_trials=-1": r"^hydra.sweeper.sampler: cannot work with these ",
+    "width=8,9 hydra.sweeper.pruner.n_warmup_steps=-1": r"^hydra.sweeper.pruner: .*; got n_startup_trials=",
+    "width=8,9 pruner=hyperband hydra.sweeper.pruner.max_resource=0": "^hydra.sweeper.pruner: cannot work ",
+    "width=[8,9]": r"^model.width: .*, got \[8, 9\]; to try each of them write 8,9 without brackets$",
+    "hydra.sweeper.params={seed:[0,1]}": r"^seed: .*, got \[0, 1\]; to try each of them write 0,1 without ",
+    "hydra.sweeper.params={model:{width:'8,9'}}": r"^model.width: .*; to sweep over it write its key in ",
+    "width=8,9 study='12'": "^study: '12' would be read as a number",
+    "width=8,9 storage=notes.db": "^storage: expected sqlite:///FILE.db or ",
+    "width=8,9 hydra.launcher=null": "^hydra.launcher: expected the options of a launcher, got null; ",
+    "width=8,9 hydra.sweeper=null": "^hydra.sweeper: expected the options of a sweeper, got null; ",
 }
 
 

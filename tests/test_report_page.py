@@ -204,15 +204,15 @@ def test_folders_that_are_refused(written: Path, tmp_path: Path, cli: Cli) -> No
     write_run(tmp_path / "alone" / "runs" / "a")
     studyless = cli(COMMAND, str(tmp_path / "alone"), "--study", "s")
     assert studyless.err == f"--study: no study 's' in '{tmp_path / 'alone'}'; there are no studies here\n"
+    (tmp_path / "empty" / "leaderboard.md").touch()
     taken = {
         file: "is no folder; name one that the report may be written to",
+        tmp_path / "empty": "holds a leaderboard.md that no report wrote; name another folder for the report",
         tmp_path / "alone/runs/a": "holds a run or a card; name another folder for the report",
     }
     for to, what in taken.items():
-        done = cli(COMMAND, outputs, "--to", str(to))
-        assert (done.status, done.err) == (2, f"--to: {str(to)!r} {what}\n")
-    done = cli(COMMAND, outputs, "--to", str(file / "in"))
-    assert (done.status, done.err[:21]) == (1, "cannot read or write ")
+        assert cli(COMMAND, outputs, "--to", str(to))[::2] == (2, f"--to: {str(to)!r} {what}\n")
+    assert cli(COMMAND, outputs, "--to", str(file / "in")).err == f"--to: {str(file)!r} {taken[file]}\n"
 
 
 def test_half_finished_outputs_report_without_a_best_run(

@@ -81,7 +81,14 @@ def test_the_largest_whose_config_was_mistaken_stays_the_first(tmp_path: Path) -
     assert ask(open_worker(wanted)).point == {"width": 8}
 
 
-def test_a_full_disk_stops_a_search(tmp_path: Path) -> None:
-    RunFolder(tmp_path).write_summary(Summary(status=Status.FAILED, cause=Cause.DISK_FULL))
-    with pytest.raises(SearchStopped, match=r"^no space is left on the disk of "):
+UNFIT = {
+    Cause.DISK_FULL: "^no space is left on the disk of ",
+    Cause.NO_MEMORY: "^there was no memory to load torch into; end other programs, and ",
+}
+
+
+@pytest.mark.parametrize(("cause", "says"), UNFIT.items())
+def test_what_a_trial_met_stops_a_search(cause: Cause, says: str, tmp_path: Path) -> None:
+    RunFolder(tmp_path).write_summary(Summary(status=Status.FAILED, cause=cause))
+    with pytest.raises(SearchStopped, match=says):
         stop_if_unfit(tmp_path)

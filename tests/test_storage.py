@@ -87,8 +87,9 @@ EXPECTED = (
 FIX = "fix it, or name another one"
 UNUSABLE = {
     "sqlite:////proc/x/s.db": f"([Errno 2] No such file or directory: '/proc/x'); {FIX}",
-    "sqlite:///torn.db": f"((sqlite3.DatabaseError) file is not a database); {FIX}",
-    "sqlite+nope:///s.db": f"(Can't load plugin: sqlalchemy.dialects:sqlite.nope); {EXPECTED}",
+    "sqlite:///torn.db": f"(file is not a database); {FIX}",
+    "sqlite:///folder": f"([Errno 21] Is a directory: 'folder'); {FIX}",
+    "sqlite+nope:///new/s.db": f"(Can't load plugin: sqlalchemy.dialects:sqlite.nope); {EXPECTED}",
     "postgresql+nope://me@host/s": f"(Can't load plugin: sqlalchemy.dialects:postgresql.nope); {EXPECTED}",
 }
 
@@ -99,9 +100,11 @@ def test_a_database_that_cannot_be_opened_says_why_and_what_helps(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "torn.db").write_bytes(b"no database" * 99)
+    (tmp_path / "folder").mkdir()
     with pytest.raises(ConfigError) as error:
         open_storage(url)
     assert str(error.value) == f"storage: {url!r} cannot be opened {why}"
+    assert {path.name for path in tmp_path.iterdir()} == {"torn.db", "folder"}  # no lock beside them
     del error
     with warnings.catch_warnings(action="ignore", category=ResourceWarning):
         gc.collect()  # Optuna leaves the connection open that Python 3.13 would warn of in a later test

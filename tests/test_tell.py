@@ -50,6 +50,7 @@ UNFINISHED: list[dict[str, Any]] = [
     {"summary": '{"status": "failed", "cause": "interrupted"}', "retries": 0},
     {"summary": '{"status": "failed", "cause": "disk full"}', "retries": 0},
     {"summary": '{"status": "failed", "cause": "GPU broken"}', "retries": 1},
+    {"summary": '{"status": "failed", "cause": "no memory"}', "retries": 1},
 ]
 
 

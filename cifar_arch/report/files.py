@@ -11,18 +11,16 @@ from cifar_arch.runfolder import RunFolder, atomic
 from cifar_arch.schema import ConfigError
 
 PARQUET = "pyarrow"  # the package that writes it
+FILES = ("runs.csv", "seeds.csv", "effects.csv", "runs.parquet", "leaderboard.md", "report.html")
 BEST_RUNS = 100  # rows of leaderboard.md
 
 
 def write(report: Report, to: Path) -> list[str]:
     """Writes the report and returns what could not be written, a sentence each.
 
-    Raises ConfigError where `to` is a file, or the folder of a run or a card.
+    Raises ConfigError where `to` is no folder, or holds files that no report has written.
     """
-    if to.exists() and not to.is_dir():
-        raise ConfigError(f"--to: {str(to)!r} is no folder; name one that the report may be written to")
-    if RunFolder(to).summary.exists():  # a card has a seeds.csv of its own
-        raise ConfigError(f"--to: {str(to)!r} holds a run or a card; name another folder for the report")
+    _require_free(to)
     hints = []
     for name, frame in {"runs": report.runs, "seeds": report.repeats, "effects": report.effects}.items():
         with atomic(to / f"{name}.csv") as temporary:
@@ -43,6 +41,28 @@ def write(report: Report, to: Path) -> list[str]:
     with atomic(to / "report.html") as temporary:
         temporary.write_text(html(report, figures), encoding="utf-8")
     return hints
+
+
+def _require_free(to: Path) -> None:
+    """Raises ConfigError for what is no folder, and for files of one that no report has written."""
+    place = next(folder for folder in (to, *to.parents) if folder.exists())
+    if not place.is_dir():
+        raise ConfigError(f"--to: {str(place)!r} is no folder; name one that the report may be written to")
+    if RunFolder(to).summary.exists():  # a card has a seeds.csv of its own
+        raise ConfigError(f"--to: {str(to)!r} holds a run or a card; name another folder for the report")
+    taken = [name for name in FILES if (to / name).exists()]
+    if taken and not _is_ours(to / FILES[0]):
+        raise ConfigError(
+            f"--to: {str(to)!r} holds a {taken[0]} that no report wrote; name another folder for the report"
+        )
+
+
+def _is_ours(runs: Path) -> bool:
+    """Whether a report wrote this table of runs, which it does first."""
+    if not runs.is_file():
+        return False
+    with runs.open(encoding="utf-8", errors="replace") as table:
+        return {"folder", "status", "params"} <= set(table.readline().strip().split(","))
 
 
 def leaderboard(report: Report) -> str:

@@ -64,6 +64,17 @@ class Composer:
                     typed = quote(f"{short(key)}=int(interval({d.low:g},{d.high:g}))")
                     expected = str(error).partition("; type ")[0]
                     raise ConfigError(f"{expected}; type {typed}") from error
+            for _, override in read_all(self.fixed):
+                name, value = override.key_or_group, override.value()
+                if isinstance(value, list) and str(error).startswith(f"{name}: expected"):
+                    each = Transformer.str(value)[1:-1]
+                    raise ConfigError(
+                        f"{error}; to try each of them write {each} without brackets"
+                    ) from error
+                if isinstance(value, dict) and str(error).startswith(f"{name}."):
+                    raise ConfigError(
+                        f"{error}; to sweep over it write its key in full, {name}.KEY"
+                    ) from error
             raise
 
     def job_at(self, point: Mapping[str, Any]) -> DictConfig:
@@ -168,6 +179,12 @@ def fixed_keys(fixed: Sequence[str]) -> list[str]:
         chosen = global_file(override.key_or_group, str(override.value()))
         keys += [override.get_key_element(), *chosen.keys]
     return [key for key in keys if not bare(key).startswith("hydra")]
+
+
+def require_text(study: str) -> None:
+    """Raises ConfigError for the name of a study that Hydra would read as something else in a job."""
+    if read_override(f"study={study}").value() != study:
+        raise ConfigError(f"study: {study!r} would be read as a number; choose another name")
 
 
 def _lines(params: Any) -> list[str]:

@@ -11,10 +11,13 @@ from omegaconf import DictConfig, OmegaConf
 from cifar_arch.compose import as_config_errors, composing, plain
 from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import judge
+from cifar_arch.hydra_mistakes import no_plugin
 from cifar_arch.overrides import at_home, expanded, read_override
 from cifar_arch.plugins import load_plugins_of
+from cifar_arch.schema import ConfigError
+from cifar_arch.search.algorithms import working_pruner
 from cifar_arch.search.candidate import Candidate
-from cifar_arch.search.composer import Composer, read_space
+from cifar_arch.search.composer import Composer, read_space, require_text
 from cifar_arch.search.options import (
     Options,
     SweeperOptions,
@@ -24,6 +27,7 @@ from cifar_arch.search.options import (
 )
 from cifar_arch.search.space import Point, Space
 from cifar_arch.search.speed import training_speed
+from cifar_arch.search.storage import quiet_optuna, sqlite_file
 from cifar_arch.terminal import counted, duration
 
 SAMPLE = 2000  # points looked at in a space that is larger
@@ -34,6 +38,7 @@ PER_TRIAL = 1.5  # seconds beside training: asking, making the plots
 def preview(arguments: Sequence[str], config_dir: str | None = None) -> str:
     """The text of `check -m`. Raises ConfigError where the space or its configs cannot be read."""
     arguments = at_home(arguments)
+    quiet_optuna()
 
     def load(chosen: list[str]) -> DictConfig:
         with as_config_errors([*arguments, *chosen]):
@@ -43,16 +48,27 @@ def preview(arguments: Sequence[str], config_dir: str | None = None) -> str:
         typed = [expanded(argument) for argument in arguments]
         base = load([text for text in typed if not read_override(text).is_sweep_override()])
         load_plugins_of(base)
+        _require_plugins(base.hydra)
         SweeperOptions.from_dict(base.hydra.sweeper)
         space, fixed = read_space(base.hydra.sweeper.params, typed)
         refuse_hydra_settings(OmegaConf.to_container(base.hydra, resolve=False), space)
         composer, options = Composer(load, fixed, space), Options.from_dict(plain(base))
         experiments = each_experiment(composer, options.objectives)
         target_accuracy(experiments[0], options.prefer)
+        require_text(options.study or "named")
+        sqlite_file(options.storage)  # is the address of any database?
+        working_pruner(base.hydra.sweeper.sampler, base.hydra.sweeper.pruner)
         measured = any(experiment.limits.latency_ms_below is not None for experiment in experiments)
         most = MEASURED if measured else SAMPLE
         looked_at = [(p, composer.assess(p)) for p in space.some(most, random.Random(0))]
         return _text(space, looked_at, composer)
+
+
+def _require_plugins(hydra: DictConfig) -> None:
+    """Raises ConfigError where Hydra has nothing to sweep with."""
+    for kind in ("launcher", "sweeper"):
+        if not isinstance(hydra[kind], DictConfig):
+            raise ConfigError(no_plugin(kind))
 
 
 def _text(space: Space, looked_at: Sequence[tuple[Point, Candidate]], composer: Composer) -> str:

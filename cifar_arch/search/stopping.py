@@ -23,6 +23,10 @@ def stop_if_unfit(folder: Path) -> None:
         raise WorkerBroken(
             "the GPU refuses further work in this process; the same command goes on in a new one"
         )
+    if cause is Cause.NO_MEMORY:  # and what is half loaded stays so
+        raise WorkerBroken(
+            "there was no memory to load torch into; end other programs, and the same command goes on"
+        )
     place = folder if folder.exists() else folder.parent
     if shutil.disk_usage(place).free < DISK_FULL_BELOW or cause is Cause.DISK_FULL:
         raise SearchStopped(

@@ -94,7 +94,9 @@ def _open(url: str) -> RDBStorage:
     if file and "timeout" not in make_url(url).query:
         options = {"connect_args": {"timeout": BUSY}}
     try:
+        make_url(url).get_dialect()  # is there such a one?
         if file:
+            _require_database(file)
             file.parent.mkdir(parents=True, exist_ok=True)
         # Several processes that make the tables at once fail: one after the other.
         with _creation_lock(url, file), warnings.catch_warnings():
@@ -110,6 +112,14 @@ def _open(url: str) -> RDBStorage:
     sqlalchemy.event.listen(storage.engine, "connect", _fast_sqlite if file else _in_utc)
     storage.engine.dispose()  # connections made before have other settings
     return storage
+
+
+def _require_database(file: Path) -> None:
+    """Raises an error for a file of another kind, before the file of a lock lies beside it."""
+    if file.exists():
+        with file.open("rb") as existing:
+            if existing.read(16) not in (b"", b"SQLite format 3\0"):
+                raise sqlite3.DatabaseError("file is not a database")
 
 
 def study_lock(storage: RDBStorage, url: str, study: str) -> Lock:

@@ -2,33 +2,30 @@
 
 import functools
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
-import optuna
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobStatus, configure_log, run_job
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from hydra.utils import instantiate
 from msgspec.structs import asdict, replace
 from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
-from optuna.pruners import BasePruner, NopPruner
-from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler
+from optuna.pruners import NopPruner
+from optuna.samplers import BaseSampler
 
 from cifar_arch.compose import anchored, as_config_errors, plain
 from cifar_arch.device import cores, require_shown_gpu
 from cifar_arch.limits import Limits
 from cifar_arch.outputs import WORKERS, Outputs, experiment_name
-from cifar_arch.overrides import read_override
 from cifar_arch.plugins import load_plugins_of
 from cifar_arch.provenance import masked
-from cifar_arch.schema import ConfigError, first_line
+from cifar_arch.schema import ConfigError
+from cifar_arch.search.algorithms import make_sampler, working_pruner
 from cifar_arch.search.ask import Job, total
-from cifar_arch.search.composer import Composer, fixed_keys, read_space
+from cifar_arch.search.composer import Composer, fixed_keys, read_space, require_text
 from cifar_arch.search.edited import require_unedited
 from cifar_arch.search.finish import finish, write_experiment
 from cifar_arch.search.objectives import by_accuracy_alone
@@ -48,9 +45,6 @@ from cifar_arch.search.study import SearchConfig, SharedStudy
 from cifar_arch.search.supervisor import Supervisor
 from cifar_arch.search.worker import Worker
 from cifar_arch.terminal import one_line
-
-SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
-PRUNERS = ("optuna.pruners.*",)
 
 # What a launcher runs leaves nothing of its own: the worker has its log, and each trial its folder.
 WORKER_JOB = (f"hydra.sweep.subdir={WORKERS}", "hydra.output_subdir=null", "hydra/job_logging=none")
@@ -130,10 +124,10 @@ class ArchitectureSweeper(Sweeper):
     ) -> SharedStudy:
         """Works in this process; with a `mark` as one of the workers that another process started."""
 
-        def make_sampler(after: int) -> BaseSampler:
-            return self._sampler(options.sampler_seed(after))
+        def sampler_of(after: int) -> BaseSampler:
+            return make_sampler(self.sampler, options.sampler_seed(after))
 
-        with Worker(search, make_sampler, composer.assess, mark=mark) as worker:
+        with Worker(search, sampler_of, composer.assess, mark=mark) as worker:
             worker.work(lambda job: self._train(worker.shared, composer, job))
         return worker.shared
 
@@ -155,8 +149,7 @@ class ArchitectureSweeper(Sweeper):
         search = search_config(
             composer, options, outputs, algorithms, named=named, typed=fixed_keys(composer.fixed)
         )
-        if read_override(f"study={search.name}").value() != search.name:
-            raise ConfigError(f"study: {search.name!r} would be read as a number; choose another name")
+        require_text(search.name)
         return replace(
             search,
             exhaustive=search.exhaustive or by_grid(self.sampler),
@@ -166,22 +159,9 @@ class ArchitectureSweeper(Sweeper):
 
     def _check_algorithms(self, options: Options) -> None:
         """Refuses wrong options of sampler and pruner here: in a job they would cost a trial each."""
-        sampler = self._sampler(options.seed)
-        if isinstance(sampler, CmaEsSampler) and find_spec("cmaes") is None:
-            raise ConfigError(  # Optuna itself misses it only when it is asked for a second point
-                "hydra.sweeper.sampler: needs the package 'cmaes', which is not installed; "
-                "type uv pip install cmaes, or choose another sampler"
-            )
-        pruner = _made("pruner", self.pruner, PRUNERS)
-        _require_working(pruner)
+        pruner = working_pruner(self.sampler, self.pruner)
         if not by_accuracy_alone(options.objectives) and not isinstance(pruner, NopPruner):
             print("pruning goes by accuracy as the only objective: here every trial is trained to its end")
-
-    def _sampler(self, seed: int) -> BaseSampler:
-        if by_grid(self.sampler):
-            return RandomSampler(seed=seed)  # the study goes through a grid by itself
-        sampler: BaseSampler = _made("sampler", self.sampler, SAMPLERS, seed=seed)
-        return sampler
 
     def _launches_here(self) -> bool:
         return bool(self.config.hydra.runtime.choices["hydra/launcher"] == "basic")
@@ -244,28 +224,6 @@ def _worker_job(command: WorkerCommand, _: DictConfig) -> int:
     """What a launcher runs; its exit status says nothing, for the study does."""
     leave_ends_to_parent()
     return command.run(HydraConfig.get().job.num)
-
-
-def _made(kind: str, node: DictConfig, allowed: tuple[str, ...], **more: Any) -> Any:
-    try:
-        return instantiate(node, _execution_whitelist_=allowed, **more)
-    except Exception as error:
-        cause = first_line(error.__cause__ or error).removeprefix("Error in call to ")
-        given = ", ".join("=".join(map(str, o)) for o in node.items_ex(resolve=False) if o[0] != "_target_")
-        raise ConfigError(f"hydra.sweeper.{kind}: {cause}; got {given or 'no options'}") from error
-
-
-def _require_working(pruner: BasePruner) -> None:
-    """Raises ConfigError for options that a pruner takes and then fails on: Hyperband's max_resource=0."""
-    trial = optuna.create_study(pruner=pruner).ask()
-    trial.report(0.5, 1)
-    try:
-        trial.should_prune()
-    except Exception as error:
-        raise ConfigError(
-            f"hydra.sweeper.pruner: {type(pruner).__name__} cannot work with these options "
-            f"({first_line(error)}); fix them, or type pruner=median"
-        ) from error
 
 
 def register() -> None:

@@ -96,7 +96,8 @@ class Teller:
         summary = read_summary(folder)
         state, values, reason = self._outcome(summary)
         if summary is None or state is None:
-            blame = not stopped and (summary is None or summary.cause is Cause.GPU_BROKEN)
+            broken = (Cause.GPU_BROKEN, Cause.NO_MEMORY)
+            blame = not stopped and (summary is None or summary.cause in broken)
             self._requeue(trial, blame=blame)
             return
         self.shared.note(trial, folder=str(folder.path))
