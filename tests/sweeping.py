@@ -23,10 +23,11 @@ from cifar_arch.record import Status, Summary
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.search.ask import Assess, Job
 from cifar_arch.search.candidate import Candidate
+from cifar_arch.search.ledger import full_keys
 from cifar_arch.search.space import Point, Space
 from cifar_arch.search.storage import quiet_optuna
 from cifar_arch.search.study import SearchConfig
-from cifar_arch.search.trial import TrialRecord, full_keys
+from cifar_arch.search.trial import TrialRecord
 from cifar_arch.search.worker import Worker
 
 STORAGE = "sqlite:///outputs/studies.db"

@@ -13,6 +13,8 @@ from filelock import FileLock, Timeout
 from hypothesis import example, given
 from hypothesis import strategies as st
 from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
 from sqlalchemy.exc import OperationalError
 from sweeping import WIDTHS, close, search_config
 
@@ -29,6 +31,7 @@ from cifar_arch.search.storage import (
     study_lock,
 )
 from cifar_arch.search.study import SharedStudy
+from cifar_arch.search.trial import CachedStorage
 
 FILES = {
     "sqlite:///outputs/studies.db": "outputs/studies.db",
@@ -231,3 +234,16 @@ def test_a_damaged_database_says_so(table: str, tmp_path: Path) -> None:
         SearchStopped, match=r"^the database is damaged \(.* malformed\); put a copy of it back, "
     ):
         SharedStudy(search_config(copy, WIDTHS))
+
+
+def test_trials_are_listed_by_number_whoever_made_them(tmp_path: Path) -> None:
+    there = open_storage(sqlite_url(tmp_path / "studies.db"))
+    here = CachedStorage(there)
+    study = there.create_new_study([StudyDirection.MAXIMIZE], "s")
+    makers = (here, there, there, here, there, there)  # its own trial 3 is known here before 1 and 2
+    made = [maker.create_new_trial(study) for maker in makers]
+    for trial in made[::2]:
+        there.set_trial_state_values(trial, TrialState.COMPLETE, [0.5])
+    assert [t.number for t in here.get_all_trials(study)] == [0, 1, 2, 3, 4, 5]
+    complete = here.get_all_trials(study, states=(TrialState.COMPLETE,))
+    assert [t.number for t in complete] == [0, 2, 4]

@@ -96,7 +96,7 @@ def test_an_excerpt_is_the_best_and_a_regular_sample() -> None:
     sampler = StudySampler(TPESampler(seed=0), study)
     sampler.infer_relative_search_space(study, study.get_trials()[0])
     shown = sampler.study.get_trials(states=(TrialState.COMPLETE,))
-    assert len(shown) == EXCERPT
+    assert EXCERPT - BEST <= len(shown) <= EXCERPT  # a good one may be in the sample too
     highest = sorted((t.value or 0.0 for t in shown), reverse=True)[:BEST]
     assert highest == list(range(number - 1, number - 1 - BEST, -1))
     assert [t.number for t in shown] == sorted({t.number for t in shown})

@@ -22,8 +22,9 @@ from cifar_arch.schema import ConfigError, SearchStopped, first_line
 from cifar_arch.search.ask import Job
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.confirm_trials import ConfirmAsker, ConfirmTeller, Seeds
+from cifar_arch.search.ledger import full_keys
 from cifar_arch.search.local import train_here
-from cifar_arch.search.objectives import Prefer
+from cifar_arch.search.objectives import Prefer, objectives_of
 from cifar_arch.search.options import target_accuracy
 from cifar_arch.search.processes import WorkerCommand
 from cifar_arch.search.ranking import Configuration, Ranking, ranked, target_lines
@@ -31,7 +32,7 @@ from cifar_arch.search.space import Point
 from cifar_arch.search.storage import open_storage, patient, quiet_optuna, sqlite_file
 from cifar_arch.search.study import SearchConfig, SharedStudy
 from cifar_arch.search.supervisor import Supervisor
-from cifar_arch.search.trial import TrialRecord, full_keys, objectives_of
+from cifar_arch.search.trial import TrialRecord
 from cifar_arch.search.worker import Worker
 from cifar_arch.shown_commands import data_override, run_command
 

@@ -9,7 +9,7 @@ import optuna
 from optuna.trial import TrialState
 
 from cifar_arch.search.space import point_identity
-from cifar_arch.search.trial import Role, TrialRecord, full_keys
+from cifar_arch.search.trial import Role, TrialRecord
 
 UNTRIED = (Role.REQUEUED, Role.ABANDONED, Role.MISTAKEN)  # roles of trials whose points are open again
 
@@ -114,6 +114,11 @@ class Ledger:
             self._tried.add(point_identity(record.point))
         if record.trained and record.values and (self._best is None or record.values[0] > self._best):
             self._best = record.values[0]
+
+
+def full_keys(study: optuna.Study) -> dict[str, str]:
+    """The keys of a study's parameters, by the shorter names that they have there."""
+    return study.user_attrs.get("keys", {})
 
 
 def _kind(record: TrialRecord) -> str:

@@ -1,7 +1,10 @@
 """What a search can optimise: in which direction, where a run has it on record, how it is shown."""
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    import optuna
 
 # How trials are ranked: by the first objective, or by fewest parameters among those that reach the target.
 Prefer = Literal["accuracy", "smallest"]
@@ -25,6 +28,11 @@ OBJECTIVES = {
     "latency": Objective("minimize", "latency_ms", "{:.3f} ms"),
 }
 ACCURACIES = ("accuracy", "test_accuracy")  # among them
+
+
+def objectives_of(study: "optuna.Study") -> list[str]:
+    """The names of a study's objectives; accuracy where it has none, as in a study of another tool."""
+    return study.metric_names or ["accuracy"]
 
 
 def by_accuracy_first(objectives: Sequence[str]) -> bool:

@@ -11,9 +11,9 @@ from optuna.trial import FrozenTrial
 
 from cifar_arch.experiment import Pruned
 from cifar_arch.record import Epoch
-from cifar_arch.search.objectives import by_accuracy_alone
+from cifar_arch.search.objectives import by_accuracy_alone, objectives_of
 from cifar_arch.search.storage import cached_storage
-from cifar_arch.search.trial import objectives_of, role_of
+from cifar_arch.search.trial import role_of
 
 log = logging.getLogger(__name__)
 

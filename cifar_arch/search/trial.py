@@ -3,6 +3,7 @@
 import copy
 import heapq
 import itertools
+from collections import defaultdict
 from collections.abc import Container, Mapping
 from enum import StrEnum
 from typing import Any
@@ -70,7 +71,7 @@ class TrialRecord(Attributes, frozen=True, kw_only=True):
     def of(cls, trial: FrozenTrial, keys: Mapping[str, str] | None = None) -> "TrialRecord":
         """The record of an Optuna trial; user attributes of other names are left out.
 
-        `keys`: as `full_keys` gives them.
+        `keys`: as `ledger.full_keys` gives them.
         """
         stored: Mapping[str, Any] = trial.user_attrs
         attributes = {name: stored[name] for name in Attributes.__struct_fields__ if name in stored}
@@ -105,16 +106,6 @@ def _point(trial: FrozenTrial) -> Point:
     return {name: exact(value, trial.distributions[name]) for name, value in trial.params.items()}
 
 
-def full_keys(study: optuna.Study) -> dict[str, str]:
-    """The keys of a study's parameters, by the shorter names that they have there."""
-    return study.user_attrs.get("keys", {})
-
-
-def objectives_of(study: optuna.Study) -> list[str]:
-    """The names of a study's objectives; accuracy where it has none, as in a study of another tool."""
-    return study.metric_names or ["accuracy"]
-
-
 def stored_attributes(**attributes: Any) -> dict[str, Any]:
     """The given attributes as user attributes are stored. Raises TypeError for an unknown name."""
     plain = msgspec.to_builtins(Attributes(**attributes))
@@ -136,8 +127,7 @@ def stale_ids(storage: RDBStorage, study: str) -> set[int]:
 
 def random_start(sampler: BaseSampler) -> int | None:
     """How many trials a sampler draws at random first; None where it has no such number."""
-    trials = getattr(sampler, "_n_startup_trials", None)
-    return trials if isinstance(trials, int) else None
+    return getattr(sampler, "_n_startup_trials", None)
 
 
 def set_random_start(sampler: Any, trials: int) -> None:
@@ -211,13 +201,23 @@ class StudySampler(BaseSampler):
 class CachedStorage(_CachedStorage):
     """Optuna's cache, whose list of all trials costs little in a large study: it is asked for often."""
 
+    def __init__(self, backend: RDBStorage):
+        super().__init__(backend)
+        self._listed: defaultdict[int, list[FrozenTrial | None]] = defaultdict(list)  # by number, of a study
+
+    def _add_trials_to_cache(self, study_id: int, trials: list[FrozenTrial]) -> None:
+        super()._add_trials_to_cache(study_id, trials)
+        listed = self._listed[study_id]
+        for trial in trials:  # one just made may come before others' earlier ones
+            listed += [None] * (trial.number + 1 - len(listed))
+            listed[trial.number] = trial
+
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
         self._read_trials_from_remote_storage(study_id)
         with self._lock:
-            known = self._studies[study_id].trials
-            trials = [known[number] for number in sorted(known)]
+            trials = [*filter(None, self._listed[study_id])]
         if states is not None:
             trials = [trial for trial in trials if trial.state in states]
         return copy.deepcopy(trials) if deepcopy else trials
@@ -244,8 +244,7 @@ class _WithRejected(optuna.Study):
 
 
 class _Excerpt(optuna.Study):
-    """The study as TPE needs it, however large: its best trials, those that run, and a regular sample of
-    all others.
+    """The study as TPE needs it, however large: its best trials, those that run, and a regular sample of all.
 
     TPE models the density of the best 25 against that of the others, at a cost that grows with both. From
     these it finds as much as from all (LOG.md, 2026-11-26).
@@ -264,10 +263,9 @@ class _Excerpt(optuna.Study):
             best = self._best_numbers(trials)
             # Those that run, too: their place is taken, as the constant liar says.
             best |= {t.number for t in trials[self._settled :] if t.state == TrialState.RUNNING}
-            others = [number for number in range(len(trials)) if number not in best]
             room = max(0, EXCERPT - len(best))
-            sample = (others[len(others) * place // room] for place in range(room))
-            trials = [trials[number] for number in sorted([*sample, *best])]
+            sample = (len(trials) * place // room for place in range(room))
+            trials = [trials[number] for number in sorted({*sample, *best})]
         self.shown = trials
 
     def _best_numbers(self, trials: list[FrozenTrial]) -> set[int]:
