@@ -241,7 +241,11 @@ def picture() -> np.ndarray:
 
 
 # Above, the others change the share of images that p says, and a flip is a mirror image.
-COMPARED = [(name, 1.0, 3000) for name in STRENGTHS if name != "horizontal_flip"]
+COMPARED: list[Any] = [
+    pytest.param(name, 1.0, 3000, marks=pytest.mark.slow if name == "colour_jitter" else ())
+    for name in STRENGTHS
+    if name != "horizontal_flip"
+]
 COMPARED += [("pad_crop", 0.3, 3000), ("colour_jitter", 0.3, 1000)]
 
 

@@ -113,6 +113,7 @@ def test_a_root_that_is_no_folder_is_refused(tmp_path: Path, root: str) -> None:
     assert (tmp_path / "file").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.cifar10
 def test_what_another_process_is_unpacking_is_waited_for(tmp_path: Path) -> None:
     (folder := tmp_path / cifar10.FOLDER).mkdir()

@@ -143,6 +143,7 @@ REMADE: dict[str, list[str]] = {
 }
 
 
+@pytest.mark.slow
 def test_a_study_made_again_under_its_name_is_not_confirmed_by_the_old_one(
     study: str, training: Stub, cli: Cli
 ) -> None:

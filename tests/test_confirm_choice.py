@@ -53,6 +53,7 @@ def test_equal_networks_are_confirmed_once_with_distinct_seeds(training: Stub, c
     assert compose(["+experiment=winner", "seed=7"], "outputs/sweeps/s")["seed"] == 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["training.epochs", "data.validation"])
 def test_what_is_equal_on_the_full_schedule_is_trained_once(key: str, training: Stub, cli: Cli) -> None:
     finished_study(((f"{key}=5", 0.5), (f"{key}=10", 0.6), ("model.width=9", 0.4)))

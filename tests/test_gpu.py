@@ -145,7 +145,13 @@ DROPPED = {"kind": "custom", "convs": [{"after": ["norm", "activation", "dropout
 CYCLED = {"optimizer": "muon", "schedule": "onecycle", "cycle_momentum": (0.8, 0.95)}
 
 
-@pytest.mark.parametrize("settings", [*RECIPES.values(), CYCLED], ids=[*RECIPES, "muon, cycled momentum"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param(settings, id=name, marks=() if name == "muon" else pytest.mark.slow)
+        for name, settings in {**RECIPES, "muon, cycled momentum": CYCLED}.items()
+    ],
+)
 def test_no_number_of_a_captured_step_is_out_of_date(
     pictures: Pictures, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

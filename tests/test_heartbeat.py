@@ -48,6 +48,7 @@ def test_the_end_of_a_session_interrupts_a_training(worker: Worker, monkeypatch:
     assert (sent, beating.given_away) == ([()], False)
 
 
+@pytest.mark.slow
 def test_a_storage_that_is_busy_at_one_beat_gets_the_next(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

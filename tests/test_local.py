@@ -252,6 +252,7 @@ def test_what_a_sampler_is_given_is_told_apart(
         call(sampler=other)
 
 
+@pytest.mark.slow
 def test_the_same_call_goes_on_with_a_pruner_that_counts_in_itself(tmp_path: Path) -> None:
     pruner = HyperbandPruner(1, 2, 3)
     for _ in range(2):
