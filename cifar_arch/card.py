@@ -23,7 +23,7 @@ from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import Verdict, judge
 from cifar_arch.identity import changes
 from cifar_arch.limits import requirements
-from cifar_arch.outputs import experiment_file, typed_path
+from cifar_arch.outputs import experiment_file, require_place, typed_path
 from cifar_arch.plugins import add_plugin_option, own_blocks
 from cifar_arch.record import EXECUTION
 from cifar_arch.runfolder import RunFolder
@@ -81,8 +81,9 @@ def main() -> None:
 
 def require_free(folder: Path) -> None:
     """Raises ConfigError for a folder with anything in it but an earlier card."""
+    require_place(folder)
     card = (folder / SEEDS).is_file() and RunFolder(folder).summary.is_file()  # a report has the first alone
-    if folder.exists() and not card and not (folder.is_dir() and not any(folder.iterdir())):
+    if folder.exists() and not card and any(folder.iterdir()):
         raise ConfigError(
             f"--to: {str(folder)!r} holds other files, which would be written over; name a new folder, "
             "or one with an earlier card"

@@ -20,7 +20,7 @@ import numpy as np
 
 from cifar_arch.data import Pictures
 from cifar_arch.latency import TIMED, one_image_ms, session
-from cifar_arch.outputs import typed_path
+from cifar_arch.outputs import require_place, typed_path
 from cifar_arch.plugins import add_plugin_option, own_blocks
 from cifar_arch.runfolder import atomic
 from cifar_arch.saved import SavedRun
@@ -75,6 +75,7 @@ def export(path: Path, to: Path | None = None, root: str | None = None) -> tuple
         target /= run.folder.onnx.name
     if target.suffix != run.folder.onnx.suffix:  # it might be a file of another kind, such as the weights
         raise ConfigError(f"--to: expected a folder or a file that ends in .onnx, got {str(to)!r}; name one")
+    require_place(target.parent)
     network = run.network()
     pictures = run.pictures(root)
     images = _pixels(pictures.test.images[:CHECKED])

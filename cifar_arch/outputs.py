@@ -6,6 +6,8 @@ Those within the folder of a run are in `runfolder`.
 import os
 from pathlib import Path
 
+from cifar_arch.schema import ConfigError
+
 RUNS = "runs"  # single ones, by date and time
 SWEEPS = "sweeps"
 CONFIRMATIONS = "confirm"
@@ -65,6 +67,13 @@ def experiment_file(folder: Path, name: str) -> Path:
 def typed_path(text: str) -> Path:
     """The path that an option of a command names."""
     return Path(from_home(text))
+
+
+def require_place(folder: Path) -> None:
+    """Raises ConfigError where a folder that --to names cannot be made, for a file is in its place."""
+    place = next(path for path in (folder, *folder.parents) if path.exists())
+    if not place.is_dir():
+        raise ConfigError(f"--to: {str(place)!r} is no folder; name another place")
 
 
 def from_home(path: str) -> str:

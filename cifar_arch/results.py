@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cifar_arch.outputs import CONFIRMATIONS, typed_path
+from cifar_arch.outputs import CONFIRMATIONS, require_place, typed_path
 from cifar_arch.record import ADDED, Status, decides_result
 from cifar_arch.report.curves import load_curves
 from cifar_arch.report.filter import closest
@@ -110,6 +110,7 @@ def main() -> None:
     with exit_on_errors():
         if arguments.to.suffix != ".parquet":
             raise ConfigError(f"--to: expected a file that ends in .parquet, got {str(arguments.to)!r}")
+        require_place(arguments.to.parent)
         table = table_of(arguments.outputs, arguments.study)
         if arguments.to.is_dir():
             raise ConfigError(f"--to: {str(arguments.to)!r} is a folder; name a file")

@@ -157,14 +157,16 @@ def test_a_card_of_another_recipe_is_no_earlier_one(cwd: Path, cli: Cli) -> None
     assert page(cwd) == before
 
 
-@pytest.mark.parametrize("to", ["s0", "s1", "", "s0/summary.json", "report"])
+@pytest.mark.parametrize("to", ["s0", "s1", "", "report", "s0/summary.json", "s0/summary.json/in"])
 def test_nothing_but_a_card_is_written_over(to: str, cwd: Path, cli: Cli) -> None:
     before = (cwd / "s0" / "summary.json").read_bytes()
     Path("report").mkdir()
     Path("report", "seeds.csv").touch()  # as `report` leaves it
     done = cli("card", "s0", "--to", to)
     assert (done.status, done.out) == (2, "")
-    assert done.err.startswith(f"--to: '{to or '.'}' holds other files, which would be written over; name ")
+    place = to.removesuffix("/in") or "."
+    what = "is no folder; name " if "json" in to else "holds other files, which would be written over; name "
+    assert done.err.startswith(f"--to: {place!r} {what}")
     assert (cwd / "s0" / "summary.json").read_bytes() == before
 
 

@@ -11,6 +11,7 @@ from cifar_arch import export, shapes
 from cifar_arch.data import Split
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.saved import SavedRun
+from cifar_arch.schema import ConfigError
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -144,6 +145,8 @@ def test_a_name_without_an_ending_is_a_folder(finished_run: Path, tmp_path: Path
     path, _ = export.export(finished_run, tmp_path / "new")
     assert path == tmp_path / "new" / "network.onnx"
     assert path.is_file()
+    with pytest.raises(ConfigError, match=r"^--to: '.*network\.onnx' is no folder; name another place$"):
+        export.export(finished_run, path / "below")
 
 
 @pytest.mark.parametrize("to", ["summary.json", "checkpoints/weights.safetensors", "new.bin"])

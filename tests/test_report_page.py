@@ -206,8 +206,9 @@ def test_folders_that_are_refused(written: Path, tmp_path: Path, cli: Cli) -> No
     assert studyless.err == f"--study: no study 's' in '{tmp_path / 'alone'}'; there are no studies here\n"
     (tmp_path / "empty" / "leaderboard.md").touch()
     taken = {
-        file: "is no folder; name one that the report may be written to",
-        tmp_path / "empty": "holds a leaderboard.md that no report wrote; name another folder for the report",
+        file: "is no folder; name another place",
+        tmp_path / "empty": "holds a leaderboard.md without a report's runs.csv; remove it, or name another "
+        "folder for the report",
         tmp_path / "alone/runs/a": "holds a run or a card; name another folder for the report",
     }
     for to, what in taken.items():

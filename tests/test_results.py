@@ -89,6 +89,8 @@ def test_no_other_file_is_added_to(outputs: Path, tmp_path: Path, cli: Cli) -> N
     for to, what in ((other, "holds another table; name another file"), (folder, "is a folder; name a file")):
         done = cli("results", str(outputs), "--study", "s", "--to", str(to))
         assert (done.status, done.err) == (2, f"--to: {str(to)!r} {what}\n")
+    done = cli("results", str(outputs), "--study", "s", "--to", str(other / "in.parquet"))
+    assert (done.status, done.err) == (2, f"--to: {str(other)!r} is no folder; name another place\n")
 
 
 def test_another_number_of_epochs_is_another_row(outputs: Path) -> None:

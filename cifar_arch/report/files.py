@@ -3,6 +3,7 @@
 import importlib.util
 from pathlib import Path
 
+from cifar_arch.outputs import require_place
 from cifar_arch.report import tables
 from cifar_arch.report.figures import FIGURES, report_figures
 from cifar_arch.report.page import html
@@ -45,15 +46,14 @@ def write(report: Report, to: Path) -> list[str]:
 
 def _require_free(to: Path) -> None:
     """Raises ConfigError for what is no folder, and for files of one that no report has written."""
-    place = next(folder for folder in (to, *to.parents) if folder.exists())
-    if not place.is_dir():
-        raise ConfigError(f"--to: {str(place)!r} is no folder; name one that the report may be written to")
+    require_place(to)
     if RunFolder(to).summary.exists():  # a card has a seeds.csv of its own
         raise ConfigError(f"--to: {str(to)!r} holds a run or a card; name another folder for the report")
     taken = [name for name in FILES if (to / name).exists()]
     if taken and not _is_ours(to / FILES[0]):
+        lack = "that no report wrote" if taken[0] == FILES[0] else f"without a report's {FILES[0]}"
         raise ConfigError(
-            f"--to: {str(to)!r} holds a {taken[0]} that no report wrote; name another folder for the report"
+            f"--to: {str(to)!r} holds a {taken[0]} {lack}; remove it, or name another folder for the report"
         )
 
 
