@@ -56,7 +56,8 @@ def test_the_target_is_held_against_tested_runs(tmp_path: Path) -> None:
         f"no tested run reaches its target; the best, {tmp_path / 'b'}, is 1.00 points below"
     )
     write_run(tmp_path / "c", 0.8, test=0.86)
-    assert target_line(load_runs(tmp_path)) == "1 of 2 tested runs reach their target"
+    assert target_line(load_runs(tmp_path)) == "1 of 2 tested runs reached the target"
+    assert target_line(load_runs(tmp_path / "c")) == "1 of 1 tested run reached the target"
 
 
 def test_the_notes_say_what_is_left_out(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from cifar_arch.outputs import typed_path
 from cifar_arch.schema import ConfigError
-from cifar_arch.terminal import exit_on_errors
+from cifar_arch.terminal import counted, exit_on_errors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,5 +91,5 @@ def chosen(runs: "pd.DataFrame", outputs: Path, study: str | None, condition: st
         return runs
     left = filter_runs(runs, condition)
     if not len(left):
-        raise ConfigError(f"--where: none of {len(runs):,} runs meets {condition!r}; relax it")
+        raise ConfigError(f"--where: none of {counted(len(runs), 'run')} meets {condition!r}; relax it")
     return left

@@ -190,7 +190,7 @@ def target_line(runs: pd.DataFrame) -> str | None:
         return None
     reached = int(held["reaches_target"].sum())
     if reached:
-        return f"{reached:,} of {len(held):,} tested runs reach their target"
+        return f"{reached:,} of {counted(len(held), 'tested run')} reached the target"
     best = held.loc[held["test_accuracy"].idxmax()]
     missing = best["target_accuracy"] - best["test_accuracy"]
     return (
