@@ -1,8 +1,10 @@
 """python -m cifar_arch: which commands there are."""
 
+import shutil
 import sys
+import textwrap
 
-from cifar_arch.terminal import table
+from cifar_arch.terminal import exit_on_errors
 
 COMMANDS = {
     "check": "shows a network's layers, totals and limits; with -m, a search's size and how long it takes",
@@ -18,9 +20,14 @@ COMMANDS = {
 
 def main() -> None:
     """Exits with 2 where anything was typed but --help."""
-    rows = [[f"python -m cifar_arch.{name}", what] for name, what in COMMANDS.items()]
-    print(table([["command", "does"], *rows], left={0, 1}))
-    print("\nadd --help to any of them to see how it is used")
+    left = len("python -m cifar_arch.evaluate  ")
+    width = max(2 * left, shutil.get_terminal_size().columns)
+    with exit_on_errors():
+        print(f"{'command':{left}}does")
+        for name, what in COMMANDS.items():
+            start = f"python -m cifar_arch.{name}".ljust(left)
+            print(textwrap.fill(start + what, width, subsequent_indent=" " * left, break_on_hyphens=False))
+        print("\nadd --help to any of them to see how it is used")
     sys.exit(0 if sys.argv[1:] in ([], ["--help"], ["-h"]) else 2)
 
 

@@ -156,7 +156,8 @@ def test_the_mode_of_hydra_may_be_typed_in_each_form(mode: str, cli: Cli) -> Non
     assert done.err.startswith("nothing inside the limits among 2 candidates")
 
 
-def test_every_command_is_listed(cli: Cli) -> None:
+def test_every_command_is_listed(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     package = Path(cifar_arch.__file__).parent
     texts = {path.stem: path.read_text(encoding="utf-8") for path in package.glob("*.py")}
     runnable = {name for name, text in texts.items() if "__main__" in text} - {"__main__", "__init__"} | {
@@ -164,6 +165,7 @@ def test_every_command_is_listed(cli: Cli) -> None:
     }
     done = cli("__main__")
     assert done.status == 0
+    assert max(map(len, done.out.splitlines())) <= 80
     assert set(re.findall(r"^python -m cifar_arch\.(\w+) ", done.out, re.MULTILINE)) == runnable
     assert cli("__main__", "report", "outputs").status == 2
 
