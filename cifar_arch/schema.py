@@ -106,6 +106,9 @@ def _sentence(message: str, kind: type, data: object, where: str) -> str:
     up_to_1 = re.match(r"a number (above|at least) 0 and at most 1\b(?!\.)", allowed)
     share = up_to_1 and isinstance(value, int | float) and 10 < value <= 100  # a percentage
     better = f"; type {int(value)}" if whole else f"; type {value / 100:g}" if share else ""
+    several = isinstance(value, list) and value and "list" not in allowed
+    if several and {*map(type, value)} <= {int, float, str}:
+        better = f"; type one of them, or -m {key}={','.join(map(str, value))} to try each"
     return f"{key}: expected {allowed}, got {_shown(value)}{better}"
 
 

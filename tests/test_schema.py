@@ -60,6 +60,11 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ),
     ({"shape": ROUND, "size": 4.5}, "d.size: expected an integer at least 1 or auto or null, got 4.5"),
     ({"shape": ROUND, "size": True}, "d.size: expected an integer at least 1 or auto or null, got true"),
+    (
+        {"shape": ROUND, "size": [1, 2]},
+        "d.size: expected an integer at least 1 or auto or null, got [1, 2]; type one of them, or "
+        "-m d.size=1,2 to try each",
+    ),
     ({"shape": ROUND, "pair": [1]}, "d.pair: expected a list of 2, got [1]"),
     ({"shape": ROUND, "pair": [1, "x"]}, "d.pair[1]: expected a number, got 'x'"),
     ({"shape": ROUND, "several": 3}, "d.several: expected a list such as [a,b], got 3"),
