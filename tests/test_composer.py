@@ -156,6 +156,8 @@ def test_of_two_arguments_the_later_one_counts() -> None:
     assert read_space(None, ["model.width=8,16", "model.width=24"])[1] == ["model.width=24"]
     space, fixed = read_space(None, ["model.width=24", "model.width=8,16"])
     assert (space.size(), fixed) == (2, [])
+    with pytest.raises(ConfigError, match=r"^width: is swept twice, got .*=8,16 and .*=4,6; type all its v"):
+        read_space(None, ["model.width=8,16", "model.width=4,6"])
 
 
 def test_params_may_hold_aliases_and_any_value() -> None:

@@ -67,9 +67,9 @@ class Composer:
             for _, override in read_all(self.fixed):
                 name, value = override.key_or_group, override.value()
                 if isinstance(value, list) and str(error).startswith(f"{name}: expected"):
-                    each = Transformer.str(value)[1:-1]
+                    each, expected = Transformer.str(value)[1:-1], str(error).partition("; type ")[0]
                     raise ConfigError(
-                        f"{error}; to try each of them write {each} without brackets"
+                        f"{expected}; to try each of them write {each} without brackets"
                     ) from error
                 if isinstance(value, dict) and str(error).startswith(f"{name}."):
                     raise ConfigError(
@@ -143,7 +143,7 @@ def read_space(params: Any, arguments: Sequence[str]) -> tuple[Space, list[str]]
 
     `params` is `hydra.sweeper.params`; a key typed as an argument takes precedence over one there, and
     of two arguments the later one. Hydra is at work, or `compose.composing` is entered.
-    Raises ConfigError for values that cannot be searched.
+    Raises ConfigError for values that cannot be searched, and for two sweeps of one key.
     """
     typed = {typed_key(argument) for argument in arguments}
     swept: dict[str, tuple[str, BaseDistribution]] = {}
@@ -152,6 +152,11 @@ def read_space(params: Any, arguments: Sequence[str]) -> tuple[Space, list[str]]
     for text in texts:
         key, override = typed_key(text), _read(text)
         if override.is_sweep_override():
+            if key in swept:
+                both = " and ".join(t for t in texts if typed_key(t) == key)
+                raise ConfigError(
+                    f"{short(key)}: is swept twice, got {both}; type all its values in one list"
+                )
             fixed.pop(key, None)
             swept[key] = override.get_key_element(), _distribution(override, text)
         else:
