@@ -27,7 +27,7 @@ from cifar_arch.compose import anchored, as_config_errors, own_configs, plain
 from cifar_arch.device import limit_spinning
 from cifar_arch.experiment import Experiment, Rejected
 from cifar_arch.identity import changes, finished, holds_run
-from cifar_arch.idle_choices import refuse_search
+from cifar_arch.idle_choices import refuse_idle_rate, refuse_search
 from cifar_arch.overrides import CONF, at_home, read_override
 from cifar_arch.plugins import load_plugins, load_plugins_of, plugin_paths, refuse_plugin_option
 from cifar_arch.record import Summary
@@ -178,6 +178,7 @@ class Guard(Callback):
                 where = config.hydra.run.dir
             if not where:  # Hydra would write into the current folder
                 raise ConfigError("hydra.run.dir: expected a folder, got nothing; name one, or leave it out")
+            refuse_idle_rate(config.hydra.overrides.task, config.training.optimizer)
             run = RunFolder(where)
             _held.enter_context(run.locked())  # or another command's files would be written over
             if not holds_run(run):

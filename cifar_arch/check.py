@@ -11,7 +11,7 @@ from cifar_arch.analysis import Analysis, Row, table_rows
 from cifar_arch.compose import compose
 from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import Verdict, judge
-from cifar_arch.idle_choices import refuse_search
+from cifar_arch.idle_choices import refuse_idle_rate, refuse_search
 from cifar_arch.limits import Limits
 from cifar_arch.overrides import aliases, config_groups, typed_key
 from cifar_arch.plugins import refuse_plugin_option
@@ -48,6 +48,7 @@ def main() -> None:
         if arguments.plot:
             _require_file(arguments.plot, [*config, *aliases(), *config_groups()])
         experiment = Experiment.from_dict(config)
+        refuse_idle_rate(arguments.overrides, experiment.training.optimizer)
         verdict = judge(experiment.model, experiment.limits, experiment.augment.active())
         drawn = _plot(verdict, experiment.limits, arguments.plot) if arguments.plot else []
         shown = text(verdict, unchecked=experiment.limits.checks_nothing())

@@ -20,7 +20,16 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from cifar_arch.experiment import Experiment
-from cifar_arch.hydra_mistakes import joined, known_mistake, needs_quotes, unknown_key, unknown_option
+from cifar_arch.hydra_mistakes import (
+    joined,
+    known_mistake,
+    needs_quotes,
+    not_utf8,
+    shown,
+    unknown_key,
+    unknown_option,
+    wrong_ending,
+)
 from cifar_arch.idle_choices import refuse_idle_choices
 from cifar_arch.outputs import from_home
 from cifar_arch.overrides import (
@@ -39,7 +48,6 @@ from cifar_arch.overrides import (
 )
 from cifar_arch.plugins import load_plugins_of
 from cifar_arch.schema import ConfigError
-from cifar_arch.shown_commands import relative_to
 
 # Parts of Hydra's own config that take more keys than they have.
 _OPEN = ("hydra.launcher.", "hydra.job.env_set.", "hydra.job_logging.", "hydra.hydra_logging.")
@@ -179,11 +187,14 @@ def hydra_message(error: Exception, typed: Sequence[str] = ()) -> str:
     if mistake := _wrong_choice(typed):
         return mistake
     if mark := getattr(error, "problem_mark", None):  # of YAML
-        where = f"{_shown(Path(mark.name))}: line {mark.line + 1}"
+        where = f"{shown(Path(mark.name))}: line {mark.line + 1}"
         return f"{where} cannot be read as YAML ({getattr(error, 'problem', error)}); fix it"
     text = str(error)
     if "Unsupported config file extension" in text:
-        return _wrong_ending()
+        groups = [*(override.key_or_group for _, override in read_all(typed)), *sorted(config_groups()), ""]
+        return wrong_ending(folder / group for folder in config_folders() for group in groups)
+    if isinstance(error, UnicodeDecodeError):
+        return not_utf8(config_folders())
     if known := known_mistake(text):
         return re.sub(r"\w+@[\w.]+", lambda found: short(found[0]), known)
     cause = _of_omegaconf(error)
@@ -226,20 +237,11 @@ def _unknown_option(file: str, known: Iterable[str], typed: Sequence[str]) -> st
             return f"{group}: there is no such group; write - override /{ours}: {option} in its file"
     names = ", ".join(sorted(known or options(group))) or "nothing: there is no such group"
     too_deep = [f for f in config_folders() if f.name == group and (f / f"{option}.yaml").is_file()]
-    above = "".join(f"; or name the folder above: --config-dir {_shown(f.parent)}" for f in too_deep[:1])
-    return unknown_option(key, group, option, f"{names}{above}")
-
-
-def _wrong_ending() -> str:
-    """The sentence for a file that Hydra stumbles over wherever it lists a folder."""
-    places = [folder / group for folder in config_folders() for group in [*sorted(config_groups()), ""]]
-    for file in (file for place in places for file in sorted(place.glob("*.yml"))):
-        return f"{_shown(file)}: the name of a config ends in .yaml; name it {file.stem}.yaml"
-    return "--config-dir: the name of a config ends in .yaml, got one in .yml; rename it"
-
-
-def _shown(path: Path) -> str:
-    return relative_to(path, Path.cwd())
+    hints = [f"; or name the folder above: --config-dir {shown(f.parent)}" for f in too_deep]
+    outside = [f for f in config_folders() if f != CONF and "/" not in option]
+    strays = [f / f"{option}{ending}" for f in outside for ending in (".yaml", ".yml")]
+    hints += [f"; or move {shown(f)} to {group}/{option}.yaml beside it" for f in strays if f.is_file()]
+    return unknown_option(key, group, option, names + "".join(hints[:1]))
 
 
 def _wrong_choice(typed: Sequence[str]) -> str | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
+from cifar_arch.shown_commands import relative_to
 from cifar_arch.spec import STAGES, TRANSITIONS
 
 
@@ -67,6 +68,28 @@ def _path_for_option(key: str, group: str, path: Path) -> str:
         f"{key}: expected the name of an option, got the path {path}; "
         f"type {key}={path.stem} with --config-dir {folder}"
     )
+
+
+def wrong_ending(folders: Iterable[Path]) -> str:
+    """The sentence for a file that Hydra stumbles over wherever it lists one of these folders."""
+    for file in (file for folder in folders for file in sorted(folder.glob("*.yml"))):
+        return f"{shown(file)}: the name of a config ends in .yaml; name it {file.stem}.yaml"
+    return "--config-dir: the name of a config ends in .yaml, got one in .yml; rename it"
+
+
+def not_utf8(folders: Iterable[Path]) -> str:
+    """The sentence for a file in another encoding, somewhere below these folders."""
+    for file in (file for folder in folders for file in sorted(folder.rglob("*.yaml"))):
+        try:
+            file.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            return f"{shown(file)}: expected UTF-8, got {error.object[error.start :][:1]!r}; save it as UTF-8"
+    return "--config-dir: expected files in UTF-8, got one in another encoding; save it as UTF-8"
+
+
+def shown(path: Path) -> str:
+    """The path as one types it here."""
+    return relative_to(path, Path.cwd())
 
 
 def needs_quotes(override: str) -> str:

@@ -14,6 +14,7 @@ from cifar_arch.overrides import (
     default_groups,
     first_values,
     global_file,
+    option_file,
     read_all,
     short,
     typed_key,
@@ -41,8 +42,35 @@ def refuse_idle_choices(config: DictConfig) -> None:
             f"downsample: has no effect on model={choices['model']}, whose transitions are written out, "
             f"got {chosen[-1]}; leave it out, or use model=c1c2c3c4"
         )
+    for group in choices:
+        _refuse_self_before_others(group.partition("@")[0], choices[group])
     for group in (name for name in choices if name.isidentifier() and name not in default_groups()):
         _refuse_beside(f"+{group}={choices[group]}", global_file(group, choices[group]), config, typed)
+
+
+def _refuse_self_before_others(group: str, option: str) -> None:
+    """Raises ConfigError for a file in which what it begins from comes after its own values, and wins."""
+    file = option_file(group, option)
+    own, others = False, []
+    for entry in (file and file.defaults_list) or ():
+        own = own or entry.is_self()
+        if own and not (entry.is_self() or entry.is_override()):
+            others.append(entry)
+    if others:
+        raise ConfigError(
+            f"{group}: in {option}.yaml what stands after _self_ in defaults replaces the file's own values; "
+            "write _self_ last, as in defaults: [NAME, _self_]"
+        )
+
+
+def refuse_idle_rate(typed: Iterable[str], optimizer: object) -> None:
+    """Raises ConfigError where `training.sgd_lr` was typed beside an optimizer that has no such rate."""
+    given = [text for text in typed if typed_key(text) == "training.sgd_lr"]
+    if given and optimizer != "muon":
+        raise ConfigError(
+            f"training.sgd_lr: has no effect with training.optimizer={optimizer}, got {given[-1]}; "
+            "type training.lr=VALUE, or leave it out"
+        )
 
 
 def _refuse_lists(typed: Iterable[str]) -> None:

@@ -69,12 +69,17 @@ class GlobalFile(NamedTuple):
     choices: Mapping[str, str] = {}  # options by group, block@model.c1 say
 
 
+def option_file(group: str, option: str) -> Any:
+    """The file of an option as Hydra reads it; None where there is none, or outside of Hydra."""
+    if not GlobalHydra().is_initialized():
+        return None
+    repository = GlobalHydra.instance().config_loader().repository  # type: ignore[attr-defined]
+    return repository.load_config(f"{group}/{option}")
+
+
 def global_file(group: str, option: str) -> GlobalFile:
     """What an option sets and chooses; nothing for one with a package of its own, or outside of Hydra."""
-    if not GlobalHydra().is_initialized():
-        return GlobalFile()
-    repository = GlobalHydra.instance().config_loader().repository  # type: ignore[attr-defined]
-    file = repository.load_config(f"{group}/{option}")
+    file = option_file(group, option)
     if file is None or file.header.get("package") != "_global_":
         return GlobalFile()
     values: Any = OmegaConf.to_container(file.config)

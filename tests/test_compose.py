@@ -206,14 +206,12 @@ FILES = [
         "data=x",
         ": line 2 cannot be read as YAML (found duplicate key a); fix it",
     ),
-    ("mine/a.yml", "", "+mine=b", "the name of a config ends in .yaml, got one in .yml; rename it"),
+    ("data/x.yaml", "a: ö", "data=x", "data/x.yaml: expected UTF-8, got b'\\xf6'; save it as UTF-8"),
+    ("mine/a.yml", "", "+mine=b", "/mine/a.yml: the name of a config ends in .yaml; name it a.yaml"),
+    ("mine.yml", "", "training=mine", "/mine.yml to training/mine.yaml beside it"),
+    ("data/x.yaml", "defaults: [_self_, shapes]", "data=x", "_self_ last, as in defaults: [NAME, _self_]"),
     ("search/x.yaml", "defaults: [{override /training: fast}]", "+search=x", "the line # @package _global_"),
-    (
-        "limits/x.yaml",
-        "defaults: eva6",
-        "limits=x",
-        "/x: defaults is a list, got str; write defaults: [NAME, _self_]",
-    ),
+    ("limits/x.yaml", "defaults: eva6", "limits=x", "is a list, got str; write defaults: [NAME, _self_]"),
     ("experiment/best.yaml", "", "+experiment=trial-9", "choose from best, reference"),
     (
         "training/x.yaml",
@@ -274,8 +272,8 @@ FILES = [
 def test_a_file_of_ones_own_that_hydra_refuses(
     file: str, text: str, typed: str, end: str, tmp_path: Path
 ) -> None:
-    (tmp_path / file).parent.mkdir(parents=True)
-    (tmp_path / file).write_text(text, encoding="utf-8")
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_text(text, encoding="latin-1")
     with pytest.raises(ConfigError) as error:
         compose([typed], str(tmp_path))
     assert str(error.value).endswith(end)

@@ -21,13 +21,23 @@ def test_an_option_is_refused_whose_values_an_experiment_sets(typed: str, start:
     assert done.err.startswith(start)
 
 
-@pytest.mark.parametrize("typed", ["limits=eva6", "c4=separable_residual", "width=17", "training=fast"])
+@pytest.mark.parametrize("typed", ["limits=eva6", "width=17", "training=fast", "training.sgd_lr=1"])
 def test_what_agrees_with_an_experiment_or_changes_it_is_taken(typed: str, cli: Cli) -> None:
     assert cli("check", *WINNER, typed).status == 0
 
 
 def test_an_option_is_taken_where_a_file_sets_only_some_of_its_keys(cli: Cli) -> None:
     assert cli("check", "+experiment=reference", "training=fast").status == 0
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_the_rate_of_another_optimizer_is_refused(command: str, cli: Cli) -> None:
+    done = cli(command, "training=sgd", "training.sgd_lr=0.3")
+    said = (
+        "training.sgd_lr: has no effect with training.optimizer=sgd, got training.sgd_lr=0.3; "
+        "type training.lr=VALUE, or leave it out\n"
+    )
+    assert (done.status, done.out, done.err) == (2, "", said)
 
 
 @pytest.mark.parametrize("typed", ["check", "check -m width=8,9", "run -m width=8,9"])
