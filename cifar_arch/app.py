@@ -20,7 +20,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from cifar_arch import experiment
 from cifar_arch.compose import anchored, as_config_errors, own_configs, plain
@@ -178,7 +178,8 @@ class Guard(Callback):
                 where = config.hydra.run.dir
             if not where:  # Hydra would write into the current folder
                 raise ConfigError("hydra.run.dir: expected a folder, got nothing; name one, or leave it out")
-            refuse_idle_rate(config.hydra.overrides.task, config.training.optimizer)
+            optimizer = OmegaConf.select(config, "training.optimizer")
+            refuse_idle_rate(config.hydra.overrides.task, optimizer)
             run = RunFolder(where)
             _held.enter_context(run.locked())  # or another command's files would be written over
             if not holds_run(run):

@@ -66,7 +66,7 @@ def _refuse_self_before_others(group: str, option: str) -> None:
 def refuse_idle_rate(typed: Iterable[str], optimizer: object) -> None:
     """Raises ConfigError where `training.sgd_lr` was typed beside an optimizer that has no such rate."""
     given = [text for text in typed if typed_key(text) == "training.sgd_lr"]
-    if given and optimizer != "muon":
+    if given and optimizer in ("sgd", "adamw"):  # a wrong name is told elsewhere
         raise ConfigError(
             f"training.sgd_lr: has no effect with training.optimizer={optimizer}, got {given[-1]}; "
             "type training.lr=VALUE, or leave it out"
