@@ -51,12 +51,9 @@ def refuse_idle_choices(config: DictConfig) -> None:
 def _refuse_self_before_others(group: str, option: str) -> None:
     """Raises ConfigError for a file in which what it begins from comes after its own values, and wins."""
     file = option_file(group, option)
-    own, others = False, []
-    for entry in (file and file.defaults_list) or ():
-        own = own or entry.is_self()
-        if own and not (entry.is_self() or entry.is_override()):
-            others.append(entry)
-    if others:
+    entries = list((file and file.defaults_list) or ())
+    own = next((place for place, entry in enumerate(entries) if entry.is_self()), len(entries))
+    if not all(entry.is_override() for entry in entries[own + 1 :]):
         raise ConfigError(
             f"{group}: in {option}.yaml what stands after _self_ in defaults replaces the file's own values; "
             "write _self_ last, as in defaults: [NAME, _self_]"
