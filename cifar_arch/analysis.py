@@ -47,8 +47,8 @@ class Row(Struct, frozen=True, kw_only=True, gc=False):
     dilation: int | None = None
     padding: int | None = None
     groups: int | None = None
-    params: int = 0  # trainable numbers
-    macs: int = 0  # multiply-adds of convolutions and linear layers, bias ignored
+    params: int  # trainable numbers
+    macs: int  # multiply-adds of convolutions and linear layers, bias ignored
     receptive_field: int
     jump: int  # distance between two neighbouring units
 
@@ -226,7 +226,7 @@ class _Walk(Struct, kw_only=True, gc=False):
         self.separable += _separable(self.last, conv)
         self.dilated += conv.dilation != 1 and kernel != 1
         if stride != 1 or 2 * out <= size:  # the map is thinned out
-            by_dilation = stride == 1 and conv.padding == 0 and 2 * out == size
+            by_dilation = conv.padding == 0 and 2 * out == size
             by_stride = stride == 2 and abs(2 * out - size) <= 2  # whatever its padding
             known = kernel == 3 and (by_stride or by_dilation)
             self.downsamplers += known

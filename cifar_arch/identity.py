@@ -52,7 +52,7 @@ def holds_run(folder: RunFolder) -> bool:
     summary = folder.read_summary()
     if summary is None:
         return folder.experiment.exists() or folder.architecture.exists()
-    return bool(summary.epochs_done) or summary.status in (Status.COMPLETED, Status.PRUNED)
+    return bool(summary.epochs_done)
 
 
 def changes(

@@ -3,7 +3,7 @@
 import functools
 import hashlib
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -24,8 +24,7 @@ class Layer(Struct, frozen=True, kw_only=True, gc=False, cache_hash=True, tag=st
 
     kind: ClassVar[str]
 
-    def __init_subclass__(cls, **options: Any):
-        super().__init_subclass__(**options)
+    def __init_subclass__(cls) -> None:
         cls.kind = cls.__name__.lower()
 
 

@@ -74,7 +74,7 @@ def test_another_target_is_refused_where_one_is_on_record(
 ) -> None:
     """It may be typed later in a sweep, whose trials then go on with it."""
     make(run)
-    config = tiny_config(limits={"target_accuracy": 0.1})
+    config = tiny_config(limits={"target_accuracy": 0.1}, data={"root": "elsewhere"})
     if run.summary.exists():
         with pytest.raises(ConfigError, match=r"\(limits\.target_accuracy=null, now 0\.1\)"):
             experiment.run_config(config, run.path)
@@ -193,6 +193,8 @@ def test_a_run_that_did_not_read_the_test_set_is_not_complete_for_one_that_does(
     for read_test, complete in ((True, False), (False, True)):
         asked = Experiment.from_dict(tiny_config(read_test=read_test))
         assert (identity.finished(run, asked) is not None) == complete
+    run.write_summary(replace(summary, status=Status.FAILED))  # an attempt to read it, say
+    assert identity.finished(run, asked) is None
 
 
 def test_fields_of_an_own_block_are_compared_as_they_were(

@@ -15,7 +15,7 @@ class Round(Strict, frozen=True, kw_only=True, tag_field="kind", tag="round"):
 
 
 class Square(Strict, frozen=True, kw_only=True, tag_field="kind", tag="square"):
-    side: Annotated[int, Meta(ge=1, le=9)]
+    side: Annotated[int, Meta(ge=1, le=9, description="in pixels")]
 
 
 class Drawing(Strict, frozen=True, kw_only=True):
@@ -43,8 +43,8 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"shape": None}, "d.shape: expected fields with kind: round, square, got null"),
     ({"shape": {"kind": "square"}}, "d.shape.side: missing; give it an integer at least 1 and at most 9"),
     (
-        {"shape": {"kind": "square", "side": 10}},
-        "d.shape.side: expected an integer at least 1 and at most 9, got 10",
+        {"shape": {"kind": "square", "side": 11}},
+        "d.shape.side: expected an integer at least 1 and at most 9, got 11",
     ),
     (
         {"shape": {"kind": "round", "side": 2}},

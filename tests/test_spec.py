@@ -28,6 +28,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"depth": [1, 2]}, "model.depth: expected an integer at least 1 and at most 32 or a list of 4, "),
     ({"depth": [1, 2, 0, 1]}, "model.depth[2]: expected an integer at least 1 and at most 32, got 0"),
     ({"multipliers": [1, 1, 1]}, "model.multipliers: expected a list of 4, got [1, 1, 1]"),
+    ({"multipliers": [1, 1, 0, 1]}, "model.multipliers[2]: expected a number above 0 and at most 64, got 0"),
     ({"head": "pool"}, "model.head: expected one of conv, linear, none, got 'pool'"),
     (
         {**WRITTEN_OUT, "width": 8},
@@ -87,7 +88,10 @@ OWN: list[tuple[Callable[..., Any], str]] = [
     ),
     (conv(kernel="3"), "model.c2: layers[0].kernel: expected an integer at least 1, got '3'"),
     (conv(out_channels=0), "model.c2: layers[0].out_channels: expected an integer at least 1, got 0"),
-    (conv(groups=3), "model.c2: layers[0] needs channels that are multiples of 3, got 8 in and 8 out; "),
+    (
+        conv(groups=3, out_channels=9),
+        "model.c2: layers[0] needs channels that are multiples of 3, got 8 in and 9",
+    ),
     (
         lambda *_: [Shuffle(channels=8, groups=3)],
         "model.c2: layers[0] needs channels that are multiples of 3, got 8 in and 8 out; ",
