@@ -195,25 +195,26 @@ def test_all_violations_at_once(groups: dict[str, Limits]) -> None:
     }
 
 
-# Each limit with a value at which `WITHIN` is outside it, but for the latency, which `judge` measures.
-SWITCHED_ON = {
-    "params_below": 1000,
-    "macs_below": 1,
-    "latency_ms_below": 0.5,
-    "receptive_field_above": 60,
-    "separable_at_least": 3,
-    "dilated_at_least": 2,
-    "downsamplers": 2,
-    "fully_connected": False,
-    "augment": ("mixup",),
+# Each limit with a value at which `WITHIN` is outside it, and what that has; `judge` measures the latency.
+SWITCHED_ON: dict[str, tuple[Any, str]] = {
+    "params_below": (1000, "1,000"),
+    "macs_below": (1, "1"),
+    "latency_ms_below": (0.5, "0.600 ms"),
+    "receptive_field_above": (60, "60 px"),
+    "separable_at_least": (3, "2"),
+    "dilated_at_least": (2, "1"),
+    "downsamplers": (2, "3"),
+    "fully_connected": (False, "one"),
+    "augment": (("mixup", "cutmix"), "cutmix"),
 }
 
 
-@pytest.mark.parametrize(("name", "value"), SWITCHED_ON.items())
-def test_each_limit_is_asked_for_and_can_be_broken(name: str, value: Any) -> None:
+@pytest.mark.parametrize("name", SWITCHED_ON)
+def test_each_limit_is_asked_for_and_can_be_broken(name: str) -> None:
+    value, has = SWITCHED_ON[name]
     limits, outside = replace(Limits(), **{name: value}), replace(WITHIN, fully_connected=True)
-    assert len(list(requirements(outside, limits, (), 0.6))) == 1
-    broken = violations(outside, limits, ()) or too_slow(0.6, limits)
+    assert [got for _, _, got in requirements(outside, limits, ("cutmix",), 0.6)] == [has]
+    broken = violations(outside, limits, ("cutmix",)) or too_slow(0.6, limits)
     assert len(broken) == 1
 
 

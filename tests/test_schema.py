@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta, field
 
-from cifar_arch.schema import ConfigError, Strict, checked
+from cifar_arch.schema import ConfigError, Strict, checked, first_line
 
 
 class Round(Strict, frozen=True, kw_only=True, tag_field="kind", tag="round"):
@@ -16,6 +16,10 @@ class Round(Strict, frozen=True, kw_only=True, tag_field="kind", tag="round"):
 
 class Square(Strict, frozen=True, kw_only=True, tag_field="kind", tag="square"):
     side: Annotated[int, Meta(ge=1, le=9, description="in pixels")]
+
+
+class Paper(Strict, frozen=True, kw_only=True):
+    opacity: Annotated[float, Meta(ge=0, le=1)] = 1.0
 
 
 class Drawing(Strict, frozen=True, kw_only=True):
@@ -29,6 +33,7 @@ class Drawing(Strict, frozen=True, kw_only=True):
     few: Annotated[tuple[int, ...], Meta(min_length=1)] = (1,)
     ids: frozenset[int] = frozenset()
     named: dict[str, list[int]] = field(default_factory=dict)
+    paper: Paper = Paper()
 
     def __post_init__(self) -> None:
         if self.name == "forbidden":
@@ -78,6 +83,11 @@ CASES: list[tuple[dict[str, Any], str]] = [
         ({"shape": ROUND, "named": x}, f"d.named: expected names, each with a list such as [a,b], got {x}")
         for x in (3, {"a": 3}, {"a": ["x"]}, {1: [1]})
     ),
+    ({"shape": ROUND, "paper": 3}, "d.paper: expected fields among opacity, got 3"),
+    (
+        {"shape": ROUND, "paper": {"opacity": 60}},
+        "d.paper.opacity: expected a number at least 0 and at most 1, got 60; type 0.6",
+    ),
     ({"shape": ROUND, "few": []}, "d.few: expected a list of 1 or more, got []"),
     ({"shape": ROUND, "filled": 1}, "d.filled: expected true or false, got 1"),
     ({"shape": ROUND, "name": 4}, "d.name: expected text, got 4"),
@@ -85,7 +95,7 @@ CASES: list[tuple[dict[str, Any], str]] = [
     (
         {"shape": ROUND, "colors": 3},
         "d.colors: unknown field; choose from shape, colour, size, pair, several, filled, name, few, ids, "
-        "named",
+        "named, paper",
     ),
 ]
 
@@ -107,6 +117,10 @@ def test_a_whole_config_has_no_key() -> None:
 def test_plain_data_become_what_the_fields_declare() -> None:
     found = checked(Drawing, {"shape": {"kind": "square", "side": 2}, "pair": [1, 2]}, "d")
     assert found == Drawing(shape=Square(side=2), pair=(1.0, 2.0))
+
+
+def test_an_error_that_says_nothing_is_named_by_its_class() -> None:
+    assert [first_line(error) for error in (TimeoutError(), ValueError("a\nb"))] == ["TimeoutError", "a"]
 
 
 KEYS = st.sampled_from([*Drawing.__struct_fields__, "kind", "radius", "side"]) | st.text(max_size=5)

@@ -53,6 +53,21 @@ def test_a_wrong_field_is_named_with_what_is_allowed(changes: dict[str, Any], me
     assert str(error.value).startswith(message)
 
 
+KINDS = "expected fields with kind: plain, dilated, grouped, separable, blueprint, inverted, custom, got"
+NO_BLOCK: list[tuple[dict[str, Any], str]] = [
+    ({}, "model.c1: missing; give it fields with a kind"),
+    (tiny_architecture(c1=3), f"model.c1: {KINDS} 3"),
+    (tiny_architecture(c1="plain"), f"model.c1: {KINDS} 'plain'; type c1=plain"),
+]
+
+
+@pytest.mark.parametrize(("data", "message"), NO_BLOCK, ids=[message for _, message in NO_BLOCK])
+def test_what_is_no_block_is_told_in_full(data: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        Architecture.from_dict(data)
+    assert str(error.value) == message
+
+
 class Careless(Unit, frozen=True, kw_only=True):
     """A block of a user's own that takes no notice of what it is given."""
 
@@ -205,6 +220,7 @@ EQUAL = {
     "depth for every stage": architecture(depth=(1, 1, 1, 1)),
     "multipliers instead of width": architecture(width=4, multipliers=(2.0, 2.0, 2.0, 2.0)),
     "written out": architecture(c1=convs({"out": 8})),
+    "a list for a tuple": architecture(c1=Custom(convs=[CustomConv(out=8)])),  # type: ignore[arg-type]
     "no sum where channels differ": architecture(c1=Plain(residual=True)),
 }
 DIFFERENT = {
