@@ -70,7 +70,10 @@ REPAIRED: list[tuple[dict[str, str], dict[str, str]]] = [
         {**PLAIN, "downsample": "strided_separable", "width": "8"},
         {"dilated": "t3=dilated model.t3.separable=true"},
     ),
-    ({"limits": "eva6_hard", "width": "8"}, {"head": "model.head=conv"}),
+    (
+        {"limits": "eva6_hard", "width": "8"},
+        {"head": "model.head=conv", "augment": "augment.grayscale.p=0.25"},  # the others are on
+    ),
     ({"limits.macs_below": "5000000"}, {"macs": "width=18"}),
     ({"limits.macs_below": "100", "width": "auto"}, {"macs": ""}),
     (
