@@ -83,7 +83,7 @@ def global_file(group: str, option: str) -> GlobalFile:
     if file is None or file.header.get("package") != "_global_":
         return GlobalFile()
     values: Any = OmegaConf.to_container(file.config)
-    keys = frozenset(key for key, _ in flatten(values) if not key.startswith("hydra"))
+    keys = frozenset(key for key, _ in flatten(values))
     chosen = (entry for entry in file.defaults_list or () if isinstance(entry, GroupDefault))
     choices = {f"{e.group}@{e.package or ''}".strip("/@"): str(e.value) for e in chosen}
     return GlobalFile(keys, choices)

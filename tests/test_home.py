@@ -66,7 +66,9 @@ def test_a_folder_is_the_same_wherever_it_is_named(home: Path, monkeypatch: pyte
     ]
     assert Outputs("~/data").path == Path(data)
     assert DataConfig(root="~/data").root == data
-    assert anchored({"data": {"root": "~/data"}}, Path("elsewhere"))["data"]["root"] == data
+    relative = {"data": {"root": "~/data"}, "outputs": "out", "storage": "sqlite:///s.db"}
+    whole = {"data": {"root": data}, "outputs": "/there/out", "storage": "sqlite:////there/s.db"}
+    assert anchored(relative, Path("/there")) == whole == anchored(whole, Path("/here"))
     assert compose(["data.root=~/data"])["data"]["root"] == data
     monkeypatch.setenv("CIFAR_ARCH_DATA", "~/data")
     assert usual_root() == data
