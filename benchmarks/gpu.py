@@ -30,7 +30,7 @@ from cifar_arch.data import DataConfig, load
 from cifar_arch.device import choose_execution
 from cifar_arch.experiment import Experiment
 from cifar_arch.network import build
-from cifar_arch.training import make_loader, seed_generators, train
+from cifar_arch.training import make_loader, train
 
 ROOT = Path(__file__).parent.parent
 TARGET = 0.85
@@ -203,7 +203,7 @@ def to_85(arguments: argparse.Namespace) -> dict[str, Any]:
     pictures = load(DataConfig(root=arguments.data))
     seconds, accuracies = [], []
     for seed in range(arguments.seeds):
-        seed_generators(seed)
+        torch.manual_seed(seed)
         network = build(experiment.model.plan())
         history = train(network, pictures, experiment.training, augment=experiment.augment, seed=seed).history
         reached = [row.epoch for row in history if (row.val_accuracy or 0) >= TARGET]

@@ -247,8 +247,10 @@ def _train(
     on_epoch: OnEpoch | None,
     progress: bool,
 ) -> "Trained":
+    import torch
+
     from cifar_arch.network import build
-    from cifar_arch.training import seed_generators, train
+    from cifar_arch.training import train
 
     def after_epoch(history: list[Epoch]) -> None:
         folder.write_metrics(history)
@@ -257,7 +259,7 @@ def _train(
         if on_epoch:
             on_epoch(history)
 
-    seed_generators(experiment.seed)
+    torch.manual_seed(experiment.seed)
     trained = train(
         build(verdict.plan),
         pictures,

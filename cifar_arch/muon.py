@@ -32,8 +32,7 @@ def orthogonalised(model: nn.Module) -> list[torch.Tensor]:
     gates = {part for m in model.modules() if isinstance(m, SqueezeExcite) for part in m.modules()}
     known = (layer for layer in model.modules() if layer not in gates)
     layers = [layer for layer in known if isinstance(layer, nn.Conv2d | nn.Linear)]
-    inner = [layer for layer in layers[1:-1] if isinstance(layer, nn.Conv2d)]
-    return [layer.weight for layer in inner if layer.groups == 1]
+    return [layer.weight for layer in layers[1:-1] if isinstance(layer, nn.Conv2d) and layer.groups == 1]
 
 
 class Muon(Optimizer):

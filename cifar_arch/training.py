@@ -4,7 +4,6 @@ import contextlib
 import gc
 import logging
 import math
-import random
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -105,7 +104,7 @@ def _run_epoch(
     state: State, step: Step, loader: Loader | BatchLoader, validation: Split, seed: int, bar: "tqdm[Any]"
 ) -> Epoch:
     """The next epoch, trained and scored."""
-    seed_generators(seed * 1_000_003 + state.epoch)  # so that a resumed run draws the same dropout
+    torch.manual_seed(seed * 1_000_003 + state.epoch)  # so that a resumed run draws the same dropout
     start = time.perf_counter()
     train_loss, train_accuracy = _train_epoch(state, step, loader, bar)
     training_seconds = time.perf_counter() - start
@@ -290,10 +289,3 @@ def _processes(wanted: int | str, execution: Execution) -> tuple[int, int]:
     if execution.device == "cpu":
         return 0, min(MOST_PROCESSES, execution.threads) - 1
     return min(MOST_PROCESSES, execution.threads), 0
-
-
-def seed_generators(seed: int) -> None:
-    """Sets the generators that libraries draw from when nobody hands them one."""
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)

@@ -51,6 +51,7 @@ def test_a_card_says_what_was_measured_and_gives_it_again(cwd: Path, cli: Cli) -
     mean = sum(float(text.rstrip("%")) for text in accuracies) / 2
     assert f"test accuracy {mean:.2f}% (std " in done.out.replace("\n", " ")
     assert ", n = 2) on shapes" in page(cwd)
+    assert "; weights of seed 0 in " in page(cwd)
     assert re.search(r"\| trainable parameters \| fewer than 9,000 \| \d,\d{3} \|", page(cwd))
     assert "never counts towards the target" in page(cwd)
     assert re.search(r"\| crescent \| [\d.]+% \| [\d.]+% \|", page(cwd))
@@ -112,6 +113,7 @@ def test_own_options_are_published_as_they_were_trained(cwd: Path, cli: Cli) -> 
 
 
 def test_no_path_of_this_machine_is_published(cwd: Path, cli: Cli) -> None:
+    Path("results/mine").mkdir(parents=True)  # an empty folder is free
     assert cli("card", "s0", "--to", "results/mine").status == 0
     text = (".md", ".json", ".yaml", ".csv")
     texts = [file for file in (cwd / "results").rglob("*") if file.suffix in text]

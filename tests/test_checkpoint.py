@@ -163,6 +163,7 @@ def test_epoch_and_learning_rate_are_those_of_what_comes_next() -> None:
     assert (first.epoch, third.epoch) == (1, 3)
     assert first.lr == pytest.approx(0.1 / 25)
     assert 0 < third.lr < 0.1
+    assert fresh(optimizer="muon", sgd_lr=0.2, schedule="cosine", warmup=0).lr == 0.1  # not that of the rest
 
 
 def test_the_final_network_is_the_averaged_one_where_there_is_one_ready_to_predict() -> None:
@@ -226,4 +227,5 @@ def test_a_checkpoint_that_cannot_be_read_is_refused(tmp_path: Path, write: Call
     with pytest.raises(ConfigError, match=message) as raised:
         fresh().load(path)
     assert "weights_only" not in str(raised.value)
+    assert ("(Is a directory)" in str(raised.value)) == path.is_dir()
     assert not (tmp_path / "exploded").exists()

@@ -10,11 +10,14 @@ import pytest
 import torch
 
 from cifar_arch.analysis import analyse
+from cifar_arch.augment import Augment
 from cifar_arch.blocks import BLOCKS, Block
 from cifar_arch.compose import compose
+from cifar_arch.data import DataConfig
 from cifar_arch.downsample import DOWNSAMPLERS
 from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import FORMS, judge
+from cifar_arch.limits import Limits
 from cifar_arch.network import build
 from cifar_arch.overrides import CONF
 from cifar_arch.recipe import Recipe
@@ -124,5 +127,7 @@ def test_no_hidden_calls() -> None:
 
 
 def test_the_defaults_of_python_are_those_of_the_command_line() -> None:
-    default = Experiment.from_dict(composed())
-    assert default.training == Recipe()
+    assert Experiment.from_dict(composed()).training == Recipe()
+    none = Experiment.from_dict(composed("augment=none", "limits=none"))
+    assert (none.augment, none.limits) == (Augment(), Limits())
+    assert none.data == DataConfig(root=none.data.root)

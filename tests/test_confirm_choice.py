@@ -105,6 +105,7 @@ def test_smallest_at_a_target(case: dict[str, Any], training: Stub, cli: Cli) ->
     assert done.status == 0
     assert training.trained == [(case["first"], 0)]
     assert case["says"] in done.out
+    assert "synthetic" not in done.out
 
 
 REFUSED = {

@@ -1,5 +1,6 @@
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -62,6 +63,22 @@ def test_a_cpu_compiles_long_trainings_in_bf16(
     monkeypatch.setattr("shutil.which", lambda _: compiler)
     recipe = Recipe(device="cpu", precision=precision, epochs=1)  # type: ignore[arg-type]
     assert choose_execution(recipe, images).compiled is compiled
+
+
+@pytest.mark.parametrize(
+    ("name", "typed", "captured"),
+    [("cuda", "auto", True), ("cuda", False, False), ("mps", "auto", False), ("cpu", True, False)],
+)
+def test_cuda_captures_its_steps_unless_told_not_to(
+    name: str, typed: Any, captured: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "pick_device", lambda _: name)
+    assert choose_execution(Recipe(compile=typed, precision="float32")).captured is captured
+
+
+def test_a_gpu_that_is_shown_and_there_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    device.require_shown_gpu()
 
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])

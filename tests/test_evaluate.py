@@ -9,6 +9,7 @@ import pytest
 from conftest import Cli, cases, predictions, summary_of
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from PIL import Image
 
 from cifar_arch import evaluate
@@ -21,6 +22,8 @@ def test_the_saved_weights_alone_give_the_recorded_accuracy_exactly(run: RunFold
         path.unlink()
     found = evaluate.evaluate(SavedRun(run.path))
     assert found.test_accuracy == found.recorded == summary_of(run.path)["test_accuracy"]
+    assert replace(found, recorded=None).difference == 0
+    assert replace(found, recorded=0.0).difference == found.test_accuracy
 
 
 def test_the_command_prints_accuracy_classes_and_confusion(run: RunFolder, cli: Cli) -> None:

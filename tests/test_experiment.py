@@ -199,6 +199,7 @@ def test_tensorboard_that_is_not_installed_is_told_before_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorboard", None)
+    experiment._require_extras(Experiment.from_dict(tiny_config()))  # which asks for none
     with pytest.raises(
         ConfigError, match=r"^training\.tensorboard: .* type uv sync --inexact --extra tensorboard"
     ):

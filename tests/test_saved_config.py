@@ -165,7 +165,8 @@ def write_hydras_own(
     folder: RunFolder, typed: list[str], sources: list[str], primary: str = "config"
 ) -> None:
     """What Hydra writes beside the config."""
-    found = [{"path": path, "schema": "file", "provider": "main"} for path in sources]
+    found = [{"path": "hydra.conf", "schema": "pkg", "provider": "hydra"}]
+    found += [{"path": path, "schema": "file", "provider": "main"} for path in sources]
     hydra = {"runtime": {"config_sources": found}, "job": {"config_name": primary}}
     folder.write_json(folder.hydra, {"hydra": hydra})
     file = folder.overrides
@@ -201,6 +202,7 @@ def test_options_of_ones_own_are_found_again(fixed: list[str], tmp_path: Path) -
         path.write_text(
             experiment_text(composed, composed.hydra, tmp_path / "sweep", "best"), encoding="utf-8"
         )
-        copy_own_options(composed.hydra, tmp_path / "sweep")
+        for _ in range(2):  # as a sweep that goes on
+            copy_own_options(composed.hydra, tmp_path / "sweep")
     again = compose(["+experiment=best"], str(tmp_path / "sweep"))
     assert decided(again) == decided(plain(composed))

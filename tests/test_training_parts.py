@@ -157,3 +157,5 @@ def test_rates_and_speeds_on_record_are_those_of_their_epoch(
     assert [(row.seconds, row.images_per_second) for row in history] == [(60, 280 / 30)] * 2
     assert [message.partition("images/s")[2] for message in caplog.messages] == ["  01:00 left", ""]
     assert history[1].lr < history[0].lr < 0.05
+    for row, message in zip(history, caplog.messages, strict=True):
+        assert f"  train {row.train_accuracy:6.2%}  val {row.val_accuracy:6.2%}  " in message
