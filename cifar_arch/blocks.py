@@ -223,7 +223,7 @@ def norm_act(channels: int, act: ActivationName) -> tuple[Layer, ...]:
     return Norm(channels=channels), Activation(function=act)
 
 
-def depthwise(channels: int, kernel: int, dilation: int, multiplier: int = 1) -> Conv:
+def depthwise(channels: int, kernel: int = 3, dilation: int = 1, multiplier: int = 1) -> Conv:
     """A convolution of each channel by itself that keeps the map's size; odd kernels only."""
     return Conv(
         in_channels=channels,
