@@ -10,6 +10,7 @@ from sweeping import WIDTHS, ask, finish_job, open_worker, search_config
 
 from cifar_arch.record import Status, Summary
 from cifar_arch.runfolder import RunFolder
+from cifar_arch.search import tell
 from cifar_arch.search.ask import Job
 from cifar_arch.search.trial import Role
 from cifar_arch.search.worker import Worker
@@ -35,12 +36,15 @@ def test_a_summary_decides_the_state_of_its_trial(tmp_path: Path, case: dict[str
     assert worker.shared.counts().trained == 1
 
 
-def test_several_objectives_are_read_from_the_summary(tmp_path: Path) -> None:
+def test_several_objectives_are_read_from_the_summary(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     wanted = search_config(tmp_path, WIDTHS, objectives=("accuracy", "params", "macs"))
     worker = open_worker(wanted)
     assert finish_job(worker, ask(worker), 0.4, params=30, macs=500).values == (0.4, 30, 500)
     bad = finish_job(worker, ask(worker), None, params=None)
     assert bad.reason == "its accuracy, params is not a finite number"
+    assert not caplog.records  # the folder of the figures may be there already
 
 
 UNFINISHED: list[dict[str, Any]] = [
@@ -122,6 +126,18 @@ def test_a_dead_workers_trial_goes_on_with_its_point(tmp_path: Path, with_checkp
     alive.teller.leave()
     assert not torn.exists()
     assert list(wanted.folder.locks.iterdir()) == []
+
+
+def test_heartbeats_tell_of_workers_on_other_hosts_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = open_worker(search_config(tmp_path, WIDTHS))
+    mine, silent, beating = (ask(worker) for _ in range(3))
+    for job in (silent, beating):
+        worker.shared.note(worker.shared.ledger.trial(job.number), worker="elsewhere-1-abcdef")
+    monkeypatch.setattr(tell, "stale_ids", lambda *_: {mine.trial_id, silent.trial_id})
+    worker.teller.lock_and_recover()
+    assert [t.role for t in worker.shared.trials()[:3]] == [None, Role.REQUEUED, None]
 
 
 def test_a_copy_is_spared_what_is_damaged(tmp_path: Path) -> None:

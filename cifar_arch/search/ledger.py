@@ -84,11 +84,7 @@ class Ledger:
         """The identities of all points that need not be asked again."""
         with self._lock:
             self._update()
-            return self._tried | {
-                point_identity(t.point)
-                for t in map(self._records.__getitem__, self._open)
-                if t.role not in UNTRIED
-            }
+            return self._tried | {point_identity(self._records[number].point) for number in self._open}
 
     def best(self) -> float | None:
         """The highest first value of the trained trials."""

@@ -47,7 +47,7 @@ class Teller:
             self._settle(self.shared.ledger.trial(number), stopped=stopped)
             trial = self.shared.ledger.trial(number)
             by_accuracy = by_accuracy_alone(self.shared.config.objectives)
-            if by_accuracy and trial.trained and trial.values and self.shared.ledger.best() != before:
+            if by_accuracy and self.shared.ledger.best() != before:
                 note_study(self.shared.study, self.shared.config.about, trial)
             return trial
 
@@ -172,7 +172,7 @@ class Teller:
             return
         history = self.shared.history(trial.number)
         curve = {row.epoch: row.val_accuracy for row in history if row.val_accuracy is not None}
-        self.shared.report(trial, {epoch: curve[epoch] for epoch in sorted(curve.keys() - trial.curve)})
+        self.shared.report(trial, {e: accuracy for e, accuracy in curve.items() if e not in trial.curve})
 
     def _attach_figures(self, trial: TrialRecord, folder: RunFolder) -> None:
         """Copies two figures for the dashboard. An error here must not cost the result."""
@@ -200,6 +200,6 @@ def read_summary(folder: RunFolder) -> Summary | None:
         summary = folder.read_summary()
     except (ConfigError, OSError):
         return None
-    if summary and summary.cause is None and summary.reason == Cause.INTERRUPTED:  # of an earlier version
+    if summary and summary.reason == Cause.INTERRUPTED:  # of an earlier version
         return replace(summary, cause=Cause.INTERRUPTED)
     return summary
