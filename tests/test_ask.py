@@ -75,6 +75,7 @@ def test_an_equal_candidate_is_replayed_and_does_not_count(tmp_path: Path) -> No
     assert (replayed.state, replayed.values) == (TrialState.COMPLETE, (0.7,))
     assert worker.shared.counts().trained == 1
     assert total(worker.shared.config, worker.asker.assess) == 2
+    assert total(replace(worker.shared.config, n_trials=1), worker.asker.assess) == 1  # of sampler=grid
 
 
 def test_a_pruned_equal_is_answered_with_its_last_epoch_and_a_running_one_is_dropped(tmp_path: Path) -> None:

@@ -70,6 +70,7 @@ def test_an_interval_has_no_end_and_a_logarithmic_one_is_drawn_evenly_by_powers(
     drawn = [space.sample(rng)["x"] for _ in range(300)]
     assert all(0.001 <= x <= 1 for x in drawn)
     assert 60 < sum(x < 0.01 for x in drawn) < 140
+    assert len(space.some(7, rng)) == 7
 
 
 STEPPED: dict[str, BaseDistribution] = {

@@ -7,7 +7,7 @@ import optuna
 import pytest
 from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.samplers import CmaEsSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from cifar_arch.search.trial import BEST, EXCERPT, StudySampler, random_start
 
@@ -102,3 +102,20 @@ def test_an_excerpt_is_the_best_and_a_regular_sample() -> None:
     assert [t.number for t in shown] == sorted({t.number for t in shown})
     halves = Counter(t.number < EXCERPT for t in shown)
     assert abs(halves[True] - halves[False]) <= BEST
+
+
+def test_a_sampler_hears_of_each_trial() -> None:
+    """Some choose before it, such as Optuna's grid, others learn after it."""
+    told: list[str] = []
+
+    class Listening(RandomSampler):
+        def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+            told.append("before")
+
+        def after_trial(self, study: Any, trial: FrozenTrial, state: TrialState, values: Any) -> None:
+            told.append(state.name)
+
+    study = optuna.create_study()
+    study.sampler = StudySampler(Listening(), study)
+    study.tell(study.ask(WIDTH), 0.5)
+    assert told == ["before", "COMPLETE"]
