@@ -52,8 +52,9 @@ def test_a_damaged_cache_is_replaced(tmp_path: Path, content: bytes) -> None:
 def test_a_column_changes_its_type_with_its_values(tmp_path: Path) -> None:
     write_run(tmp_path / "runs" / "a", width=8)
     assert str(load_runs(tmp_path)["model.width"].dtype) == "Int64"
-    write_run(tmp_path / "runs" / "b", width="auto")
+    write_run(tmp_path / "runs" / "b", width="auto", training__lr=1)
     assert load_runs(tmp_path)["model.width"].tolist() == ["8", "auto"]
+    assert load_runs(tmp_path)["training.lr"].tolist() == [0.06, 1.0]  # numbers, though of two types
     shutil.rmtree(tmp_path / "runs" / "b")
     assert load_runs(tmp_path)["model.width"].tolist() == [8]
 

@@ -53,8 +53,9 @@ def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
     (elsewhere / "back").symlink_to(outputs)
     (outputs / "nowhere").symlink_to(tmp_path / "nowhere")
     for _ in range(2):  # the second time from the cache
-        found = load_runs(outputs)["folder"].tolist()
-        assert found == [f"{outputs}/linked/b", f"{outputs}/runs/a"]
+        found = load_runs(outputs)
+        assert found["folder"].tolist() == [f"{outputs}/linked/b", f"{outputs}/runs/a"]
+        assert found["source"].fillna("").tolist() == ["", "runs"]
 
 
 def test_params_are_those_of_the_network_and_width_auto_is_solved(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from cifar_arch.report.tables import (
     ranking,
     shown_columns,
     target_line,
+    text,
 )
 
 END = ["epochs_done", "seconds", "status", "folder"]
@@ -35,6 +36,29 @@ ADDED = {"-accuracy": [], "accuracy": [], "params": [], "-images_per_second": ["
 def test_what_differs_is_shown_and_what_is_sorted_by(runs: pd.DataFrame, sort: str, added: list[str]) -> None:
     first = ["rank", "val_accuracy", "params", "receptive_field", "macs", *added]
     assert shown_columns(ranking(runs, sort), sort) == [*first, "c4", "t1", "model.width", *END]
+
+
+ORDERED = pd.DataFrame(
+    [
+        ("pruned", "cifar10", "validation", 0.99),
+        ("completed", "shapes", "validation", 0.98),
+        ("completed", "cifar10", "test", 0.97),
+        ("completed", "cifar10", "validation", 0.6),
+        ("completed", "cifar10", "validation", 0.7),
+        ("unreadable", None, None, None),
+    ],
+    columns=["status", "data", "accuracy_of", "accuracy"],
+).assign(folder=list("012345"))
+
+
+@pytest.mark.parametrize(("sort", "order"), [("-accuracy", "432105"), ("accuracy", "342105")])
+def test_the_best_has_validation_accuracy_and_is_complete(sort: str, order: str) -> None:
+    assert "".join(ranking(ORDERED, sort)["folder"]) == order
+
+
+def test_on_a_terminal_numbers_stand_to_the_right() -> None:
+    frame = pd.DataFrame({"c4": ["plain", "x"], "params": [1000, 5]})
+    assert text(frame, ["c4", "params"]).splitlines()[1:] == ["plain       1,000", "x               5"]
 
 
 def test_a_foreign_config_may_have_a_key_named_rank(tmp_path: Path) -> None:
