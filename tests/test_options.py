@@ -136,8 +136,12 @@ def test_a_study_keeps_its_name_whatever_keys_come_later() -> None:
     assert readable_name("quickstart", space, mark) == "quickstart-0f772b"
 
 
-@pytest.mark.parametrize("search", [None, "mine", "sub/mine", "größe"])
-def test_a_name_of_our_own_making_is_one_that_could_be_typed(search: str | None) -> None:
+NAMED = {None: "width-", "mine": "mine-", "sub/mine": "sub-mine-", "größe": "gr--e-"}
+
+
+@pytest.mark.parametrize(("search", "start"), NAMED.items())
+def test_a_name_of_our_own_making_is_one_that_could_be_typed(search: str | None, start: str) -> None:
     space = Space({"model.width": IntDistribution(1, 2)})
     name = readable_name(search, space, {"a": 1})
+    assert name.startswith(start)
     assert Options(storage="sqlite:///a.db", study=name).study == name

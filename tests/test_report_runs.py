@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from generated_runs import edit_summary, write_run, write_sweep
 
@@ -64,6 +65,8 @@ def test_params_are_those_of_the_network_and_width_auto_is_solved(tmp_path: Path
     row = one(tmp_path)
     assert (row["params"], row["macs"]) == (network["params"], network["macs"])
     assert (row["width"], row["model.width"]) == (network["spec"]["width"], "auto")
+    edit_summary(folder, config={"model.width": "wide"})  # of another tool
+    assert pd.isna(one(tmp_path)["width"])
 
 
 def test_a_real_run_is_read(finished_run: Path, tmp_path: Path) -> None:
@@ -183,7 +186,7 @@ def test_other_ends_are_listed(tmp_path: Path, status: Status) -> None:
 
 def test_folders_of_odd_names_are_listed(tmp_path: Path) -> None:
     write_run(tmp_path / "²")
-    write_run(tmp_path / "sweeps" / "s" / ("9" * 30))
+    write_run(tmp_path / "sweeps" / "s" / ("9" * 19))  # more than 64 bits hold
     no_text = os.fsdecode(b"\xffa")
     write_run(tmp_path / no_text)
     frame = load_runs(tmp_path).set_index("folder")
