@@ -47,9 +47,10 @@ def test_the_reason_why_a_search_stopped_does_not_share_its_line_with_the_bar(tm
 def test_the_time_left_falls_while_a_trial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = [0.0]
     monkeypatch.setattr("cifar_arch.search.console.time.monotonic", lambda: seconds[0])
-    console = Console(open_worker(search_config(tmp_path, WIDTHS)).shared, 3, progress=False)
+    console = Console(open_worker(search_config(tmp_path, WIDTHS)).shared, 8, progress=False)
+    console.before = console.done = 5  # trials of an earlier time
     shown = []
-    for now, done in ((60, 0), (60, 1), (90, 1), (120, 1), (300, 1), (300, 2), (330, 2), (400, 3)):
+    for now, done in ((60, 5), (60, 6), (90, 6), (120, 6), (300, 6), (300, 7), (330, 7), (400, 8)):
         seconds[0] = now
         shown.append(console._left(done).removeprefix("about ").removesuffix(" left"))
     assert shown == ["", "02:00", "01:30", "01:00", "01:00", "02:30", "02:00", ""]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from conftest import summary_of, tiny_config, type_command
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.pruners import HyperbandPruner, MedianPruner, PatientPruner, ThresholdPruner
@@ -14,10 +15,11 @@ from sweeping import trained_trials, trials
 
 from cifar_arch.blocks import Plain
 from cifar_arch.experiment import OnEpoch, run_config
+from cifar_arch.overrides import CONF
 from cifar_arch.record import Epoch, Status, Summary
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError, SearchStopped
-from cifar_arch.search.local import search
+from cifar_arch.search.local import MEDIAN, TPE, search
 from cifar_arch.search.options import Options
 from cifar_arch.search.trial import Role
 
@@ -269,3 +271,9 @@ def test_the_same_call_goes_on_with_a_pruner_that_counts_in_itself(tmp_path: Pat
 
 def test_a_seed_moves_on_with_the_trials_and_stays_one() -> None:
     assert Options(storage="", seed=2**32 - 1).sampler_seed(3) == 2
+
+
+@pytest.mark.parametrize(("made", "file"), [(TPE, "sampler/tpe.yaml"), (MEDIAN, "pruner/median.yaml")])
+def test_the_defaults_are_those_of_a_sweep(made: "functools.partial[Any]", file: str) -> None:
+    options = yaml.safe_load((CONF / "hydra" / "sweeper" / file).read_text(encoding="utf-8"))
+    assert options == {"_target_": f"optuna.{file.partition('/')[0]}s.{made.func.__name__}", **made.keywords}

@@ -22,6 +22,7 @@ from cifar_arch.schema import ConfigError, SearchStopped
 from cifar_arch.search import storage as storages
 from cifar_arch.search.console import announce
 from cifar_arch.search.storage import (
+    cached_storage,
     network_file_system,
     open_storage,
     patient,
@@ -46,6 +47,19 @@ FILES = {
 @pytest.mark.parametrize(("url", "file"), FILES.items())
 def test_the_file_of_an_address(url: str, file: str) -> None:
     assert sqlite_file(url) == Path(file)
+
+
+def test_a_database_that_vanished_is_made_again_only_by_who_opens_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, file = f"sqlite:///{tmp_path}/s.db", tmp_path / "s.db"
+    monkeypatch.setattr(storages, "_open", lambda _: file.touch())
+    open_storage(url)
+    file.unlink()
+    cached_storage(url)
+    assert not file.exists()
+    open_storage(url)
+    assert file.exists()
 
 
 def test_postgresql_has_no_file() -> None:
