@@ -119,6 +119,7 @@ def test_the_layer_table_sums_to_the_headline(finished_run: Path) -> None:
     assert summary is not None
     sums = [sum(int(row[name].replace(",", "")) for row in rows) for name in ("params", "macs")]
     assert sums == [summary.params, summary.macs]
+    assert {(row["kernel"], row["stride"]) for row in rows} > {("3x3", 1), ("3x3", 2), ("", "")}
 
 
 def test_the_best_run_is_the_most_accurate_whatever_the_order(tmp_path: Path) -> None:
@@ -126,7 +127,7 @@ def test_the_best_run_is_the_most_accurate_whatever_the_order(tmp_path: Path) ->
         write_run(tmp_path / "runs" / str(width), number, width=width)
     best = best_run(Report.of(load_runs(tmp_path), tmp_path, sort="params"))
     assert best is not None
-    assert Path(best["folder"]).name == "12"
+    assert (Path(best["folder"]).name, best["facts"]["validation"]) == ("12", "90.00%")
 
 
 def test_a_test_accuracy_alone_does_not_win(written: Path) -> None:
