@@ -14,7 +14,7 @@ from conftest import TINY, Cli, summary_of, tiny_architecture, type_command
 from cifar_arch import plugins
 from cifar_arch.blocks import BLOCKS
 from cifar_arch.downsample import DOWNSAMPLERS
-from cifar_arch.plugins import load_plugins
+from cifar_arch.plugins import load_plugins, plugin_paths
 from cifar_arch.schema import ConfigError
 from cifar_arch.spec import Architecture
 
@@ -164,7 +164,10 @@ def test_advice_is_given_beside_a_block_that_refuses_its_own_defaults(own: Path,
 
 
 def test_a_file_beside_the_configs_is_found(own: Path) -> None:
+    runtime = {"cwd": str(own), "config_sources": [{"path": str(own / "own"), "schema": "file"}]}
+    assert plugin_paths(["my_blocks.py"], runtime) == ["my_blocks.py"]
     os.replace(own / "my_blocks.py", own / "own" / "my_blocks.py")
+    assert plugin_paths(["my_blocks.py"], runtime) == [str(own / "own" / "my_blocks.py")]
     assert type_command("check", *NAMED, cwd=own).returncode == 0
     (own / "own" / "experiment").mkdir()
     text = "# @package _global_\ndefaults: [override /block@model.c2: ghost]\nplugins: [my_blocks.py]\n"

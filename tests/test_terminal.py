@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from cifar_arch.__main__ import COMMANDS
 from cifar_arch.schema import ConfigError
-from cifar_arch.terminal import duration, exit_on_errors, printable, table
+from cifar_arch.terminal import counted, duration, exit_on_errors, message_and_status, printable, table
 
 
 def missing() -> None:
@@ -69,6 +69,8 @@ def test_whatever_a_text_holds_nothing_of_it_steers_the_terminal(text: str) -> N
 def test_other_errors_are_not_hidden() -> None:
     with pytest.raises(ZeroDivisionError), exit_on_errors():
         _ = 1 / 0
+    said, status = message_and_status(ZeroDivisionError("division by zero"))  # as a run says it
+    assert (said[:35], status) == ("ZeroDivisionError: division by zero", 1)
 
 
 @pytest.mark.parametrize("typed", ["", "-m width=64,96"])
@@ -235,6 +237,11 @@ def test_ctrl_c_while_it_is_imported_is_a_word(name: str, tmp_path: Path) -> Non
 )
 def test_a_time_is_told_in_the_unit_that_fits(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_a_count_may_begin_with_the_least() -> None:
+    counts = [counted(1, "epoch"), counted(2000, "epoch", 2000), counted(3, "epoch", 1)]
+    assert counts == ["1 epoch", "2,000 epochs", "1 to 3 epochs"]
 
 
 @pytest.mark.parametrize("closed", ["stdout", "stderr"])
