@@ -10,6 +10,7 @@ from cifar_arch.record import Status
 from cifar_arch.report import load_runs
 from cifar_arch.report.effects import repeats
 from cifar_arch.report.tables import (
+    grouped,
     markdown,
     not_compared,
     notes,
@@ -54,6 +55,11 @@ ORDERED = pd.DataFrame(
 @pytest.mark.parametrize(("sort", "order"), [("-accuracy", "432105"), ("accuracy", "342105")])
 def test_the_best_has_validation_accuracy_and_is_complete(sort: str, order: str) -> None:
     assert "".join(ranking(ORDERED, sort)["folder"]) == order
+
+
+def test_a_group_is_of_runs_to_learn_from_and_one_of_those_without_the_setting() -> None:
+    groups = grouped(ORDERED.assign(c4=["plain"] * 4 + [None] * 2), "c4")
+    assert groups[["mean", "n"]].to_numpy().tolist() == [[0.7, 1], [0.6, 1]]
 
 
 def test_on_a_terminal_numbers_stand_to_the_right() -> None:
