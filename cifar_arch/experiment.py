@@ -7,6 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -229,14 +230,11 @@ def _reached(folder: RunFolder) -> dict[str, Any]:
 
 
 def _require_extras(experiment: Experiment) -> None:
-    if experiment.training.tensorboard:
-        try:
-            import tensorboard  # noqa: F401
-        except ImportError:
-            raise ConfigError(
-                "training.tensorboard: needs a package that is not installed, got true; "
-                "type uv sync --inexact --extra tensorboard, or set it to false"
-            ) from None
+    if experiment.training.tensorboard and find_spec("tensorboard") is None:
+        raise ConfigError(
+            "training.tensorboard: needs a package that is not installed, got true; "
+            "type uv sync --inexact --extra tensorboard, or set it to false"
+        )
 
 
 def _train(
