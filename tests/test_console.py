@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 from conftest import on_a_terminal
-from sweeping import WIDTHS, open_worker, search_config, stub, stub_environment, sweep
+from sweeping import WIDTHS, ask, finish_job, open_worker, search_config, stub, stub_environment, sweep
 
+from cifar_arch.record import Status
 from cifar_arch.search.console import Console, fitting
 from cifar_arch.search.ledger import Counts
 
@@ -54,6 +55,12 @@ def test_the_time_left_falls_while_a_trial_runs(tmp_path: Path, monkeypatch: pyt
         seconds[0] = now
         shown.append(console._left(done).removeprefix("about ").removesuffix(" left"))
     assert shown == ["", "02:00", "01:30", "01:00", "01:00", "02:30", "02:00", ""]
+
+
+def test_a_failure_is_called_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    worker = open_worker(search_config(tmp_path, WIDTHS))
+    Console(worker.shared, 3).finished(finish_job(worker, ask(worker), status=Status.FAILED, reason="broken"))
+    assert capsys.readouterr().out.startswith("  1/3  trial 0  failed: broken  4 parameters  width=4")
 
 
 FITTING: list[dict[str, Any]] = [

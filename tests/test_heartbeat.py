@@ -1,8 +1,10 @@
+import signal
 import sqlite3
 from pathlib import Path
 
 import pytest
 from optuna.exceptions import StorageInternalError
+from optuna.trial import TrialState
 from sweeping import WIDTHS, ask, open_worker, search_config, wait_until
 
 from cifar_arch.search import heartbeat
@@ -46,6 +48,18 @@ def test_the_end_of_a_session_interrupts_a_training(worker: Worker, monkeypatch:
     with beating:
         wait_until(lambda: bool(sent), seconds=20)
     assert (sent, beating.given_away) == ([()], False)
+
+
+def test_a_trial_that_another_worker_took_ends_without_its_worker(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[tuple[int, ...]] = []
+    monkeypatch.setattr(heartbeat, "interrupt", lambda *numbers: sent.append(numbers))
+    beating = Heartbeat(worker.shared, ask(worker), None, lambda: None)
+    assert not beating._is_over()
+    worker.shared.close(worker.shared.ledger.trial(0), TrialState.FAIL)
+    assert beating._is_over()
+    assert (sent, beating.given_away) == ([(signal.SIGINT,)], True)
 
 
 @pytest.mark.slow

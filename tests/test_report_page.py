@@ -118,7 +118,6 @@ def test_the_layer_table_sums_to_the_headline(finished_run: Path) -> None:
     assert summary is not None
     sums = [sum(int(row[name].replace(",", "")) for row in rows) for name in ("params", "macs")]
     assert sums == [summary.params, summary.macs]
-    assert {(row["kernel"], row["stride"]) for row in rows} > {("3x3", 1), ("3x3", 2), ("", "")}
 
 
 def test_the_best_run_is_the_most_accurate_whatever_the_order(tmp_path: Path) -> None:
