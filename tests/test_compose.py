@@ -82,7 +82,7 @@ WRONG = [
     ("c3=dilated,t2=dilated", "'c3=dilated,t2=dilated': cannot be read; type c3=dilated t2=dilated with a "),
     (
         "+experiment=best",
-        "experiment: unknown option 'best'; choose from reference; or name the folder of a st",
+        "experiment: unknown option 'best'; choose from fastest, reference; or name the folder of a st",
     ),
     ("++experiment=reference", "experiment: ++ is for single keys, got ++experiment=reference; type +exp"),
     ("~downsample", "downsample: other choices start from it, and nothing is chosen; type downsample=OPTION"),
@@ -213,7 +213,7 @@ FILES = [
     ("data/x.yaml", "defaults: [_self_, shapes]", "data=x", "_self_ last, as in defaults: [NAME, _self_]"),
     ("search/x.yaml", "defaults: [{override /training: fast}]", "+search=x", "the line # @package _global_"),
     ("limits/x.yaml", "defaults: eva6", "limits=x", "is a list, got str; write defaults: [NAME, _self_]"),
-    ("experiment/best.yaml", "", "+experiment=trial-9", "choose from best, reference"),
+    ("experiment/best.yaml", "", "+experiment=trial-9", "choose from best, fastest, reference"),
     (
         "training/x.yaml",
         "defaults: [fast, {override /augment: none}]",
