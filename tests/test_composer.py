@@ -173,7 +173,7 @@ GLOBS = {
     "c3=glob(*)": FORMS,
     "c3=glob([dil*,plain*],exclude=*residual)": ("dilated", "plain"),
     "downsample=glob(*)": ("dilated", "dilated_separable", "strided", "strided_separable"),
-    "+experiment=glob(*)": ("reference",),
+    "+experiment=glob(*)": ("fastest", "reference"),
 }
 
 
