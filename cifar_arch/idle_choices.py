@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from shlex import quote
 from typing import Any
 
+from hydra.core.default_element import ConfigDefault
 from omegaconf import DictConfig, OmegaConf
 
 from cifar_arch.overrides import (
@@ -52,11 +53,14 @@ def refuse_idle_choices(config: DictConfig) -> None:
 
 
 def _refuse_self_before_others(group: str, option: str) -> None:
-    """Raises ConfigError for a file in which what it begins from comes after its own values, and wins."""
+    """Raises ConfigError for a file in which what it begins from comes after its own values, and wins.
+
+    An option of another group has a place of its own, and may stand before or after.
+    """
     file = option_file(group, option)
     entries = list((file and file.defaults_list) or ())
     own = next((place for place, entry in enumerate(entries) if entry.is_self()), len(entries))
-    if not all(entry.is_override() for entry in entries[own + 1 :]):
+    if any(isinstance(entry, ConfigDefault) for entry in entries[own + 1 :]):
         raise ConfigError(
             f"{group}: in {option}.yaml what stands after _self_ in defaults replaces the file's own values; "
             "write _self_ last, as in defaults: [NAME, _self_]"

@@ -1,5 +1,7 @@
 """Options that would change nothing are refused, and others taken."""
 
+from pathlib import Path
+
 import pytest
 from conftest import CHECKOUT, Cli
 
@@ -28,6 +30,17 @@ def test_what_agrees_with_an_experiment_or_changes_it_is_taken(typed: str, cli: 
 
 def test_an_option_is_taken_where_a_file_sets_only_some_of_its_keys(cli: Cli) -> None:
     assert cli("check", "+experiment=reference", "training=fast").status == 0
+
+
+def test_options_of_other_groups_may_follow_a_files_own_values(tmp_path: Path, cli: Cli) -> None:
+    blocks = "".join(f"- /block@c{stage}: separable\n" for stage in (1, 2, 3, 4))
+    transitions = "".join(f"- /downsample@t{place}: dilated\n" for place in (1, 2, 3))
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "mine.yaml").write_text(
+        f"defaults:\n- _self_\n{blocks}{transitions}\nwidth: 17\n", encoding="utf-8"
+    )
+    done = cli("check", "--config-dir", str(tmp_path), "model=mine", "limits=none")
+    assert (done.status, "width 17" in done.out) == (0, True)
 
 
 @pytest.mark.parametrize("command", ["check", "run"])
