@@ -142,6 +142,12 @@ def _no_such_part(group: str, key: str) -> str:
     )
 
 
+def _no_group(key: str, group: str) -> str:
+    place = key.partition("@")[2]
+    kind = "downsample" if place.removeprefix("model.") in TRANSITIONS else "block"
+    return f"{key}: unknown group {group!r}; type {kind}@{place}=OPTION"
+
+
 def _not_yet(key: str, addition: str) -> str:
     return f"{key}: nothing is chosen by default; type {quote(addition)}"
 
@@ -200,6 +206,7 @@ _PARTS = ("model", "block", "downsample", "limits", "data", "augment", "training
 _PLACES = {"block": ", ".join(STAGES), "downsample": ", ".join(TRANSITIONS)}
 _EXPLAINED: tuple[tuple[str, Callable[..., str]], ...] = (
     (r"Could not override '(block|downsample)@([^']+)'", _no_such_part),
+    (r"Override \+*([^=]+)=.* but config group '([^']+)' does not exist", _no_group),
     (r"Could not override '([^']+)'\. No match.*default list use (\S+)", _not_yet),
     (r"An item is already at '([^']+)'.\s+Either remove \+ prefix: '(.+?)'\n", _there_already),
     (r"^Only one of --run, --multirun", _two_modes),

@@ -72,6 +72,8 @@ WRONG = [
         "model.width: one value is expected, got 16,24; choose one, "
         "or sweep over them with python -m cifar_arch.run -m",
     ),
+    ("blok@model.c4=plain", "blok@model.c4: unknown group 'blok'; type c4=OPTION"),
+    ("+down@model.t1=strided", "down@model.t1: unknown group 'down'; type t1=OPTION"),
     ("c1=plain,dilated", "c1: one value is expected, got plain,dilated; choose one, "),
     ("width=range(1,3)", "model.width: one value is expected, got range(1,3); choose one, "),
     ("width=[1", "'model.width=[1': cannot be read; type key=value, "),
