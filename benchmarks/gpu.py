@@ -29,8 +29,9 @@ from cifar_arch.compose import compose
 from cifar_arch.data import DataConfig, load
 from cifar_arch.device import choose_execution
 from cifar_arch.experiment import Experiment
+from cifar_arch.loader import make_loader
 from cifar_arch.network import build
-from cifar_arch.training import make_loader, train
+from cifar_arch.training import train
 
 ROOT = Path(__file__).parent.parent
 TARGET = 0.85

@@ -18,10 +18,10 @@ import torch
 from benchmarks.training_step import ON_CPU, batch, training_step
 from cifar_arch.augment import Augment
 from cifar_arch.compose import compose
-from cifar_arch.data import BatchLoader, DataConfig, Loader, load
+from cifar_arch.data import DataConfig, load
 from cifar_arch.device import choose_execution
 from cifar_arch.experiment import Experiment
-from cifar_arch.training import make_loader
+from cifar_arch.loader import BatchLoader, Loader, make_loader
 
 Batches = Iterator[tuple[torch.Tensor, torch.Tensor]]
 Step = Callable[[torch.Tensor, torch.Tensor], object]

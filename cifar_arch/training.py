@@ -20,8 +20,9 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from cifar_arch.augment import Augment, Colour
 from cifar_arch.checkpoint import State
 from cifar_arch.cuda_graph import CapturedGraph
-from cifar_arch.data import BatchLoader, Loader, Pictures, Split
+from cifar_arch.data import Pictures, Split
 from cifar_arch.device import Execution, choose_execution, keep_memory
+from cifar_arch.loader import BatchLoader, Loader, make_loader
 from cifar_arch.network import Normalised
 from cifar_arch.recipe import Recipe
 from cifar_arch.record import Epoch
@@ -32,7 +33,6 @@ log = logging.getLogger(__name__)
 # float32 on a GPU too, not TF32 with its 10 bits.
 torch.backends.cudnn.allow_tf32 = False
 
-MOST_PROCESSES = 8  # that augment
 READ_EVERY = 20  # steps between two looks at the loss on a GPU, which has to finish its work for each
 
 # Images and labels of a batch -> loss and number of images predicted right.
@@ -263,29 +263,3 @@ def loss_and_accuracy(probabilities: np.ndarray, labels: np.ndarray) -> tuple[fl
     right = probabilities[np.arange(len(labels)), labels]
     loss = -np.log(right.clip(1e-12)).mean()
     return float(loss), float((probabilities.argmax(1) == labels).mean())
-
-
-def make_loader(
-    pictures: Pictures,
-    augment: Augment,
-    batch_size: int,
-    seed: int,
-    workers: int | str,
-    execution: Execution,
-) -> Loader | BatchLoader:
-    """The training images in augmented batches; `workers` are processes, which albumentations alone uses."""
-    what = (pictures.train, augment, pictures.mean)
-    if augment.backend == "albumentations":
-        ahead, helpers = _processes(workers, execution)
-        return Loader(*what, batch_size=batch_size, seed=seed, workers=ahead, helpers=helpers)
-    device, captured = execution.device, execution.captured
-    return BatchLoader(*what, batch_size=batch_size, seed=seed, device=device, captured=captured)
-
-
-def _processes(wanted: int | str, execution: Execution) -> tuple[int, int]:
-    """Processes that augment during the steps, and between them: a CPU has no core left during them."""
-    if isinstance(wanted, int):
-        return wanted, 0
-    if execution.device == "cpu":
-        return 0, min(MOST_PROCESSES, execution.threads) - 1
-    return min(MOST_PROCESSES, execution.threads), 0

@@ -22,8 +22,9 @@ from cifar_arch import training
 from cifar_arch.augment import Augment
 from cifar_arch.checkpoint import State
 from cifar_arch.cuda_graph import WARM_UP, CapturedGraph, Prefetch
-from cifar_arch.data import BatchLoader, Pictures
+from cifar_arch.data import Pictures
 from cifar_arch.device import Execution
+from cifar_arch.loader import BatchLoader, make_loader
 from cifar_arch.muon import orthogonal
 from cifar_arch.network import Normalised, build
 from cifar_arch.optim import build_average
@@ -31,7 +32,7 @@ from cifar_arch.recipe import Recipe
 from cifar_arch.record import Epoch
 from cifar_arch.schema import checked
 from cifar_arch.spec import Architecture
-from cifar_arch.training import forward_pass, make_loader, train
+from cifar_arch.training import forward_pass, train
 
 EVERY: dict[str, Any] = {name: {"p": 0.5} for name in Augment.__struct_fields__ if name != "backend"}
 RECIPES: dict[str, dict[str, Any]] = {

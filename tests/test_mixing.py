@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cifar_arch.augment import Augment, CutMix, MixUp
-from cifar_arch.data import BatchLoader, Loader, Split
+from cifar_arch.data import Split
+from cifar_arch.loader import BatchLoader, Loader
 from cifar_arch.mixing import Mixing, _box
 from cifar_arch.schema import ConfigError
 

@@ -12,7 +12,8 @@ from torch import nn
 
 from cifar_arch import training
 from cifar_arch.augment import Augment, CoarseDropout, HorizontalFlip
-from cifar_arch.data import Loader, Pictures, Split
+from cifar_arch.data import Pictures, Split
+from cifar_arch.loader import Loader
 from cifar_arch.network import Normalised, build
 from cifar_arch.recipe import Recipe
 from cifar_arch.record import Epoch

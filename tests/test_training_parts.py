@@ -18,10 +18,11 @@ from cifar_arch.checkpoint import State
 from cifar_arch.data import Pictures
 from cifar_arch.device import Execution
 from cifar_arch.experiment import Experiment
+from cifar_arch.loader import make_loader
 from cifar_arch.network import Normalised, build
 from cifar_arch.recipe import Recipe
 from cifar_arch.spec import Architecture
-from cifar_arch.training import Trained, forward_pass, make_loader, score, train
+from cifar_arch.training import Trained, forward_pass, score, train
 
 
 @pytest.fixture(scope="module")
