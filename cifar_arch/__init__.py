@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from cifar_arch.analysis import analyse
     from cifar_arch.augment import Augment
+    from cifar_arch.config import Experiment
     from cifar_arch.data import DataConfig
-    from cifar_arch.experiment import Experiment
     from cifar_arch.feasibility import judge
     from cifar_arch.limits import Limits, violations
     from cifar_arch.recipe import Recipe
@@ -26,7 +26,7 @@ _MODULES = {
     "Augment": "augment",
     "ConfigError": "schema",
     "DataConfig": "data",
-    "Experiment": "experiment",
+    "Experiment": "config",
     "Limits": "limits",
     "Recipe": "recipe",
     "analyse": "analysis",

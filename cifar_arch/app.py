@@ -24,8 +24,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from cifar_arch import experiment
 from cifar_arch.compose import anchored, as_config_errors, own_configs, plain
+from cifar_arch.config import Experiment
 from cifar_arch.device import limit_spinning
-from cifar_arch.experiment import Experiment, Rejected
+from cifar_arch.experiment import Rejected
 from cifar_arch.identity import changes, finished, holds_run
 from cifar_arch.idle_choices import refuse_idle_rate, refuse_search
 from cifar_arch.overrides import CONF, at_home, read_override

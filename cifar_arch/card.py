@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from cifar_arch.config import Experiment
 from cifar_arch.data import SYNTHETIC, SYNTHETIC_NOTE
 from cifar_arch.evaluate import ROUNDING, Evaluation, evaluate
-from cifar_arch.experiment import Experiment
 from cifar_arch.feasibility import Verdict, judge
 from cifar_arch.identity import changes
 from cifar_arch.limits import requirements

@@ -9,7 +9,7 @@ from shlex import quote
 
 from cifar_arch.analysis import Analysis, Row, table_rows
 from cifar_arch.compose import compose
-from cifar_arch.experiment import Experiment
+from cifar_arch.config import Experiment
 from cifar_arch.feasibility import Verdict, judge
 from cifar_arch.idle_choices import refuse_idle_rate, refuse_search
 from cifar_arch.limits import Limits

@@ -19,7 +19,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from cifar_arch.experiment import Experiment
+from cifar_arch.config import Experiment
 from cifar_arch.hydra_mistakes import (
     joined,
     known_mistake,

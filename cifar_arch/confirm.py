@@ -11,9 +11,9 @@ import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
+from cifar_arch.config import Experiment
 from cifar_arch.data import SYNTHETIC, SYNTHETIC_NOTE
 from cifar_arch.device import limit_spinning
-from cifar_arch.experiment import Experiment
 from cifar_arch.outputs import Outputs
 from cifar_arch.plugins import add_plugin_option, own_blocks
 from cifar_arch.schema import ConfigError

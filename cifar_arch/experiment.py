@@ -9,26 +9,21 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import msgspec
-from msgspec import Meta
 from msgspec.structs import replace
 
 from cifar_arch import artifacts, identity
-from cifar_arch.augment import Augment
-from cifar_arch.data import SYNTHETIC_NOTE, DataConfig, Pictures, load_once, require_batch
+from cifar_arch.config import Experiment as Experiment  # those who run one import it from here
+from cifar_arch.data import SYNTHETIC_NOTE, Pictures, load_once
 from cifar_arch.device import choose_execution
 from cifar_arch.feasibility import Verdict, judge
-from cifar_arch.latency import NOT_INSTALLED, latency_ms, measurable
-from cifar_arch.limits import Accuracy, Limits
+from cifar_arch.latency import latency_ms
 from cifar_arch.provenance import provenance
-from cifar_arch.recipe import Recipe
-from cifar_arch.record import EXECUTION, SELECTION, Cause, Epoch, Status, Summary
+from cifar_arch.record import Cause, Epoch, Status, Summary
 from cifar_arch.runfolder import RunFolder
-from cifar_arch.schema import ConfigError, Strict, checked, meant
+from cifar_arch.schema import ConfigError
 from cifar_arch.shown_commands import exact_command
-from cifar_arch.spec import Architecture
 from cifar_arch.terminal import counted
 
 if TYPE_CHECKING:
@@ -39,48 +34,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 OnEpoch = Callable[[list[Epoch]], None]
-
-
-class Experiment(Strict, frozen=True, kw_only=True):
-    """The parts of a config that a run reads; `record` says which of them decide what it computes."""
-
-    model: Architecture
-    limits: Limits = Limits()
-    data: DataConfig = DataConfig()
-    augment: Augment = Augment()
-    training: Recipe = Recipe()
-    seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
-    read_test: bool = True  # whether the run ends by reading the test set, once
-    target: Accuracy | None = None  # to reach, in place of limits.target_accuracy
-
-    def __post_init__(self) -> None:
-        if self.limits.latency_ms_below is not None and not measurable():
-            raise ConfigError(f"limits.latency_ms_below: {NOT_INSTALLED}")
-        require_batch(self.training.batch_size, self.data.training_images)
-        if self.target is not None:
-            limits = replace(self.limits, target_accuracy=self.target)
-            msgspec.structs.force_setattr(self, "limits", limits)
-
-    @property
-    def reachable_target(self) -> float | None:
-        """The accuracy to reach on the test set; None on the synthetic data set, which never counts."""
-        return None if self.data.synthetic else self.limits.target_accuracy
-
-    @classmethod
-    def from_dict(cls, config: dict[str, Any]) -> "Experiment":
-        """The checked experiment. Raises ConfigError with the full key of the first wrong field."""
-        known = {*cls.__struct_fields__, *(key.partition(".")[0] for key in EXECUTION | SELECTION)}
-        if unknown := [name for name in config if name not in known]:
-            unplaced = unknown[0] in ("experiment", "search", "cluster")
-            hint = "; a file of that group begins with the line # @package _global_" * unplaced
-            near = meant(cls, str(unknown[0]))
-            raise ConfigError(f"{unknown[0]}: unknown key{near} choose from {', '.join(sorted(known))}{hint}")
-        ours = {name: config[name] for name in cls.__struct_fields__ if name in config}
-        return checked(cls, ours, "")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data that `from_dict` takes."""
-        return msgspec.to_builtins(self)
 
 
 class Rejected(Exception):

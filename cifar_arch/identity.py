@@ -3,22 +3,20 @@
 import hashlib
 import shlex
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec.structs import replace
 
+from cifar_arch.config import Experiment
 from cifar_arch.feasibility import judge
 from cifar_arch.provenance import flatten
 from cifar_arch.record import Status, Summary, decides_search, differences, with_added
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError
 
-if TYPE_CHECKING:
-    from cifar_arch.experiment import Experiment
-
 
 def finished(
-    folder: RunFolder, experiment: "Experiment", began: Mapping[str, Any] | None = None
+    folder: RunFolder, experiment: Experiment, began: Mapping[str, Any] | None = None
 ) -> Summary | None:
     """The record of a run that has nothing left to do; None for one to begin, or to go on with.
 
@@ -57,7 +55,7 @@ def holds_run(folder: RunFolder) -> bool:
 
 def changes(
     folder: RunFolder,
-    experiment: "Experiment",
+    experiment: Experiment,
     began: Mapping[str, Any] | None = None,
     decides: Callable[[str], bool] = decides_search,
 ) -> str:
@@ -69,7 +67,7 @@ def changes(
     if not stored:
         return ""
     try:
-        theirs = experiment.from_dict(_nested(with_added(stored)))
+        theirs = Experiment.from_dict(_nested(with_added(stored)))
     except ConfigError as error:
         return f"whose config cannot be read: {error}"
     old, new = flatten(theirs.to_dict()), flatten(experiment.to_dict())
@@ -81,7 +79,7 @@ def changes(
     return different or _other_network(folder, experiment)
 
 
-def _other_network(folder: RunFolder, experiment: "Experiment") -> str:
+def _other_network(folder: RunFolder, experiment: Experiment) -> str:
     """Both keys where a block's own file was edited since, so that equal configs make different networks.
 
     "" where they make the same, and for a folder of an earlier version, which has no key.

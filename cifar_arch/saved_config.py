@@ -13,7 +13,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from cifar_arch.compose import COMPOSITION_ERRORS, hydra_message, plain
-from cifar_arch.experiment import Experiment
+from cifar_arch.config import Experiment
 from cifar_arch.identity import recorded_config
 from cifar_arch.outputs import experiment_name
 from cifar_arch.overrides import CONF, config_groups, default_groups

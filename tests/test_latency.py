@@ -13,7 +13,7 @@ from conftest import TINY, Cli, cases, type_command
 from hypothesis import given
 from torch import nn
 
-from cifar_arch import experiment, latency
+from cifar_arch import latency
 from cifar_arch.blocks import Grouped, Inverted
 from cifar_arch.feasibility import judge
 from cifar_arch.latency import graph, latency_ms
@@ -134,7 +134,7 @@ def test_without_its_packages(monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None
     done = cli("check", "-m", "width=8,16", "objectives=[accuracy,latency]")
     assert done.status == 2
     assert done.err.startswith("objectives: latency needs onnx and onnxruntime, which are not installed")
-    monkeypatch.setattr(experiment, "measurable", lambda: False)
+    monkeypatch.setattr("cifar_arch.config.measurable", lambda: False)
     assert cli("check", "limits.latency_ms_below=1") == (
         2,
         "",

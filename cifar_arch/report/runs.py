@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from cifar_arch.experiment import Experiment
+from cifar_arch.config import Experiment
 from cifar_arch.identity import recorded_config
 from cifar_arch.outputs import CONFIRMATIONS, RUNS, SWEEPS, from_home
 from cifar_arch.provenance import flatten

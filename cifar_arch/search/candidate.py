@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from cifar_arch.experiment import Experiment
+from cifar_arch.config import Experiment
 from cifar_arch.feasibility import judge
 from cifar_arch.limits import Violation
 from cifar_arch.record import decides_result, without_added

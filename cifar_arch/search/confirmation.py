@@ -12,7 +12,7 @@ from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
 from cifar_arch.compose import plain
-from cifar_arch.experiment import Experiment
+from cifar_arch.config import Experiment
 from cifar_arch.outputs import Outputs, StudyFolder, experiment_name
 from cifar_arch.provenance import masked
 from cifar_arch.recipe import Recipe

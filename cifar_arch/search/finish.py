@@ -7,7 +7,7 @@ from shlex import quote
 from omegaconf import DictConfig
 
 from cifar_arch.compose import plain
-from cifar_arch.experiment import Experiment
+from cifar_arch.config import Experiment
 from cifar_arch.outputs import experiment_name
 from cifar_arch.plugins import plugin_paths
 from cifar_arch.provenance import masked

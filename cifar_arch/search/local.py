@@ -13,7 +13,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.pruners import BasePruner, MedianPruner
 from optuna.samplers import BaseSampler, TPESampler
 
-from cifar_arch.experiment import Experiment, OnEpoch, run_config
+from cifar_arch.config import Experiment
+from cifar_arch.experiment import OnEpoch, run_config
 from cifar_arch.outputs import Outputs
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError, SearchStopped, checked

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Protocol
 
 from msgspec import Meta
 
-from cifar_arch.experiment import Experiment
+from cifar_arch.config import Experiment
 from cifar_arch.latency import NOT_INSTALLED, measurable
 from cifar_arch.outputs import SWEEPS, Outputs
 from cifar_arch.provenance import flatten

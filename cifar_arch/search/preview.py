@@ -9,7 +9,7 @@ from hydra import compose as hydra_compose
 from omegaconf import DictConfig, OmegaConf
 
 from cifar_arch.compose import as_config_errors, composing, plain
-from cifar_arch.experiment import Experiment
+from cifar_arch.config import Experiment
 from cifar_arch.feasibility import judge
 from cifar_arch.hydra_mistakes import no_plugin
 from cifar_arch.overrides import at_home, expanded, read_override
