@@ -14,7 +14,8 @@ import pytest
 from generated_runs import edit_summary, write_run, write_sweep
 
 from cifar_arch.record import Status
-from cifar_arch.report import load_runs, runs
+from cifar_arch.report import load_runs
+from cifar_arch.report.columns import COLUMNS
 from cifar_arch.schema import ConfigError
 
 
@@ -28,7 +29,7 @@ def test_a_finished_run_becomes_a_typed_row(tmp_path: Path) -> None:
     folder = tmp_path / "outputs" / "sweeps" / "blocks" / "7"
     write_run(folder, 0.61, test=0.6, study="blocks", trial__number=7, seed=3, t2="dilated", width=20)
     frame = load_runs(tmp_path / "outputs")
-    assert {name: str(kind) for name, kind in frame.dtypes.items() if name in runs.COLUMNS} == runs.COLUMNS
+    assert {n: str(frame[n].dtype) for n in COLUMNS} == {n: c.kind for n, c in COLUMNS.items()}
     row = one(tmp_path / "outputs")
     shown = ("study", "trial", "source", "status", "seed", "data", "device", "epochs", "seconds")
     assert [row[name] for name in shown] == ["blocks", 7, "sweeps", "completed", 3, "cifar10", "cpu", 3, 12.5]
@@ -228,7 +229,7 @@ def test_trials_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
 
 def test_an_empty_folder_is_an_empty_table_with_all_columns(tmp_path: Path) -> None:
     frame = load_runs(tmp_path)
-    assert (len(frame), list(frame.columns)) == (0, list(runs.COLUMNS))
+    assert (len(frame), list(frame.columns)) == (0, list(COLUMNS))
 
 
 def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:

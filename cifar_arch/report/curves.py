@@ -7,8 +7,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from cifar_arch.record import Epoch
+from cifar_arch.report.columns import NUMBER, TEXT, WHOLE
 from cifar_arch.report.reading import Problem, read_curve
-from cifar_arch.report.runs import NUMBER, TEXT, WHOLE, load_runs
+from cifar_arch.report.runs import load_runs
 
 
 class Curves(NamedTuple):

@@ -16,52 +16,11 @@ from cifar_arch.outputs import CONFIRMATIONS, RUNS, SWEEPS, from_home
 from cifar_arch.provenance import flatten
 from cifar_arch.record import Status, decides_result
 from cifar_arch.report import cache
+from cifar_arch.report.columns import COLUMNS, NUMBER, TEXT, WHOLE, YES_NO
 from cifar_arch.report.folders import find, natural, require_folder, stamp
 from cifar_arch.report.reading import CONTINUED, RUNNING, UNREADABLE, Row, read_run
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError
-from cifar_arch.spec import STAGES, TRANSITIONS
-
-TEXT, WHOLE, NUMBER, YES_NO = "str", "Int64", "float64", "boolean"
-
-# Every column that a table of runs always has; those of the config follow under their full keys.
-COLUMNS: dict[str, str] = {
-    "folder": TEXT,
-    "source": TEXT,  # runs, sweeps or confirm: the folder below outputs that it lies in
-    "study": TEXT,
-    "trial": WHOLE,
-    "status": TEXT,  # completed, pruned, rejected, failed, continued, running, unreadable
-    "reason": TEXT,
-    "cause": TEXT,  # what ended it from outside, such as interrupted
-    "accuracy": NUMBER,  # 0 to 1: of the validation images, or else of the test images
-    "accuracy_of": TEXT,  # validation or test
-    "val_accuracy": NUMBER,
-    "test_accuracy": NUMBER,
-    "reaches_target": YES_NO,
-    "target_accuracy": NUMBER,
-    "params": WHOLE,  # trainable numbers
-    "macs": WHOLE,  # multiply-adds
-    "latency_ms": NUMBER,  # of one image on one thread of the CPU, where it was asked for
-    "receptive_field": WHOLE,  # pixels
-    "receptive_field_with_pooling": WHOLE,
-    "width": WHOLE,  # channels of C1; with model.width=auto those that were found
-    **dict.fromkeys((*STAGES, *TRANSITIONS, "downsample"), TEXT),
-    "epochs": WHOLE,
-    "epochs_done": WHOLE,
-    "seconds": NUMBER,
-    "images_per_second": NUMBER,
-    "device": TEXT,
-    "seed": WHOLE,
-    "data": TEXT,
-    "train_accuracy": NUMBER,
-    "val_loss": NUMBER,  # nats
-    "test_loss": NUMBER,
-    "architecture": TEXT,  # equal for equal layers
-    "error": TEXT,
-    "note": TEXT,
-    "git_commit": TEXT,
-    "command": TEXT,  # trains the same once more
-}
 
 
 def load_runs(outputs: str | Path = "outputs", *, use_cache: bool = True) -> pd.DataFrame:
@@ -162,8 +121,8 @@ def _frame(folders: list[str], rows: cache.Rows) -> pd.DataFrame:
     for name in dict.fromkeys([*COLUMNS, *rows.columns]):
         if name != "folder":
             column = rows.columns.get(name, missing)
-            kind = COLUMNS.get(name)
-            values = pd.array(column.values, dtype=kind) if kind else _narrowest(column.values)
+            known = COLUMNS.get(name)
+            values = pd.array(column.values, dtype=known.kind) if known else _narrowest(column.values)
             columns[name] = values.take(column.codes, allow_fill=True)
     return pd.DataFrame(columns)
 

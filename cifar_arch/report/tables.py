@@ -8,31 +8,12 @@ import pandas as pd
 
 from cifar_arch.data import SYNTHETIC, SYNTHETIC_NOTE
 from cifar_arch.record import Status
+from cifar_arch.report.columns import COLUMNS, COMPUTED, Column
 from cifar_arch.report.effects import EQUAL_PARAMS, comparable, main_part
 from cifar_arch.report.settings import nulls, swept
 from cifar_arch.terminal import counted, table
 
 BEST_FIRST = "-accuracy"
-# key: (label with unit, how a value is written); what is not here is written as it is
-LABELS: dict[str, tuple[str, str]] = {
-    "rank": ("rank", "{:d}"),
-    "folder": ("folder", "{}"),
-    "status": ("status", "{}"),
-    "val_accuracy": ("validation", "{:.2%}"),
-    "test_accuracy": ("test", "{:.2%}"),
-    "accuracy": ("accuracy", "{:.2%}"),
-    "mean": ("mean accuracy", "{:.2%}"),
-    "std": ("std", "{:.2%}"),
-    "best": ("best", "{:.2%}"),
-    "params": ("parameters", "{:,}"),
-    "macs": ("MACs", "{:,}"),
-    "latency_ms": ("latency (ms)", "{:.3f}"),
-    "receptive_field": ("field (px)", "{:d}"),
-    "epochs_done": ("epochs done", "{:d}"),
-    "seconds": ("seconds", "{:,.0f}"),
-    "accuracy_of": ("of", "{}"),
-    "share": ("share of variance", "{:.0%}"),
-}
 BASE = ("rank", "val_accuracy", "test_accuracy", "params", "receptive_field", "macs", "latency_ms")
 MOST_SETTINGS = 14
 
@@ -72,15 +53,20 @@ def shown_columns(runs: pd.DataFrame, sort: str) -> list[str]:
 
 
 def label(column: str) -> str:
-    return LABELS[column][0] if column in LABELS else column.removeprefix("model.").removeprefix("training.")
+    return _known(column).label or column.removeprefix("model.").removeprefix("training.")
+
+
+def _known(column: str) -> Column:
+    """What is known of a column; of a key of the config nothing."""
+    return COLUMNS.get(column) or COMPUTED.get(column) or Column("")
 
 
 def cell(column: str, value: Any) -> str:
     """A value as people read it; nothing for a missing one."""
     if pd.isna(value):
         return ""
-    if column in LABELS:
-        return LABELS[column][1].format(value)
+    if form := _known(column).form:
+        return form.format(value)
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
