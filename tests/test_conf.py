@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import torch
+from msgspec.structs import asdict
+from omegaconf import OmegaConf
 
 from cifar_arch.analysis import analyse
 from cifar_arch.augment import Augment
@@ -22,6 +24,8 @@ from cifar_arch.network import build
 from cifar_arch.overrides import CONF
 from cifar_arch.recipe import Recipe
 from cifar_arch.schema import checked
+from cifar_arch.search.options import Options
+from cifar_arch.search.study import Bounds
 
 FILES = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml"))
 SWEEPS = ("cluster", "search")  # groups of sweeps alone
@@ -131,3 +135,7 @@ def test_the_defaults_of_python_are_those_of_the_command_line() -> None:
     none = Experiment.from_dict(composed("augment=none", "limits=none"))
     assert (none.augment, none.limits) == (Augment(), Limits())
     assert none.data == DataConfig(root=none.data.root)
+    sweep = Options.from_dict(composed())
+    assert sweep == Options(storage=sweep.storage)
+    numbers: Any = OmegaConf.load(CONF / "hydra" / "sweeper" / "cifar_arch.yaml")
+    assert asdict(Bounds()).items() <= numbers.items()

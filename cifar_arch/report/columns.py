@@ -30,9 +30,7 @@ COLUMNS = {
     "target_accuracy": Column(NUMBER),
     "params": Column(WHOLE, "parameters", "{:,}"),  # trainable numbers
     "macs": Column(WHOLE, "MACs", "{:,}"),  # multiply-adds
-    "latency_ms": Column(
-        NUMBER, "latency (ms)", "{:.3f}"
-    ),  # of one image, where it was asked for
+    "latency_ms": Column(NUMBER, "latency (ms)", "{:.3f}"),  # of one image, where it was asked for
     "receptive_field": Column(WHOLE, "field (px)", "{:d}"),  # pixels
     "receptive_field_with_pooling": Column(WHOLE),
     "width": Column(WHOLE),  # channels of C1; with model.width=auto those that were found

@@ -17,7 +17,7 @@ from cifar_arch.schema import ConfigError, Strict, checked
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.objectives import Prefer
 from cifar_arch.search.space import Point, Space, packages
-from cifar_arch.search.study import SearchConfig
+from cifar_arch.search.study import Bounds, SearchConfig
 
 _LISTS = ("objectives", "gpus", "plugins")  # so 0,1 is meant as [0,1]
 # As in conf/config.yaml: a trial's folder is derived from the study's name, which the sweeper chooses.
@@ -139,12 +139,8 @@ def target_accuracy(experiment: Experiment, prefer: Prefer, option: str = "targe
     return target
 
 
-class SweeperOptions(Strict, frozen=True, kw_only=True):
-    """The keys of `hydra.sweeper` that are numbers; see `SearchConfig`."""
-
-    max_failure_rate: Annotated[float, Meta(ge=0, le=1)] = 0.5
-    max_rejections: Annotated[int, Meta(ge=1)] = 300
-    largest_first: Annotated[int, Meta(ge=0)] = 0
+class SweeperOptions(Bounds, frozen=True, kw_only=True):
+    """The keys of `hydra.sweeper` that are numbers."""
 
     @classmethod
     def from_dict(cls, sweeper: Mapping[str, Any]) -> "SweeperOptions":

@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import msgspec
 import optuna
+from msgspec import Meta
 from optuna.distributions import json_to_distribution
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
@@ -18,7 +18,7 @@ from cifar_arch.limits import Violation
 from cifar_arch.outputs import StudyFolder
 from cifar_arch.record import Epoch, differences, with_added, without_added
 from cifar_arch.runfolder import RunFolder
-from cifar_arch.schema import ConfigError, SearchStopped
+from cifar_arch.schema import ConfigError, SearchStopped, Strict
 from cifar_arch.search.ledger import Counts, Ledger
 from cifar_arch.search.liveness import Workers
 from cifar_arch.search.notes import note_study
@@ -30,7 +30,16 @@ from cifar_arch.search.trial import TrialRecord, stored_attributes
 REJECTED_COLUMNS = ("trial", "overrides", "rule", "limit", "actual", "message")
 
 
-class SearchConfig(msgspec.Struct, frozen=True, kw_only=True):
+class Bounds(Strict, frozen=True, kw_only=True):
+    """When a search gives up, and what it begins with."""
+
+    max_failure_rate: Annotated[float, Meta(ge=0, le=1)] = 0.5  # of the trained trials, from the fourth on
+    max_rejections: Annotated[int, Meta(ge=1)] = 300  # in a row
+    # Trials that it begins with: points inside the limits with most multiply-adds.
+    largest_first: Annotated[int, Meta(ge=0)] = 0
+
+
+class SearchConfig(Bounds, frozen=True, kw_only=True):
     """What a search is about."""
 
     name: str  # of the study
@@ -42,9 +51,6 @@ class SearchConfig(msgspec.Struct, frozen=True, kw_only=True):
     exhaustive: bool  # point by point instead of by a sampler
     fingerprint: dict[str, Any]
     about: str = ""  # its command and limits, in Markdown
-    max_rejections: int = 300  # in a row
-    max_failure_rate: float = 0.5  # of the trained trials, from the fourth on
-    largest_first: int = 0  # trials that it begins with: points inside the limits with most multiply-adds
 
 
 class SharedStudy:
