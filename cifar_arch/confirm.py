@@ -22,7 +22,7 @@ from cifar_arch.shown_commands import data_override, plugin_options, run_command
 from cifar_arch.terminal import counted, duration, end_on_signals, exit_on_errors, percent, table
 
 if TYPE_CHECKING:
-    from cifar_arch.search.confirmation import Choice, Wanted
+    from cifar_arch.search.confirm_choice import Choice, Wanted
     from cifar_arch.search.trial import TrialRecord
 
 
@@ -109,7 +109,8 @@ def _accuracy(text: str) -> float:
 
 
 def _confirm(arguments: argparse.Namespace) -> None:
-    from cifar_arch.search.confirmation import Confirmation, Wanted, chosen, write_winner
+    from cifar_arch.search.confirm_choice import Wanted, chosen
+    from cifar_arch.search.confirmation import Confirmation, write_winner
     from cifar_arch.search.storage import sqlite_url
 
     if arguments.trial and arguments.prefer != "accuracy":
