@@ -68,6 +68,12 @@ class Analysis(Struct, frozen=True, kw_only=True):
     fully_connected: bool
 
     @property
+    def totals(self) -> dict[str, int]:
+        """The numbers that a run has on record of its network."""
+        names = ("params", "macs", "receptive_field", "receptive_field_with_pooling")
+        return {name: getattr(self, name) for name in names}
+
+    @property
     def layers(self) -> tuple[Row, ...]:
         """A row for each layer."""
         walk = _Walk(shape=IMAGE)

@@ -124,7 +124,8 @@ def _steps(
     """Does the run, and yields the fields of its summary as they become known."""
     folder.write_json(folder.experiment, experiment.to_dict())
     verdict = judge(experiment.model, experiment.limits, experiment.augment.active())
-    yield (totals := _totals(verdict))
+    totals = verdict.analysis.totals
+    yield {"architecture": verdict.key, **totals, "latency_ms": verdict.latency_ms}
     known = {"spec": verdict.architecture.to_dict(), "architecture": verdict.key}
     folder.write_json(folder.architecture, known | verdict.to_dict())
     if not verdict.ok:
@@ -165,12 +166,6 @@ def _begun(experiment: Experiment, config: dict[str, Any] | None, command: str |
         epochs=experiment.training.epochs,
         **provenance(config or experiment.to_dict()),
     )
-
-
-def _totals(verdict: Verdict) -> dict[str, Any]:
-    names = ("params", "macs", "receptive_field", "receptive_field_with_pooling")
-    totals = {name: getattr(verdict.analysis, name) for name in names}
-    return {"architecture": verdict.key, **totals, "latency_ms": verdict.latency_ms}
 
 
 def _reached(folder: RunFolder) -> dict[str, Any]:

@@ -58,15 +58,11 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
     def to_dict(self) -> dict[str, Any]:
         """The content of `check --json`."""
-        a = self.analysis
         return {
             "ok": self.ok,
-            "params": a.params,
-            "macs": a.macs,
-            "receptive_field": a.receptive_field,
-            "receptive_field_with_pooling": a.receptive_field_with_pooling,
+            **self.analysis.totals,
             **({} if self.latency_ms is None else {"latency_ms": round(self.latency_ms, 3)}),
-            "layers": to_builtins(a.layers),
+            "layers": to_builtins(self.analysis.layers),
             "violations": to_builtins(self.violations),
         }
 

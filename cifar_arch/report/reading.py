@@ -100,9 +100,8 @@ def _unfinished(folder: RunFolder) -> tuple[Row, Row]:
         names = {"seed": "seed", "data": "data.name", "epochs": "training.epochs"}
         row |= msgspec.structs.asdict(msgspec.convert({k: config.get(v) for k, v in names.items()}, _Asked))
     if network := _architecture(folder, _network):
-        totals = ("params", "macs", "receptive_field", "receptive_field_with_pooling")
-        row |= {name: getattr(network, name) for name in totals}
-        spec = {name: _plain(value) for name, value in flatten(network.spec, "model.")}
+        row |= msgspec.structs.asdict(network)
+        spec = {name: _plain(value) for name, value in flatten(row.pop("spec"), "model.")}
         row["width"] = _solved_width(folder, "auto")  # of the network, whatever was asked for
         config = _with_block_fields(spec | config)
         row |= _forms(config)

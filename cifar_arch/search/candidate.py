@@ -11,6 +11,8 @@ from cifar_arch.limits import Violation
 from cifar_arch.record import decides_result, without_added
 from cifar_arch.schema import ConfigError
 
+SIZES = ("params", "macs", "receptive_field")  # that a study has on record of each candidate
+
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """What a search has to know of a point before it is trained."""
@@ -18,7 +20,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     key: str  # equal for equal layers, recipe, data, augmentation and seed
     configuration: str  # equal for what is equal but for its seed
     violations: tuple[Violation, ...]
-    totals: dict[str, int]  # params, macs, receptive_field
+    totals: dict[str, int]  # SIZES; none where there is no network
 
     @classmethod
     def from_dict(cls, config: dict[str, Any]) -> "Candidate":
@@ -32,13 +34,12 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
         except ConfigError as error:
             impossible = Violation(rule="plan", limit=0, actual=1, message=str(error))
             return cls(key="", configuration="", violations=(impossible,), totals={})
-        a = verdict.analysis
         parts = _parts(experiment, verdict.key)
         return cls(
             key=_digest([*parts, experiment.seed]),
             configuration=_digest(parts),
             violations=verdict.violations,
-            totals={"params": a.params, "macs": a.macs, "receptive_field": a.receptive_field},
+            totals={name: getattr(verdict.analysis, name) for name in SIZES},
         )
 
     @property

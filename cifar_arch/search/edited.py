@@ -4,7 +4,7 @@ those of what the options hold now."""
 from collections.abc import Callable, Sequence
 
 from cifar_arch.schema import ConfigError
-from cifar_arch.search.candidate import Candidate
+from cifar_arch.search.candidate import SIZES, Candidate
 from cifar_arch.search.space import Point, short_overrides
 from cifar_arch.search.trial import Role, TrialRecord
 
@@ -35,12 +35,12 @@ def require_same(trial: TrialRecord, had: object, has: object) -> None:
 def _had(trial: TrialRecord, trials: Sequence[TrialRecord]) -> object:
     """The key that a trial had, or the sizes of a rejected one; None where there is no word of them."""
     if trial.role is Role.REJECTED:
-        return None if trial.params is None else (trial.params, trial.macs, trial.receptive_field)
+        return None if trial.params is None else tuple(getattr(trial, name) for name in SIZES)
     return (trial if trial.replays is None else trials[trial.replays]).key
 
 
 def _has(trial: TrialRecord, assess: Callable[[Point], Candidate]) -> object:
     candidate = assess(trial.point)
     if trial.role is Role.REJECTED:
-        return tuple(candidate.totals.get(name) for name in ("params", "macs", "receptive_field"))
+        return tuple(candidate.totals.get(name) for name in SIZES)
     return candidate.key
