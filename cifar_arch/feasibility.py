@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Collection, Iterator
-from typing import Any
+from typing import Any, get_args
 
 from msgspec import Struct, structs, to_builtins
 from msgspec.structs import replace
@@ -15,7 +15,7 @@ from cifar_arch.downsample import DOWNSAMPLERS, Downsampler
 from cifar_arch.layers import Plan, content_key
 from cifar_arch.limits import Limits, Violation, lacking, too_slow, violations
 from cifar_arch.schema import ConfigError
-from cifar_arch.spec import DEEPEST, STAGES, TRANSITIONS, WIDEST, Architecture
+from cifar_arch.spec import DEEPEST, STAGES, TRANSITIONS, WIDEST, Architecture, Head
 
 SIZE_RULES = ("params", "macs")  # those that a narrower network keeps
 
@@ -245,7 +245,7 @@ def _neighbours(architecture: Architecture) -> Iterator[tuple[str, Architecture]
             if 1 <= changed[index] <= DEEPEST:
                 text = str(list(changed)).replace(" ", "")
                 yield f"depth={text}", replace(architecture, depth=changed)
-    for head in ("conv", "linear", "none"):
+    for head in sorted(get_args(Head)):  # conv before linear, which limits may forbid
         yield f"model.head={head}", replace(architecture, head=head)
 
 

@@ -128,7 +128,8 @@ EXECUTION = frozenset(
 # limits reject, objectives rank, and `downsample` is only what t1 to t3 start from.
 SELECTION = frozenset({"downsample", "limits", "objectives"})
 # What a search may rank by, and what a run then measures: its latency where that is among them.
-Objectives = tuple[Literal["accuracy", "params", "macs", "latency"], ...]
+ObjectiveName = Literal["accuracy", "params", "macs", "latency"]
+Objectives = tuple[ObjectiveName, ...]
 
 # Keys added later, with the value that older records and studies imply.
 ADDED: Mapping[str, Any] = {

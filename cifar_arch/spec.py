@@ -42,6 +42,9 @@ Depth = Annotated[int, Meta(ge=1, le=DEEPEST)]
 Multiplier = Annotated[float, Meta(gt=0, le=64)]
 # A fixed-length tuple would say it better, but msgspec 0.22 crashes on int | tuple[int, int, int, int].
 FourDepths = Annotated[tuple[Depth, ...], Meta(min_length=4, max_length=4)]
+# linear: pool, then a fully connected layer; conv: 1x1 onto the classes, then pool;
+# none: pool alone, for a C4 that ends in the classes
+Head = Literal["linear", "conv", "none"]
 
 if TYPE_CHECKING:
     AnyBlock = Block
@@ -79,9 +82,7 @@ class Architecture(Strict, frozen=True, kw_only=True):
     depth: Depth | FourDepths = 1
     activation: ActivationName = "relu"
     stem: Literal[1, 3] | None = None  # its kernel
-    # linear: pool, then a fully connected layer; conv: 1x1 onto the classes, then pool;
-    # none: pool alone, for a C4 that ends in the classes
-    head: Literal["linear", "conv", "none"] = "linear"
+    head: Head = "linear"
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Architecture":
@@ -176,12 +177,12 @@ class _Planner:
             raise ConfigError(f"model.{name.partition('.')[0]}: {error}") from error.__cause__
         self.sections.append(Section(name=name, layers=layers))
 
-    def finish(self, head: str) -> Plan:
+    def finish(self, head: Head) -> Plan:
         return (*self.sections, _output(head, self.channels))
 
 
 @functools.lru_cache(maxsize=WIDEST)
-def _output(head: str, channels: int) -> Section:
+def _output(head: Head, channels: int) -> Section:
     layers: tuple[Layer, ...] = (GlobalPool(),)
     if head == "linear":
         layers += (Linear(in_features=channels, out_features=NUM_CLASSES),)

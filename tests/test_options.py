@@ -1,7 +1,7 @@
 """The options of a sweep, and the keys that it cannot sweep."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from conftest import Cli
@@ -10,9 +10,10 @@ from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from cifar_arch.compose import compose, composing
-from cifar_arch.record import EXECUTION
+from cifar_arch.record import EXECUTION, ObjectiveName
 from cifar_arch.schema import ConfigError
 from cifar_arch.search.composer import fixed_keys, read_space
+from cifar_arch.search.objectives import OBJECTIVES
 from cifar_arch.search.options import Options, fingerprint, readable_name, refuse_unswept
 from cifar_arch.search.space import Space
 
@@ -145,3 +146,7 @@ def test_a_name_of_our_own_making_is_one_that_could_be_typed(search: str | None,
     name = readable_name(search, space, {"a": 1})
     assert name.startswith(start)
     assert Options(storage="sqlite:///a.db", study=name).study == name
+
+
+def test_every_objective_that_a_config_may_name_is_in_the_table() -> None:
+    assert {*OBJECTIVES} == {*get_args(ObjectiveName), "test_accuracy"}

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, get_args
 
 from msgspec import Meta
 
@@ -12,7 +12,7 @@ from cifar_arch.config import Experiment
 from cifar_arch.latency import NOT_INSTALLED, measurable
 from cifar_arch.outputs import SWEEPS, Outputs
 from cifar_arch.provenance import flatten
-from cifar_arch.record import EXECUTION, Objectives, decides_search, without_added
+from cifar_arch.record import EXECUTION, ObjectiveName, Objectives, decides_search, without_added
 from cifar_arch.schema import ConfigError, Strict, checked
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.objectives import Prefer
@@ -54,7 +54,7 @@ class Options(Strict, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not self.objectives or len(set(self.objectives)) != len(self.objectives):
             raise ConfigError(
-                "objectives: expected some of accuracy, params, macs, latency, each once, "
+                f"objectives: expected some of {', '.join(get_args(ObjectiveName))}, each once, "
                 f"got [{', '.join(self.objectives)}]"
             )
         if "latency" in self.objectives and not measurable():
