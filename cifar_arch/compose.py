@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import itertools
-import json
 import re
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,7 +30,7 @@ from cifar_arch.hydra_mistakes import (
     wrong_ending,
 )
 from cifar_arch.idle_choices import refuse_idle_choices
-from cifar_arch.outputs import from_home
+from cifar_arch.outputs import from_home, refuse_home, require_outputs, typed_path
 from cifar_arch.overrides import (
     CONF,
     aliases,
@@ -87,7 +86,7 @@ def own_configs(config_dir: str | None, primary: str | None = None) -> Path | No
     """
     if config_dir is None:
         return None
-    folder = Path(from_home(config_dir)).absolute()
+    folder = typed_path(config_dir).absolute()
     if not folder.is_dir():
         raise ConfigError(f"--config-dir: expected a folder, got {config_dir!r}")
     if primary is None and (folder / "config.yaml").is_file():
@@ -111,31 +110,11 @@ def plain(config: DictConfig) -> dict[str, Any]:
         to_plain = functools.partial(OmegaConf.to_container, resolve=True, throw_on_missing=True)
         ours = {str(name): config[name] for name in config if name != "hydra"}
         made = {name: to_plain(v) if OmegaConf.is_config(v) else v for name, v in ours.items()}
-    _require_outputs(made.get("outputs", "outputs"))
+    outputs: Any = made.get("outputs", "outputs")
+    require_outputs(outputs)
     if composed:
-        _refuse_home(str(made.get("outputs", "outputs")))
+        refuse_home(outputs)
     return made
-
-
-def _refuse_home(outputs: str) -> None:
-    """Raises ConfigError for a ~ in a file of configs, upon which other keys are built as it stands."""
-    if outputs != from_home(outputs):
-        raise ConfigError(
-            f"outputs: expected a folder without ~ in a file of configs, got {outputs!r}; "
-            f"write {from_home(outputs)}, or type outputs={outputs}"
-        )
-
-
-def _require_outputs(outputs: object) -> None:
-    """Raises ConfigError for what cannot be the folder of results."""
-    if not isinstance(outputs, str) or not outputs or Path(outputs).is_file():
-        file = ", which is a file" if outputs and isinstance(outputs, str) else ""
-        raise ConfigError(f"outputs: expected a folder, got {json.dumps(outputs)}{file}; type outputs=FOLDER")
-    if {"?", "%"} & set(outputs):
-        raise ConfigError(
-            f"outputs: expected a folder without ? and %, which mean something in the address of the study's "
-            f"database, got {outputs!r}; type outputs=FOLDER"
-        )
 
 
 def anchored(config: dict[str, Any], folder: Path) -> dict[str, Any]:

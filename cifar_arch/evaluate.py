@@ -59,9 +59,7 @@ class Unread(Exception):
     """Why a file is not taken for a picture."""
 
     def __init__(self, reason: str = ""):
-        super().__init__(
-            f"cannot be read as a picture: {reason}" if reason else "cannot be read as a picture"
-        )
+        super().__init__(f"cannot be read as a picture: {reason}".removesuffix(": "))
 
 
 def main() -> None:

@@ -1,8 +1,9 @@
-"""The names in the folder `outputs`: the database, and the folder of each study.
+"""The folder `outputs`: what it may be, and the names in it, of the database and of each study's folder.
 
 Those within the folder of a run are in `runfolder`.
 """
 
+import json
 import os
 from pathlib import Path
 
@@ -22,7 +23,7 @@ class Outputs:
     """The folder that the option `outputs` names."""
 
     def __init__(self, path: str | Path):
-        self.path = Path(from_home(str(path)))
+        self.path = typed_path(path)
         self.studies = self.path / "studies.db"
         self.artifacts = self.path / ARTIFACTS
 
@@ -64,9 +65,9 @@ def experiment_file(folder: Path, name: str) -> Path:
     return folder / EXPERIMENT / f"{name}.yaml"
 
 
-def typed_path(text: str) -> Path:
-    """The path that an option of a command names."""
-    return Path(from_home(text))
+def typed_path(path: str | Path) -> Path:
+    """The path that an option of a command, or a caller from Python, names."""
+    return Path(from_home(str(path)))
 
 
 def require_place(folder: Path) -> None:
@@ -79,3 +80,24 @@ def require_place(folder: Path) -> None:
 def from_home(path: str) -> str:
     """The path, with the user's home for a ~ at its start, which shells leave there within a word."""
     return os.path.expanduser(path) if path == "~" or path.startswith("~/") else path
+
+
+def refuse_home(outputs: str) -> None:
+    """Raises ConfigError for a ~ in a file of configs, upon which other keys are built as it stands."""
+    if outputs != from_home(outputs):
+        raise ConfigError(
+            f"outputs: expected a folder without ~ in a file of configs, got {outputs!r}; "
+            f"write {from_home(outputs)}, or type outputs={outputs}"
+        )
+
+
+def require_outputs(outputs: object) -> None:
+    """Raises ConfigError for what cannot be the folder of results."""
+    if not isinstance(outputs, str) or not outputs or Path(outputs).is_file():
+        file = ", which is a file" if outputs and isinstance(outputs, str) else ""
+        raise ConfigError(f"outputs: expected a folder, got {json.dumps(outputs)}{file}; type outputs=FOLDER")
+    if {"?", "%"} & set(outputs):
+        raise ConfigError(
+            f"outputs: expected a folder without ? and %, which mean something in the address of the study's "
+            f"database, got {outputs!r}; type outputs=FOLDER"
+        )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from cifar_arch.data import DataConfig, Pictures, load_once, usual_root
 from cifar_arch.identity import weights_are_those_of
-from cifar_arch.outputs import from_home
+from cifar_arch.outputs import typed_path
 from cifar_arch.record import Status, Summary
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError, UnknownKind, checked, first_line
@@ -20,22 +20,19 @@ class SavedRun:
     """A run folder whose run is completed. Raises ConfigError for any other folder."""
 
     def __init__(self, path: str | Path):
-        self.folder = RunFolder(from_home(str(path)))
+        self.folder = RunFolder(typed_path(path))
         if not self.folder.path.is_dir():
             raise ConfigError(
                 f"run: {str(path)!r} is no folder; name the folder of a run, such as one under outputs/runs"
             )
-        for file in (self.folder.architecture, self.folder.summary, self.folder.weights):
-            if not file.is_file():
-                raise ConfigError(
-                    f"run: {str(path)!r} holds no finished run ({file.relative_to(self.folder.path)} is "
-                    "missing); name a folder under outputs/runs whose summary.json says completed"
-                )
-        summary = self.folder.read_summary()
+        needed = (self.folder.architecture, self.folder.summary, self.folder.weights)
+        missing = [str(file.relative_to(self.folder.path)) for file in needed if not file.is_file()]
+        summary = None if missing else self.folder.read_summary()
         if summary is None or summary.status != Status.COMPLETED:
             status = summary.status if summary else "nothing"
+            why = f"{missing[0]} is missing" if missing else f"its summary.json says {status}"
             raise ConfigError(
-                f"run: {str(path)!r} holds no finished run (its summary.json says {status}); "
+                f"run: {str(path)!r} holds no finished run ({why}); "
                 "name a folder under outputs/runs whose summary.json says completed"
             )
         self.summary: Summary = summary

@@ -12,7 +12,7 @@ import pandas as pd
 
 from cifar_arch.config import Experiment
 from cifar_arch.identity import recorded_config
-from cifar_arch.outputs import CONFIRMATIONS, RUNS, SWEEPS, from_home
+from cifar_arch.outputs import CONFIRMATIONS, RUNS, SWEEPS, typed_path
 from cifar_arch.provenance import flatten
 from cifar_arch.record import Status, decides_result
 from cifar_arch.report import cache
@@ -29,7 +29,7 @@ def load_runs(outputs: str | Path = "outputs", *, use_cache: bool = True) -> pd.
     Folders that hold no run, or a damaged one, have the status `unreadable` and a reason.
     Raises ConfigError where `outputs` is no folder that can be read.
     """
-    root = Path(from_home(str(outputs)))
+    root = typed_path(outputs)
     require_folder(root)
     saved, rows = cache.load(root) if use_cache else ({}, cache.Rows())
     found = dict(sorted(find(str(root), saved), key=lambda entry: natural(entry[0])))
