@@ -23,7 +23,7 @@ from cifar_arch import export
 from cifar_arch.record import Status, Summary
 from cifar_arch.report import files
 from cifar_arch.runfolder import RunFolder
-from cifar_arch.search import local
+from cifar_arch.search import worker
 
 pytestmark = pytest.mark.slow
 
@@ -157,5 +157,5 @@ def trained(config: dict[str, Any], path: Path, *_: Any, **__: Any) -> Summary:
 def test_confirm_answers_any_list_in_a_sentence(
     cli: Cli, made: Path, monkeypatch: pytest.MonkeyPatch, typed: list[str]
 ) -> None:
-    monkeypatch.setattr(local, "run_config", trained)
+    monkeypatch.setattr(worker, "run_config", trained)
     assert_told(cli, made, "confirm", typed)

@@ -16,7 +16,7 @@ from cifar_arch.confirm import Confirmed
 from cifar_arch.experiment import Experiment
 from cifar_arch.record import Summary
 from cifar_arch.runfolder import RunFolder
-from cifar_arch.search import local
+from cifar_arch.search import worker
 from cifar_arch.search.storage import open_storage
 
 TRIALS: Trials = (
@@ -39,7 +39,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.fixture
 def training(monkeypatch: pytest.MonkeyPatch) -> Stub:
     stub = Stub(lambda number: 0.83 + 0.01 * number)
-    monkeypatch.setattr(local, "run_config", stub)
+    monkeypatch.setattr(worker, "run_config", stub)
     return stub
 
 
@@ -118,11 +118,11 @@ def test_the_same_command_goes_on(
             raise KeyboardInterrupt
         return whole(*arguments, **options)
 
-    monkeypatch.setattr(local, "run_config", interrupted)
+    monkeypatch.setattr(worker, "run_config", interrupted)
     arguments = (study, "--top", "2", "--seeds", "2")
     stopped = cli("confirm", *arguments)
     assert (stopped.status, stopped.err) == (130, "interrupted; the same command goes on\n")
-    monkeypatch.setattr(local, "run_config", training)
+    monkeypatch.setattr(worker, "run_config", training)
     done = cli("confirm", *arguments)
     assert done.status == 0
     assert training.trained == [(2, 0), (2, 1)]
@@ -180,13 +180,13 @@ def test_a_failed_training_is_a_sentence(study: str, monkeypatch: pytest.MonkeyP
     def failing(*_: Any, **__: Any) -> Summary:
         raise RuntimeError("out of memory\nmore")
 
-    monkeypatch.setattr(local, "run_config", failing)
+    monkeypatch.setattr(worker, "run_config", failing)
     stub = Stub(lambda _: 0.8)
     for _ in range(2):  # what failed is tried again
         done = cli("confirm", study)
         said = "the sweep was stopped: a training failed (out of memory); the same command goes on\n"
         assert (done.status, done.err) == (1, said)
-    monkeypatch.setattr(local, "run_config", stub)
+    monkeypatch.setattr(worker, "run_config", stub)
     assert cli("confirm", study).status == 0
     assert len(stub.calls) == 9
 

@@ -14,7 +14,7 @@ from sweeping import STORAGE
 
 from cifar_arch.compose import compose
 from cifar_arch.device import cores
-from cifar_arch.search import local
+from cifar_arch.search import worker
 from cifar_arch.search.storage import open_storage
 
 
@@ -26,7 +26,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def training(monkeypatch: pytest.MonkeyPatch) -> Stub:
     stub = Stub(lambda _: 0.8)
-    monkeypatch.setattr(local, "run_config", stub)
+    monkeypatch.setattr(worker, "run_config", stub)
     return stub
 
 

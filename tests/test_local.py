@@ -48,7 +48,7 @@ def test_it_rejects_trains_ranks_and_goes_on(
         search, tiny_config(limits=LIMITS), SPACE, study="tour", outputs=tmp_path / "outputs"
     )
     with monkeypatch.context() as patch:
-        patch.setattr("cifar_arch.search.local.run_config", interrupted_in_the_second)
+        patch.setattr("cifar_arch.search.worker.run_config", interrupted_in_the_second)
         with pytest.raises(KeyboardInterrupt):
             call()
     assert [t.role for t in trials(tmp_path)] == [None, Role.REJECTED, Role.REQUEUED, None]
@@ -141,7 +141,7 @@ def test_a_config_needs_no_recipe_and_a_run_knows_the_objectives(
         RunFolder(path).write_summary(summary)
         return summary
 
-    monkeypatch.setattr("cifar_arch.search.local.run_config", run)
+    monkeypatch.setattr("cifar_arch.search.worker.run_config", run)
     config = {name: part for name, part in tiny_config().items() if name != "training"}
     objectives = ["accuracy", "params"]  # a run measures the latency where it is among them
     search(config, {"model.width": [4]}, objectives=objectives, outputs=tmp_path / "o", progress=False)

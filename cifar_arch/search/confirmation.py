@@ -17,13 +17,12 @@ from cifar_arch.search.ask import Job
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.confirm_choice import OWN, Choice, Wanted, full_schedule
 from cifar_arch.search.confirm_trials import ConfirmAsker, ConfirmTeller, Seeds
-from cifar_arch.search.local import train_here
 from cifar_arch.search.processes import WorkerCommand
 from cifar_arch.search.space import Point
 from cifar_arch.search.study import SearchConfig, SharedStudy
 from cifar_arch.search.supervisor import Supervisor
 from cifar_arch.search.trial import TrialRecord
-from cifar_arch.search.worker import Worker
+from cifar_arch.search.worker import Worker, train_here
 from cifar_arch.shown_commands import data_override, run_command
 
 

@@ -3,9 +3,8 @@
 import copy
 import functools
 import json
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from optuna.pruners import BasePruner, MedianPruner
 from optuna.samplers import BaseSampler, TPESampler
 
 from cifar_arch.config import Experiment
-from cifar_arch.experiment import OnEpoch, run_config
 from cifar_arch.outputs import Outputs
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError, SearchStopped, checked
@@ -34,9 +32,7 @@ from cifar_arch.search.ranking import Ranking, ranked, target_lines
 from cifar_arch.search.space import Point, Space, with_value
 from cifar_arch.search.storage import quiet_optuna, sqlite_url
 from cifar_arch.search.study import SharedStudy
-from cifar_arch.search.worker import Worker
-
-log = logging.getLogger(__name__)
+from cifar_arch.search.worker import Worker, train_here
 
 # The defaults of conf/hydra/sweeper.
 TPE = functools.partial(TPESampler, n_startup_trials=10, multivariate=True, group=True, constant_liar=True)
@@ -190,40 +186,3 @@ def _train(points: _Points, shared: SharedStudy, pruner: BasePruner, job: Job) -
     callback = PruningCallback(shared.config.storage, shared.config.name, job.trial_id, pruner, epochs)
     with suppress(Exception):  # its summary.json has the reason, and its log the traceback
         train_here(config, RunFolder(job.folder), shared, callback)
-
-
-def train_here(
-    config: dict[str, Any],
-    folder: RunFolder,
-    shared: SharedStudy,
-    callback: OnEpoch | None = None,
-    command: str | None = None,
-) -> None:
-    """Runs a trial in this process, on its share of the cores; what it says goes to its log alone."""
-    if config.get("training", {}).get("threads", "auto") == "auto":
-        config = with_value(config, "training.threads", shared.workers.threads())
-    with _logged_to(folder):
-        try:
-            run_config(config, folder.path, callback, progress=False, command=command)
-        except Exception:
-            log.debug("the run ended here", exc_info=True)
-            raise
-
-
-@contextmanager
-def _logged_to(folder: RunFolder) -> Iterator[None]:
-    """Writes what the package logs to the run's log, and nothing of it elsewhere."""
-    folder.path.mkdir(parents=True, exist_ok=True)
-    logger = logging.getLogger("cifar_arch")
-    before = logger.level, logger.propagate
-    file = folder.log_handler()
-    logger.addHandler(file)
-    logger.setLevel(logging.DEBUG)
-    logger.propagate = False
-    try:
-        yield
-    finally:
-        logger.removeHandler(file)
-        file.close()
-        logger.setLevel(before[0])
-        logger.propagate = before[1]

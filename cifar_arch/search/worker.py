@@ -1,10 +1,13 @@
-"""The loop of a search: ask, train, tell, until the total is reached."""
+"""The loop of a search: ask, train, tell, until the total is reached; and a training in this very process."""
 
+import logging
 import shutil
 import time
-from collections.abc import Callable
-from contextlib import closing, nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, nullcontext, suppress
+from typing import Any
 
+from cifar_arch.experiment import OnEpoch, run_config
 from cifar_arch.runfolder import RunFolder, atomic
 from cifar_arch.schema import ConfigError
 from cifar_arch.search.ask import Asker, Assess, Job, MakeSampler, total
@@ -12,9 +15,12 @@ from cifar_arch.search.console import Console, announce
 from cifar_arch.search.heartbeat import Heartbeat
 from cifar_arch.search.processes import end_with_parent
 from cifar_arch.search.session import Session
+from cifar_arch.search.space import with_value
 from cifar_arch.search.stopping import stop_if_hopeless, stop_if_unfit
 from cifar_arch.search.study import SearchConfig, SharedStudy
 from cifar_arch.search.tell import Teller
+
+log = logging.getLogger(__name__)
 
 
 class Worker:
@@ -108,3 +114,40 @@ def _copy_checkpoint(job: Job) -> None:
             with suppress(ConfigError), atomic(target) as temporary:
                 read(source)
                 shutil.copyfile(source, temporary)
+
+
+def train_here(
+    config: dict[str, Any],
+    folder: RunFolder,
+    shared: SharedStudy,
+    callback: OnEpoch | None = None,
+    command: str | None = None,
+) -> None:
+    """Runs a trial in this process, on its share of the cores; what it says goes to its log alone."""
+    if config.get("training", {}).get("threads", "auto") == "auto":
+        config = with_value(config, "training.threads", shared.workers.threads())
+    with _logged_to(folder):
+        try:
+            run_config(config, folder.path, callback, progress=False, command=command)
+        except Exception:
+            log.debug("the run ended here", exc_info=True)
+            raise
+
+
+@contextmanager
+def _logged_to(folder: RunFolder) -> Iterator[None]:
+    """Writes what the package logs to the run's log, and nothing of it elsewhere."""
+    folder.path.mkdir(parents=True, exist_ok=True)
+    logger = logging.getLogger("cifar_arch")
+    before = logger.level, logger.propagate
+    file = folder.log_handler()
+    logger.addHandler(file)
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(file)
+        file.close()
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
