@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from cifar_arch.schema import ConfigError
 
-CLASSES = (
+CLASSES: tuple[str, ...] = (
     "airplane",
     "automobile",
     "bird",

@@ -140,7 +140,7 @@ def _largest_width(architecture: Architecture, width: int) -> int:
 
     Groups have to divide the channels, and a block of a user's own may ask for what it likes.
     """
-    any_channels = all(type(block) in ANY_CHANNELS for block in architecture.blocks())
+    any_channels = all(type(variant) in ANY_CHANNELS for variant in architecture.variants())
     if any_channels and architecture.head != "none":  # which asks for a C4 of ten channels
         return width
     for narrower in range(width, 0, -1):

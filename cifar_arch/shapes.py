@@ -10,19 +10,6 @@ import numpy as np
 
 from cifar_arch.layers import IMAGE_SIZE
 
-CLASSES = (
-    "disc",
-    "ring",
-    "square",
-    "frame",
-    "triangle",
-    "cross",
-    "star",
-    "bar",
-    "crescent",
-    "pair",
-)
-
 Array = np.ndarray
 
 _PIXELS = (np.mgrid[0:IMAGE_SIZE, 0:IMAGE_SIZE] - (IMAGE_SIZE - 1) / 2).astype(np.float32)  # rows, columns
@@ -38,7 +25,7 @@ def generate(count: int, seed: int) -> tuple[Array, Array]:
     labels = rng.permutation(np.arange(count) % len(CLASSES))
     x, y = _shape_coordinates(rng, count)
     inside = np.zeros((count, IMAGE_SIZE, IMAGE_SIZE), np.float32)
-    for label, shape in enumerate(_SHAPES):
+    for label, shape in enumerate(_SHAPES.values()):
         chosen = labels == label
         inside[chosen] = shape(x[chosen], y[chosen])
     background, foreground = _colours(rng, count)
@@ -142,4 +129,8 @@ def _pair(x: Array, y: Array) -> Array:
     return np.maximum(0.5 - np.hypot(x - 0.6, y), 0.5 - np.hypot(x + 0.6, y))
 
 
-_SHAPES = (_disc, _ring, _square, _frame, _triangle, _cross, _star, _bar, _crescent, _pair)
+_SHAPES = {
+    **{"disc": _disc, "ring": _ring, "square": _square, "frame": _frame, "triangle": _triangle},
+    **{"cross": _cross, "star": _star, "bar": _bar, "crescent": _crescent, "pair": _pair},
+}
+CLASSES = tuple(_SHAPES)

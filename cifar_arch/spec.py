@@ -94,7 +94,7 @@ class Architecture(Strict, frozen=True, kw_only=True):
             given = getattr(self, name)
             if not isinstance(given, _VARIANTS):
                 msgspec.structs.force_setattr(self, name, variant(table, given, f"model.{name}"))
-        written_out = all(isinstance(block, Custom) for block in self.blocks())
+        written_out = all(isinstance(each, Custom) for each in self.variants())
         for name, usual, advice in _NOT_WRITTEN_OUT if written_out else ():
             if (given := getattr(self, name)) != usual:
                 numbers = isinstance(given, tuple)
@@ -115,7 +115,7 @@ class Architecture(Strict, frozen=True, kw_only=True):
         """Blocks of each stage."""
         return (self.depth,) * len(STAGES) if isinstance(self.depth, int) else self.depth
 
-    def blocks(self) -> tuple[Block | AnyDownsampler, ...]:
+    def variants(self) -> tuple[Block | AnyDownsampler, ...]:
         """The seven variants in the order of computation."""
         return self.c1, self.t1, self.c2, self.t2, self.c3, self.t3, self.c4
 
@@ -134,10 +134,10 @@ class Architecture(Strict, frozen=True, kw_only=True):
         plan = _Planner(self.activation)
         if self.stem is not None:
             plan.add("stem", Stem(kernel=self.stem), wanted[0])
-        blocks = self.blocks()
-        for index, (stage, depth) in enumerate(zip(blocks[::2], self.depths, strict=True)):
+        variants = self.variants()
+        for index, (stage, depth) in enumerate(zip(variants[::2], self.depths, strict=True)):
             if index:
-                plan.add(f"t{index}", blocks[2 * index - 1], wanted[index])
+                plan.add(f"t{index}", variants[2 * index - 1], wanted[index])
             for repeat in range(1 if isinstance(stage, Custom) else depth):
                 plan.add(f"c{index + 1}.{repeat + 1}", stage, wanted[index])
         return plan.finish(self.head)
