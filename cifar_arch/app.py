@@ -84,9 +84,10 @@ def run_trial(config: dict[str, Any], folder: Path, pruner: DictConfig) -> None:
 
 
 def _pruning_callback(config: dict[str, Any], pruner: DictConfig) -> experiment.OnEpoch:
+    from cifar_arch.search.algorithms import PRUNERS
     from cifar_arch.search.pruning_callback import PruningCallback
 
-    made = instantiate(pruner, _execution_whitelist_=("optuna.pruners.*",))
+    made = instantiate(pruner, _execution_whitelist_=PRUNERS)
     trial_id, epochs = config["trial"]["id"], config["training"]["epochs"]
     return PruningCallback(config["storage"], config["study"], trial_id, made, epochs)
 

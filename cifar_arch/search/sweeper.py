@@ -46,6 +46,7 @@ from cifar_arch.search.supervisor import Supervisor
 from cifar_arch.search.worker import Worker
 from cifar_arch.terminal import one_line
 
+MARK = "trial.worker="  # typed after the command by which one of several workers is started
 # What a launcher runs leaves nothing of its own: the worker has its log, and each trial its folder.
 WORKER_JOB = (f"hydra.sweep.subdir={WORKERS}", "hydra.output_subdir=null", "hydra/job_logging=none")
 
@@ -80,7 +81,7 @@ class ArchitectureSweeper(Sweeper):
         options = Options.from_dict(config)
         space, fixed = read_space(self.params, arguments)
         refuse_hydra_settings(OmegaConf.to_container(self.config.hydra, resolve=False), space)
-        fixed = [text for text in fixed if not text.startswith("trial.worker=")]
+        fixed = [text for text in fixed if not text.startswith(MARK)]
         composer = self._composer(space, fixed)
         # A mistake in any value is told before anything is trained.
         first, *_ = each_experiment(composer, options.objectives)
@@ -111,7 +112,7 @@ class ArchitectureSweeper(Sweeper):
             return self._work(search, composer, options)
         shared = SharedStudy(search)
         require_unedited(shared.trials(), composer.assess)
-        command = WorkerCommand.of_this_process(search.folder.logs, "trial.worker=", options.gpus)
+        command = WorkerCommand.of_this_process(search.folder.logs, MARK, options.gpus)
         if self._launches_here():
             start = WorkerCommand.run_here
         else:
