@@ -19,12 +19,7 @@ from cifar_arch.search.space import Point, point_identity, short_overrides
 from cifar_arch.search.storage import patient
 from cifar_arch.search.study import SearchConfig, SharedStudy
 from cifar_arch.search.tell import Teller
-from cifar_arch.search.trial import (
-    Role,
-    StudySampler,
-    TrialRecord,
-    set_constraint,
-)
+from cifar_arch.search.trial import Role, StudySampler, TrialRecord, set_constraint
 from cifar_arch.terminal import counted
 
 GUESSES = 20  # consecutive proposals without a new point before a finite space is enumerated
@@ -58,13 +53,7 @@ def total(config: SearchConfig, assess: Assess) -> int | None:
 class Asker:
     """The next jobs of a shared study, chosen by a sampler or point by point."""
 
-    def __init__(
-        self,
-        shared: SharedStudy,
-        teller: Teller,
-        make_sampler: MakeSampler,
-        assess: Assess,
-    ):
+    def __init__(self, shared: SharedStudy, teller: Teller, make_sampler: MakeSampler, assess: Assess):
         self.shared = shared
         self.teller = teller
         self.assess = assess
