@@ -159,14 +159,14 @@ def steps(_: argparse.Namespace) -> dict[str, float | str]:
 def end_to_end(arguments: argparse.Namespace) -> dict[str, float]:
     """The share of the bare step that remains with each backend."""
     experiment = Experiment.from_dict(compose(["training=fast"]))
-    pictures, execution = load(DataConfig(root=arguments.data)), choose_execution(experiment.training)
+    dataset, execution = load(DataConfig(root=arguments.data)), choose_execution(experiment.training)
     step, size = training_step(experiment), experiment.training.batch_size
     images, labels = (part.to(execution.device) for part in batch(experiment))
     bare = rate(lambda: step(images, labels), size)
     shares = {}
     for backend in ("batch", "albumentations"):
         augment = replace(experiment.augment, backend=backend)
-        batches = endless(partial(make_loader, pictures, augment, size, 0, "auto", execution))
+        batches = endless(partial(make_loader, dataset, augment, size, 0, "auto", execution))
         one = partial(one_batch, step, batches, execution.device)
         shares[backend] = round(rate(one, size) / bare, 3)
         show(shares)
@@ -201,12 +201,12 @@ def to_85(arguments: argparse.Namespace) -> dict[str, Any]:
     """Seconds of training until the validation accuracy is at least 85 %, and what the last epoch has."""
     words = ["training=fast", f"epochs={arguments.epochs}"]
     experiment = Experiment.from_dict(compose(words))
-    pictures = load(DataConfig(root=arguments.data))
+    dataset = load(DataConfig(root=arguments.data))
     seconds, accuracies = [], []
     for seed in range(arguments.seeds):
         torch.manual_seed(seed)
         network = build(experiment.model.plan())
-        history = train(network, pictures, experiment.training, augment=experiment.augment, seed=seed).history
+        history = train(network, dataset, experiment.training, augment=experiment.augment, seed=seed).history
         reached = [row.epoch for row in history if (row.val_accuracy or 0) >= TARGET]
         if reached:
             seconds.append(sum(row.seconds for row in history[: reached[0]]))

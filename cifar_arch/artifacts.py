@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from cifar_arch.augment import Augment
-from cifar_arch.data import Pictures, Split
+from cifar_arch.data import Dataset, Split
 from cifar_arch.record import Epoch
 from cifar_arch.runfolder import RunFolder, atomic
 
@@ -36,28 +36,28 @@ def write_tensorboard(folder: RunFolder, row: Epoch) -> None:
                 writer.add_scalar(name, value, row.epoch)
 
 
-def save_augmented(folder: RunFolder, augment: Augment, seed: int, pictures: Pictures) -> None:
+def save_augmented(folder: RunFolder, augment: Augment, seed: int, dataset: Dataset) -> None:
     """Saves plots/augmented.png: an image of each class as it is, and as epochs 1 to 7 show it."""
     from cifar_arch.plots import sheet
 
-    firsts = [int(np.argmax(pictures.train.labels == label)) for label in range(len(pictures.classes))]
+    firsts = [int(np.argmax(dataset.train.labels == label)) for label in range(len(dataset.classes))]
     epochs = range(1, 8)
-    seen = [pictures.train.images[firsts], *_seen(augment, seed, pictures, firsts, epochs)]
+    seen = [dataset.train.images[firsts], *_seen(augment, seed, dataset, firsts, epochs)]
     images = np.stack(seen, 1).reshape(-1, *seen[0].shape[1:])
-    titles = [title for name in pictures.classes for title in (name, *(f"epoch {e}" for e in epochs))]
+    titles = [title for name in dataset.classes for title in (name, *(f"epoch {e}" for e in epochs))]
     heading = f"Augmented samples: {', '.join(augment.image_transforms()) or 'none'}"
     folder.save_figure("augmented", sheet(images, titles, heading))
 
 
 def _seen(
-    augment: Augment, seed: int, pictures: Pictures, indices: list[int], epochs: Iterable[int]
+    augment: Augment, seed: int, dataset: Dataset, indices: list[int], epochs: Iterable[int]
 ) -> Iterator[np.ndarray]:
     """For each epoch the training images with these indices as it shows them, (N, 32, 32, 3)."""
-    originals = pictures.train.images[indices]
+    originals = dataset.train.images[indices]
     if augment.backend == "albumentations":
         from cifar_arch.pipeline import Pipeline
 
-        pipeline = Pipeline(augment, pictures.mean, seed)
+        pipeline = Pipeline(augment, dataset.mean, seed)
         for epoch in epochs:
             yield np.stack([pipeline(o, epoch, i) for o, i in zip(originals, indices, strict=True)])
         return
@@ -65,7 +65,7 @@ def _seen(
 
     from cifar_arch.batches import BatchAugment
 
-    batch = BatchAugment(augment, pictures.mean, seed, len(pictures.train.labels))
+    batch = BatchAugment(augment, dataset.mean, seed, len(dataset.train.labels))
     for epoch in epochs:
         batch.draw(epoch)
         seen = batch(torch.from_numpy(originals).permute(0, 3, 1, 2), torch.tensor(indices))

@@ -71,7 +71,7 @@ class Split(NamedTuple):
     labels: np.ndarray
 
 
-class Pictures(Struct, frozen=True, eq=False):
+class Dataset(Struct, frozen=True, eq=False):
     """A data set, split; `mean` and `std` (0 to 255, per channel) come from `train` alone.
 
     Equal to itself alone, so that what is computed from it can be remembered.
@@ -86,7 +86,7 @@ class Pictures(Struct, frozen=True, eq=False):
     std: Colour
 
 
-def load(config: DataConfig, option: str = "data.root") -> Pictures:
+def load(config: DataConfig, option: str = "data.root") -> Dataset:
     """The data set of a config. Raises ConfigError where it is missing or damaged.
 
     `option`: what names its folder where the command is typed.
@@ -101,10 +101,10 @@ def load(config: DataConfig, option: str = "data.root") -> Pictures:
     train = Split(whole.images[~chosen], whole.labels[~chosen])
     validation = Split(whole.images[chosen], whole.labels[chosen])
     mean, std = _colour_statistics(train.images)
-    return Pictures(config.name, classes, train, validation, test, mean, std)
+    return Dataset(config.name, classes, train, validation, test, mean, std)
 
 
-def load_once(config: DataConfig, option: str = "data.root") -> Pictures:
+def load_once(config: DataConfig, option: str = "data.root") -> Dataset:
     """Cached `load`: one data set, read again when its files change. Treat the result as read-only."""
     folder = Path(config.root) / cifar10.FOLDER
     files = sorted(folder.glob("*")) if config.name == "cifar10" else []
@@ -113,7 +113,7 @@ def load_once(config: DataConfig, option: str = "data.root") -> Pictures:
 
 
 @functools.lru_cache(maxsize=1)
-def _load_once(config: DataConfig, files: tuple[tuple[str, int, int], ...], option: str) -> Pictures:
+def _load_once(config: DataConfig, files: tuple[tuple[str, int, int], ...], option: str) -> Dataset:
     """`files`, with their times and sizes, is read by the cache alone."""
     return load(config, option)
 

@@ -96,19 +96,19 @@ def evaluate(run: SavedRun, root: str | None = None) -> Evaluation:
     from cifar_arch.plots import confusion_counts  # with matplotlib, which --help need not wait for
     from cifar_arch.training import predict
 
-    network, pictures = run.network(), run.pictures(root)
-    labels, predicted = pictures.test.labels, predict(network, pictures.test.images).argmax(1)
-    counts = confusion_counts(labels, predicted, len(pictures.classes))
+    network, dataset = run.network(), run.dataset(root)
+    labels, predicted = dataset.test.labels, predict(network, dataset.test.images).argmax(1)
+    counts = confusion_counts(labels, predicted, len(dataset.classes))
     right, true, found = (part.tolist() for part in (counts.diagonal(), counts.sum(1), counts.sum(0)))
     return Evaluation(
         test_accuracy=float((labels == predicted).mean()),
         recorded=run.summary.test_accuracy,
         images=len(labels),
-        data=pictures.name,
-        note=SYNTHETIC_NOTE if pictures.name == SYNTHETIC else None,
+        data=dataset.name,
+        note=SYNTHETIC_NOTE if dataset.name == SYNTHETIC else None,
         classes=[
             ClassScore(name=name, recall=r / max(1, t), precision=r / max(1, f))
-            for name, r, t, f in zip(pictures.classes, right, true, found, strict=True)
+            for name, r, t, f in zip(dataset.classes, right, true, found, strict=True)
         ],
         confusion=counts.tolist(),
     )

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from cifar_arch import artifacts, identity
 from cifar_arch.config import Experiment as Experiment  # those who run one import it from here
-from cifar_arch.data import SYNTHETIC_NOTE, Pictures, load_once
+from cifar_arch.data import SYNTHETIC_NOTE, Dataset, load_once
 from cifar_arch.device import choose_execution
 from cifar_arch.feasibility import Verdict, judge
 from cifar_arch.latency import latency_ms
@@ -135,22 +135,22 @@ def _steps(
         yield {"latency_ms": latency_ms(verdict.plan)}
     # Before torch and the data are loaded, which takes seconds.
     log.info("{params:,} parameters, receptive field {receptive_field} px".format_map(totals))
-    pictures = load_once(experiment.data)
-    yield {"split": {part: len(getattr(pictures, part).labels) for part in ("train", "validation", "test")}}
-    execution = choose_execution(experiment.training, len(pictures.train.labels))
+    dataset = load_once(experiment.data)
+    yield {"split": {part: len(getattr(dataset, part).labels) for part in ("train", "validation", "test")}}
+    execution = choose_execution(experiment.training, len(dataset.train.labels))
     yield execution._asdict()
     log.info(
-        f"{counted(experiment.training.epochs, 'epoch')} on {len(pictures.train.labels):,} images "
-        f"of {pictures.name}, on {execution.device} in {execution.precision}, threads: {execution.threads}"
+        f"{counted(experiment.training.epochs, 'epoch')} on {len(dataset.train.labels):,} images "
+        f"of {dataset.name}, on {execution.device} in {execution.precision}, threads: {execution.threads}"
     )
-    trained = _train(experiment, verdict, pictures, folder, on_epoch, progress)
+    trained = _train(experiment, verdict, dataset, folder, on_epoch, progress)
     yield trained.execution._asdict()  # a run that was resumed goes on as it began
-    results, probabilities = _evaluate(experiment, pictures, trained)
+    results, probabilities = _evaluate(experiment, dataset, trained)
     yield {"weights_sha256": artifacts.save_weights(folder, trained.network)}
-    artifacts.save_augmented(folder, experiment.augment, experiment.seed, pictures)
+    artifacts.save_augmented(folder, experiment.augment, experiment.seed, dataset)
     artifacts.save_curves(folder, trained.history, experiment.reachable_target)
-    scored = pictures.test if experiment.read_test else pictures.validation
-    artifacts.save_misclassified(folder, scored, probabilities, pictures.classes)
+    scored = dataset.test if experiment.read_test else dataset.validation
+    artifacts.save_misclassified(folder, scored, probabilities, dataset.classes)
     yield {"status": Status.COMPLETED, **results}
 
 
@@ -188,7 +188,7 @@ def _require_extras(experiment: Experiment) -> None:
 def _train(
     experiment: Experiment,
     verdict: Verdict,
-    pictures: Pictures,
+    dataset: Dataset,
     folder: RunFolder,
     on_epoch: OnEpoch | None,
     progress: bool,
@@ -208,7 +208,7 @@ def _train(
     torch.manual_seed(experiment.seed)
     trained = train(
         build(verdict.plan),
-        pictures,
+        dataset,
         experiment.training,
         augment=experiment.augment,
         seed=experiment.seed,
@@ -222,15 +222,15 @@ def _train(
 
 
 def _evaluate(
-    experiment: Experiment, pictures: Pictures, trained: "Trained"
+    experiment: Experiment, dataset: Dataset, trained: "Trained"
 ) -> tuple[dict[str, Any], "np.ndarray"]:
     """The final accuracies, and the probabilities of the test set, or else of the validation set."""
     from cifar_arch.training import TrainingDiverged, loss_and_accuracy, predict
 
     if not experiment.read_test:
-        return {}, predict(trained.network, pictures.validation.images)
-    probabilities = predict(trained.network, pictures.test.images)
-    loss, accuracy = loss_and_accuracy(probabilities, pictures.test.labels)
+        return {}, predict(trained.network, dataset.validation.images)
+    probabilities = predict(trained.network, dataset.test.images)
+    loss, accuracy = loss_and_accuracy(probabilities, dataset.test.labels)
     if not math.isfinite(loss):  # without validation images nobody has looked so far
         raise TrainingDiverged(f"the test loss is {loss}: lower training.lr or set training.clip=1")
     target = experiment.reachable_target

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from cifar_arch.data import Pictures
+from cifar_arch.data import Dataset
 from cifar_arch.latency import TIMED, one_image_ms, session
 from cifar_arch.outputs import require_place, typed_path
 from cifar_arch.plugins import add_plugin_option, own_blocks
@@ -52,8 +52,8 @@ def main() -> None:
             f"largest difference from torch on {CHECKED} test images: {difference:.1e}"
         )
         if arguments.int8 and difference <= TOLERANCE:
-            pictures = SavedRun(arguments.run).pictures(arguments.data)
-            print(compared(path, quantised(path, pictures), pictures))
+            dataset = SavedRun(arguments.run).dataset(arguments.data)
+            print(compared(path, quantised(path, dataset), dataset))
     if not difference <= TOLERANCE:  # also where it is no number
         print(f"the difference is over {TOLERANCE:g}: do not deploy this file", file=sys.stderr)
         sys.exit(1)
@@ -77,10 +77,10 @@ def export(path: Path, to: Path | None = None, root: str | None = None) -> tuple
         raise ConfigError(f"--to: expected a folder or a file that ends in .onnx, got {str(to)!r}; name one")
     require_place(target.parent)
     network = run.network()
-    pictures = run.pictures(root)
-    images = _pixels(pictures.test.images[:CHECKED])
+    dataset = run.dataset(root)
+    images = _pixels(dataset.test.images[:CHECKED])
     with atomic(target) as temporary:
-        _write(network, temporary, pictures.classes)
+        _write(network, temporary, dataset.classes)
         difference = largest_difference(network, temporary, images)
     return target, difference
 
@@ -110,7 +110,7 @@ def _write(network: Any, path: Path, classes: tuple[str, ...]) -> None:
     onnx.save(model, path)
 
 
-def quantised(path: Path, pictures: Pictures) -> Path:
+def quantised(path: Path, dataset: Dataset) -> Path:
     """Writes the network of an ONNX file with weights and maps of 8 bits beside it.
 
     By onnxruntime's static quantisation, a scale for each filter; the ranges of maps are those that
@@ -119,10 +119,10 @@ def quantised(path: Path, pictures: Pictures) -> Path:
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    chosen = np.linspace(0, len(pictures.train.images) - 1, CALIBRATED).astype(int)
+    chosen = np.linspace(0, len(dataset.train.images) - 1, CALIBRATED).astype(int)
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
-        batches = iter(np.array_split(_pixels(pictures.train.images[chosen]), CALIBRATED // 100))
+        batches = iter(np.array_split(_pixels(dataset.train.images[chosen]), CALIBRATED // 100))
 
         def get_next(self) -> dict[str, np.ndarray] | None:
             batch = next(self.batches, None)
@@ -137,19 +137,19 @@ def quantised(path: Path, pictures: Pictures) -> Path:
     return target
 
 
-def compared(path: Path, smaller: Path, pictures: Pictures) -> str:
+def compared(path: Path, smaller: Path, dataset: Dataset) -> str:
     """A line for each of two files: its size, its accuracy on all test images, milliseconds an image."""
     rows = [["file", "KiB", "test accuracy", "ms for one image"]]
     for file in (path, smaller):
-        accuracy, latency = accuracy_and_latency(file, pictures)
+        accuracy, latency = accuracy_and_latency(file, dataset)
         rows.append([file.name, f"{file.stat().st_size / 1024:.0f}", f"{accuracy:.2%}", f"{latency:.3f}"])
     return f"\n{table(rows)}\none thread of this machine's CPU, onnxruntime, median of {TIMED}"
 
 
-def accuracy_and_latency(path: Path, pictures: Pictures) -> tuple[float, float]:
+def accuracy_and_latency(path: Path, dataset: Dataset) -> tuple[float, float]:
     """Of an ONNX file: the accuracy on the test images, and the milliseconds for one image on one thread."""
     ready = session(path.read_bytes(), threads=1)
-    images, labels = _pixels(pictures.test.images), pictures.test.labels
+    images, labels = _pixels(dataset.test.images), dataset.test.labels
     batches = np.array_split(images, max(1, len(images) // 500))
     logits = np.concatenate([ready.run(["logits"], {"pixels": batch})[0] for batch in batches])
     return float((logits.argmax(1) == labels).mean()), one_image_ms(ready, images)

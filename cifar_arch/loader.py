@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from cifar_arch.augment import Augment, Colour
 from cifar_arch.batches import BatchAugment
 from cifar_arch.cuda_graph import Prefetch
-from cifar_arch.data import Pictures, Split, require_batch
+from cifar_arch.data import Dataset, Split, require_batch
 from cifar_arch.device import Execution
 from cifar_arch.mixing import Batch, Mixing
 
@@ -145,7 +145,7 @@ class _Augmented:
 
 
 def make_loader(
-    pictures: Pictures,
+    dataset: Dataset,
     augment: Augment,
     batch_size: int,
     seed: int,
@@ -153,7 +153,7 @@ def make_loader(
     execution: Execution,
 ) -> Loader | BatchLoader:
     """The training images in augmented batches; `workers` are processes, which albumentations alone uses."""
-    what = (pictures.train, augment, pictures.mean)
+    what = (dataset.train, augment, dataset.mean)
     if augment.backend == "albumentations":
         ahead, helpers = _processes(workers, execution)
         return Loader(*what, batch_size=batch_size, seed=seed, workers=ahead, helpers=helpers)

@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cifar_arch.data import DataConfig, Pictures, load_once, usual_root
+from cifar_arch.data import DataConfig, Dataset, load_once, usual_root
 from cifar_arch.identity import weights_are_those_of
 from cifar_arch.outputs import typed_path
 from cifar_arch.record import Status, Summary
@@ -50,7 +50,7 @@ class SavedRun:
             )
         return checked(DataConfig, {**fields, **({"root": root} if root else {})}, "data")
 
-    def pictures(self, root: str | None = None) -> Pictures:
+    def dataset(self, root: str | None = None) -> Dataset:
         """The images that the run was trained and tested on.
 
         Raises ConfigError where they are missing or damaged, or generated and a `root` is named.

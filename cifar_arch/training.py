@@ -20,7 +20,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from cifar_arch.augment import Augment, Colour
 from cifar_arch.checkpoint import State
 from cifar_arch.cuda_graph import CapturedGraph
-from cifar_arch.data import Pictures, Split
+from cifar_arch.data import Dataset, Split
 from cifar_arch.device import Execution, choose_execution, keep_memory
 from cifar_arch.loader import BatchLoader, Loader, make_loader
 from cifar_arch.network import Normalised
@@ -51,7 +51,7 @@ class TrainingDiverged(RuntimeError):
 
 def train(
     network: nn.Module,
-    pictures: Pictures,
+    dataset: Dataset,
     recipe: Recipe,
     *,
     augment: Augment | None = None,
@@ -66,21 +66,21 @@ def train(
     Sets torch's number of threads. After every epoch the checkpoint is written, then `on_epoch` gets the
     history so far; what it raises ends the training. Raises TrainingDiverged on a loss that is not finite.
     """
-    execution = choose_execution(recipe, len(pictures.train.labels))
+    execution = choose_execution(recipe, len(dataset.train.labels))
     if execution.device != "cpu":  # of the training before, in whose cycles batches and graphs lie
         gc.collect()
     torch.set_num_threads(execution.threads)  # which changes the last bits of whatever is computed
     if recipe.whiten:
-        whiten(network, pictures)
-    loader = make_loader(pictures, augment or Augment(), recipe.batch_size, seed, workers, execution)
-    state = build_state(network, recipe, pictures.mean, pictures.std, recipe.epochs * len(loader), execution)
+        whiten(network, dataset)
+    loader = make_loader(dataset, augment or Augment(), recipe.batch_size, seed, workers, execution)
+    state = build_state(network, recipe, dataset.mean, dataset.std, recipe.epochs * len(loader), execution)
     if checkpoint and checkpoint.exists():
         state.load(checkpoint)
     torch.set_num_threads(state.execution.threads)
     step = training_step(state)
     with _progress_bar(state, len(loader), progress) as bar:
         while len(state.history) < recipe.epochs:
-            state.history.append(_run_epoch(state, step, loader, pictures.validation, seed, bar))
+            state.history.append(_run_epoch(state, step, loader, dataset.validation, seed, bar))
             if checkpoint:
                 state.save(checkpoint)
             if on_epoch:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from cifar_arch.data import Pictures
+from cifar_arch.data import Dataset
 from cifar_arch.layers import IMAGE_SIZE
 
 IMAGES = 1000  # spread over the training images; their patches are nearly a million
@@ -15,7 +15,7 @@ DAMPING = 0.05  # added to each variance, so that noise of fine patterns is not 
 
 
 @torch.no_grad()
-def whiten(network: nn.Module, pictures: Pictures) -> None:
+def whiten(network: nn.Module, dataset: Dataset) -> None:
     """Sets the filters of the first convolution to the principal patterns of training patches.
 
     Each pattern is divided by its standard deviation, and comes with its negative, of which a ReLU would
@@ -27,7 +27,7 @@ def whiten(network: nn.Module, pictures: Pictures) -> None:
     if first is None or first.groups > 1 or first.dilation[0] * (first.kernel_size[0] - 1) >= IMAGE_SIZE:
         return
     given = first.kernel_size, first.dilation, torch.get_num_threads()
-    variances, patterns = principal_patterns(pictures, *given)
+    variances, patterns = principal_patterns(dataset, *given)
     filters = (patterns / (variances + DAMPING).sqrt()).T.flip(0)[: (first.out_channels + 1) // 2]
     signed = torch.cat([filters, -filters])[: first.out_channels]
     first.weight[: len(signed)] = signed.view(-1, *first.weight.shape[1:])
@@ -35,15 +35,15 @@ def whiten(network: nn.Module, pictures: Pictures) -> None:
 
 @functools.lru_cache(maxsize=1)  # a tenth of a second, the same for nearly all networks of a search
 def principal_patterns(
-    pictures: Pictures, kernel_size: tuple[int, ...], dilation: tuple[int, ...], threads: int
+    dataset: Dataset, kernel_size: tuple[int, ...], dilation: tuple[int, ...], threads: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Variances (D) and patterns (D, D), one a column, of the D numbers that such a filter sees.
 
     Whoever gets them must not change them. `threads` are those that torch has: they change the last bits.
     """
-    images = pictures.train.images
+    images = dataset.train.images
     chosen = images[np.linspace(0, len(images) - 1, min(IMAGES, len(images))).astype(int)]
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (pictures.mean, pictures.std))
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (dataset.mean, dataset.std))
     pixels = (torch.from_numpy(chosen).permute(0, 3, 1, 2).float() - mean) / std
     patches = functional.unfold(pixels, kernel_size, dilation)  # (N, D, places)
     rows = patches.transpose(0, 1).flatten(1)  # (D, N * places)

@@ -26,7 +26,7 @@ from hypothesis import HealthCheck, settings
 from postgres import Server
 
 from cifar_arch import artifacts, experiment
-from cifar_arch.data import Pictures, Split
+from cifar_arch.data import Dataset, Split
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.saved import SavedRun
 
@@ -116,7 +116,7 @@ TINY = (
 )
 
 
-def easy_pictures(train: int = 160, others: int = 50) -> Pictures:
+def easy_dataset(train: int = 160, others: int = 50) -> Dataset:
     """Noise in ten colours, which a tiny network tells apart within a few epochs."""
     rng = np.random.default_rng(0)
     colours = rng.permutation(np.stack(np.meshgrid(*[[50, 125, 200]] * 3), -1).reshape(-1, 3))[:10]
@@ -129,7 +129,7 @@ def easy_pictures(train: int = 160, others: int = 50) -> Pictures:
     parts = split(train), split(others), split(others)
     mean, std = (tuple(map(float, f(parts[0].images, (0, 1, 2)))) for f in (np.mean, np.std))
     classes = tuple(f"colour {n}" for n in range(10))
-    return Pictures("easy", classes, *parts, mean, std)  # type: ignore[arg-type]
+    return Dataset("easy", classes, *parts, mean, std)  # type: ignore[arg-type]
 
 
 def command(module: str, *arguments: str) -> list[str]:
@@ -226,12 +226,12 @@ def run_folders(cwd: Path) -> list[Path]:
     return sorted(path.parent for path in (cwd / "outputs" / "runs").glob("*/*/run.log"))
 
 
-def predictions(folder: Path) -> tuple[Pictures, np.ndarray]:
+def predictions(folder: Path) -> tuple[Dataset, np.ndarray]:
     """The data of a finished run, and its class probabilities (N, 10) on the test images."""
     from cifar_arch.training import predict
 
     run = SavedRun(folder)
-    return run.pictures(), predict(run.network(), run.pictures().test.images)
+    return run.dataset(), predict(run.network(), run.dataset().test.images)
 
 
 def summary_of(folder: Path) -> dict[str, Any]:

@@ -18,19 +18,19 @@ from cifar_arch.schema import ConfigError
 @pytest.mark.slow
 @pytest.mark.cifar10
 def test_cifar10_as_published_split_45000_5000_10000() -> None:
-    pictures = load(DataConfig(root=str(CIFAR10)))
-    for part, a_class in ((pictures.train, 4500), (pictures.validation, 500), (pictures.test, 1000)):
+    dataset = load(DataConfig(root=str(CIFAR10)))
+    for part, a_class in ((dataset.train, 4500), (dataset.validation, 500), (dataset.test, 1000)):
         assert part.images.shape == (10 * a_class, 32, 32, 3)
         assert part.images.dtype == np.uint8
         assert np.bincount(part.labels).tolist() == [a_class] * 10
-    exact = pictures.train.images.reshape(-1, 3).astype(np.float64)
-    assert pictures.mean == pytest.approx(exact.mean(0), abs=1e-6)
-    assert pictures.std == pytest.approx(exact.std(0), abs=1e-6)
+    exact = dataset.train.images.reshape(-1, 3).astype(np.float64)
+    assert dataset.mean == pytest.approx(exact.mean(0), abs=1e-6)
+    assert dataset.std == pytest.approx(exact.std(0), abs=1e-6)
     theirs = datasets.CIFAR10(str(CIFAR10), train=False)
-    assert pictures.classes == tuple(theirs.classes)
-    assert (pictures.test.images == theirs.data).all()
-    assert pictures.test.labels.tolist() == theirs.targets
-    assert all(part.images.flags.c_contiguous for part in (pictures.train, pictures.test))
+    assert dataset.classes == tuple(theirs.classes)
+    assert (dataset.test.images == theirs.data).all()
+    assert dataset.test.labels.tolist() == theirs.targets
+    assert all(part.images.flags.c_contiguous for part in (dataset.train, dataset.test))
 
 
 def test_the_checksums_are_those_that_torchvision_knows() -> None:

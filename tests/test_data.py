@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from cifar_arch import data
-from cifar_arch.data import DataConfig, Pictures, load
+from cifar_arch.data import DataConfig, Dataset, load
 from cifar_arch.schema import ConfigError
 
 
-def shapes(validation: int, split_seed: int = 0) -> Pictures:
+def shapes(validation: int, split_seed: int = 0) -> Dataset:
     return load(DataConfig(name="shapes", validation=validation, split_seed=split_seed))
 
 
@@ -24,12 +24,12 @@ def test_each_class_keeps_a_training_image() -> None:
 
 @pytest.mark.parametrize("validation", [0, 7, 1000, 5990])
 def test_the_split_is_stratified_and_whole(validation: int) -> None:
-    pictures = shapes(validation)
-    assert len(pictures.validation.labels) == validation
-    counts = np.bincount(pictures.validation.labels, minlength=10)
+    dataset = shapes(validation)
+    assert len(dataset.validation.labels) == validation
+    counts = np.bincount(dataset.validation.labels, minlength=10)
     assert np.ptp(counts) <= 1
-    assert (counts + np.bincount(pictures.train.labels, minlength=10) == 600).all()
-    parts = [*pictures.train.images, *pictures.validation.images]
+    assert (counts + np.bincount(dataset.train.labels, minlength=10) == 600).all()
+    parts = [*dataset.train.images, *dataset.validation.images]
     assert len({image.tobytes() for image in parts}) == 6000
 
 
@@ -40,10 +40,10 @@ def test_the_split_is_fixed_by_its_seed_alone() -> None:
 
 
 def test_colour_statistics_come_from_the_training_part_alone() -> None:
-    pictures = shapes(5000)
-    exact = pictures.train.images.astype(np.float64)
-    assert pictures.mean == pytest.approx(exact.mean((0, 1, 2)), abs=1e-9)
-    assert pictures.std == pytest.approx(exact.std((0, 1, 2)), abs=1e-9)
+    dataset = shapes(5000)
+    exact = dataset.train.images.astype(np.float64)
+    assert dataset.mean == pytest.approx(exact.mean((0, 1, 2)), abs=1e-9)
+    assert dataset.std == pytest.approx(exact.std((0, 1, 2)), abs=1e-9)
 
 
 def test_a_process_reads_a_data_set_once_until_its_files_change(

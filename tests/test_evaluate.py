@@ -43,7 +43,7 @@ def test_json_has_the_same_numbers_for_programs(run: RunFolder, cli: Cli) -> Non
     done = cli("evaluate", str(run.path), "--json")
     found = json.loads(done.out)
     accuracy = summary_of(run.path)["test_accuracy"]
-    pictures, probabilities = predictions(run.path)
+    dataset, probabilities = predictions(run.path)
     predicted = probabilities.argmax(1)
     assert (found["test_accuracy"], found["recorded"]) == (accuracy, accuracy)
     assert (found["images"], found["data"]) == (1000, "shapes")
@@ -51,7 +51,7 @@ def test_json_has_the_same_numbers_for_programs(run: RunFolder, cli: Cli) -> Non
     assert [sum(row) for row in found["confusion"]] == [100] * 10
     for index, entry in enumerate(found["classes"]):
         right = found["confusion"][index][index]
-        assert entry["name"] == pictures.classes[index]
+        assert entry["name"] == dataset.classes[index]
         assert entry["recall"] == right / 100
         assert entry["precision"] == right / max(1, (predicted == index).sum())
     done = cli("evaluate", str(run.path), "--json", "--images", "x")
@@ -62,12 +62,12 @@ def test_json_has_the_same_numbers_for_programs(run: RunFolder, cli: Cli) -> Non
 
 
 def test_own_pictures_are_classified(run: RunFolder, tmp_path: Path, cli: Cli) -> None:
-    pictures, probabilities = predictions(run.path)
+    dataset, probabilities = predictions(run.path)
     own = tmp_path / "own"
     own.mkdir()
     for index in (0, 1):
-        Image.fromarray(pictures.test.images[index]).save(own / f"{index}.png")
-    doubled = pictures.test.images[2].repeat(2, 0).repeat(2, 1)
+        Image.fromarray(dataset.test.images[index]).save(own / f"{index}.png")
+    doubled = dataset.test.images[2].repeat(2, 0).repeat(2, 1)
     wide = np.pad(doubled, ((0, 0), (30, 30), (0, 0)))  # only its middle square counts
     Image.fromarray(wide).save(own / "2.PNG")
     (own / "broken.jpg").write_bytes(b"\xff\xd8nothing")
@@ -76,7 +76,7 @@ def test_own_pictures_are_classified(run: RunFolder, tmp_path: Path, cli: Cli) -
     lines = cli("evaluate", str(run.path), "--images", str(own)).out.splitlines()
     for index, line in enumerate(lines[:3]):
         best = probabilities[index].argmax()
-        start = rf"{index}\.(png|PNG) +{pictures.classes[best]} {probabilities[index][best]:.0%}, "
+        start = rf"{index}\.(png|PNG) +{dataset.classes[best]} {probabilities[index][best]:.0%}, "
         assert re.match(start, line), line
     assert lines[3:] == [f"{name:10}  cannot be read as a picture" for name in ("broken.jpg", "notes.txt")]
     alone = cli("evaluate", str(run.path), "--images", str(own / "0.png")).out.splitlines()

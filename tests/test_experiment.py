@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import easy_pictures, summary_of, tiny_config
+from conftest import easy_dataset, summary_of, tiny_config
 
 from cifar_arch import experiment, training
 from cifar_arch.experiment import Experiment, Pruned, Rejected
@@ -170,7 +170,7 @@ def test_another_seed_starts_with_other_weights_and_ends_elsewhere(
 def test_a_run_on_real_images_is_held_against_its_target(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(experiment, "load_once", lambda _: easy_pictures())
+    monkeypatch.setattr(experiment, "load_once", lambda _: easy_dataset())
 
     def run(target: float | None) -> Summary:
         changes = {"limits": {"target_accuracy": target}, "training": {"epochs": 1}}

@@ -29,11 +29,11 @@ def test_the_file_predicts_as_torch_does_on_any_batch(
 ) -> None:
     path, difference = exported
     assert 0 <= difference < export.TOLERANCE
-    pictures, probabilities = predictions(finished_run)
+    dataset, probabilities = predictions(finished_run)
     session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
     assert session.get_inputs()[0].shape[1:] == [3, 32, 32]
     for count in (1, 3, 100):
-        pixels = pictures.test.images[:count].transpose(0, 3, 1, 2).astype(np.float32)
+        pixels = dataset.test.images[:count].transpose(0, 3, 1, 2).astype(np.float32)
         (logits,) = session.run(["logits"], {"pixels": pixels})
         share = np.exp(logits - logits.max(1, keepdims=True))
         assert share / share.sum(1, keepdims=True) == pytest.approx(probabilities[:count], abs=1e-4)
@@ -61,13 +61,13 @@ def test_the_command_prints_the_largest_difference(finished_run: Path, tmp_path:
 def test_ranges_are_those_of_training_images_alone(
     exported: tuple[Path, float], finished_run: Path, tmp_path: Path
 ) -> None:
-    pictures = SavedRun(finished_run).pictures()
-    nothing = Split(pictures.test.images[:0], pictures.test.labels[:0])
+    dataset = SavedRun(finished_run).dataset()
+    nothing = Split(dataset.test.images[:0], dataset.test.labels[:0])
     file = tmp_path / "network.onnx"
     file.write_bytes(exported[0].read_bytes())
     whole, alone = (
         export.quantised(file, seen).read_bytes()
-        for seen in (pictures, replace(pictures, validation=nothing, test=nothing))
+        for seen in (dataset, replace(dataset, validation=nothing, test=nothing))
     )
     assert whole == alone
 
@@ -86,8 +86,8 @@ def test_a_quantised_file_is_smaller_and_nearly_as_accurate(
     filters = [tensor for tensor in model.graph.initializer if len(tensor.dims) == 4 and tensor.dims[0] > 1]
     kinds = {tensor.data_type for tensor in filters}
     assert kinds == {onnx.TensorProto.INT8}
-    pictures = SavedRun(finished_run).pictures()
-    accuracy, latency = export.accuracy_and_latency(tmp_path / "network.onnx", pictures)
+    dataset = SavedRun(finished_run).dataset()
+    accuracy, latency = export.accuracy_and_latency(tmp_path / "network.onnx", dataset)
     assert accuracy == summary_of(finished_run)["test_accuracy"]
     assert latency > 0
 

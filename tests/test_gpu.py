@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import easy_pictures, tiny_architecture
+from conftest import easy_dataset, tiny_architecture
 from cpu_graph import emulate
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -22,7 +22,7 @@ from cifar_arch import training
 from cifar_arch.augment import Augment
 from cifar_arch.checkpoint import State
 from cifar_arch.cuda_graph import WARM_UP, CapturedGraph, Prefetch
-from cifar_arch.data import Pictures
+from cifar_arch.data import Dataset
 from cifar_arch.device import Execution
 from cifar_arch.loader import BatchLoader, make_loader
 from cifar_arch.muon import orthogonal
@@ -43,8 +43,8 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def pictures() -> Pictures:
-    return easy_pictures(120)
+def dataset() -> Dataset:
+    return easy_dataset(120)
 
 
 @pytest.fixture
@@ -54,9 +54,9 @@ def fake() -> Iterator[None]:
         yield
 
 
-def loader_of(pictures: Pictures) -> BatchLoader:
+def loader_of(dataset: Dataset) -> BatchLoader:
     execution = Execution("cuda", "bf16", 1)
-    loader = make_loader(pictures, checked(Augment, EVERY, "augment"), 40, 0, "auto", execution)
+    loader = make_loader(dataset, checked(Augment, EVERY, "augment"), 40, 0, "auto", execution)
     assert isinstance(loader, BatchLoader)
     return loader
 
@@ -67,16 +67,16 @@ def state_of(recipe: Recipe) -> State:
     return State(model, recipe, 100, Execution("cuda", "bf16", 1))
 
 
-def test_the_data_set_stays_on_the_device_as_bytes(pictures: Pictures, fake: None) -> None:
-    loader = loader_of(pictures)
+def test_the_data_set_stays_on_the_device_as_bytes(dataset: Dataset, fake: None) -> None:
+    loader = loader_of(dataset)
     assert (loader.images.device.type, loader.images.dtype) == ("cuda", torch.uint8)
     assert loader.images.shape[1:] == (32, 32, 3)  # as a convolution with channels last reads them
     assert loader.labels.device.type == "cuda"
 
 
 @pytest.mark.parametrize("mixed", [False, True])
-def test_batches_are_augmented_there_and_nobody_waits(mixed: bool, pictures: Pictures, fake: None) -> None:
-    loader = loader_of(pictures)
+def test_batches_are_augmented_there_and_nobody_waits(mixed: bool, dataset: Dataset, fake: None) -> None:
+    loader = loader_of(dataset)
     loader.mixing.active = mixed
     for images, labels in loader.epoch(1):
         assert (images.device.type, labels.device.type) == ("cuda", "cuda")
@@ -88,10 +88,10 @@ def test_batches_are_augmented_there_and_nobody_waits(mixed: bool, pictures: Pic
 @pytest.mark.filterwarnings("ignore:CUDA is not available.* Disabling autocast")  # the pass is in float32
 @pytest.mark.parametrize("settings", RECIPES.values(), ids=RECIPES)
 def test_a_step_stays_on_the_device_and_nobody_waits(
-    pictures: Pictures, settings: dict[str, Any], fake: None
+    dataset: Dataset, settings: dict[str, Any], fake: None
 ) -> None:
     recipe = Recipe(**settings, ema=0)
-    state, loader = state_of(recipe), loader_of(pictures)
+    state, loader = state_of(recipe), loader_of(dataset)
     images, labels = next(iter(loader.epoch(1)))
     loss, right = forward_pass(state, images, labels)
     assert (loss.device.type, loss.dtype, right.device.type) == ("cuda", torch.float32, "cuda")
@@ -154,7 +154,7 @@ CYCLED = {"optimizer": "muon", "schedule": "onecycle", "cycle_momentum": (0.8, 0
     ],
 )
 def test_no_number_of_a_captured_step_is_out_of_date(
-    pictures: Pictures, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    dataset: Dataset, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A graph does what it did with the numbers of the step in which it was captured."""
     augment = checked(Augment, EVERY | {"horizontal_flip": {"p": 1.0, "alternate": True}}, "augment")
@@ -163,7 +163,7 @@ def test_no_number_of_a_captured_step_is_out_of_date(
         torch.manual_seed(0)
         network = build(Architecture.from_dict(tiny_architecture(c2=DROPPED)).plan())
         recipe = Recipe(**settings, epochs=3, batch_size=20, compile=captured, device="cpu")
-        return [*train(network, pictures, recipe, augment=augment, **options).network.parameters()]
+        return [*train(network, dataset, recipe, augment=augment, **options).network.parameters()]
 
     def stop(history: list[Epoch]) -> None:
         if len(history) == 2:
@@ -179,7 +179,7 @@ def test_no_number_of_a_captured_step_is_out_of_date(
 
 
 def test_the_memory_of_the_training_before_is_free_for_the_next(
-    pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither torch, when it has none left, nor a capture looks for what lies in cycles."""
 
@@ -199,7 +199,7 @@ def test_the_memory_of_the_training_before_is_free_for_the_next(
     try:
         left = weakref.ref(Cycle())
         with pytest.raises(KeyboardInterrupt):
-            train(torch.nn.Linear(1, 1), pictures, Recipe())
+            train(torch.nn.Linear(1, 1), dataset, Recipe())
     finally:
         gc.enable()
     assert found == [None]
@@ -222,13 +222,13 @@ def test_these_tests_would_tell(wait: Callable[[Tensor], object], fake: None) ->
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
-def test_every_device_gets_the_same_augmentation(pictures: Pictures) -> None:
+def test_every_device_gets_the_same_augmentation(dataset: Dataset) -> None:
     augment = checked(Augment, EVERY, "augment")
     executions = [
         Execution("cpu", "float32", 1),
         *(Execution("cuda", "bf16", 1, captured) for captured in (False, True)),
     ]
-    ours, *others = (make_loader(pictures, augment, 20, 0, 0, execution) for execution in executions)
+    ours, *others = (make_loader(dataset, augment, 20, 0, 0, execution) for execution in executions)
     for epoch in range(1, 4):  # of six batches: the capture begins with the fourth
         expected = list(ours.epoch(epoch))
         for found in (list(loader.epoch(epoch)) for loader in others):
@@ -242,13 +242,13 @@ def test_every_device_gets_the_same_augmentation(pictures: Pictures) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
 @pytest.mark.parametrize("settings", RECIPES.values(), ids=RECIPES)
 def test_captured_or_resumed_it_trains_to_the_same(
-    pictures: Pictures, settings: dict[str, Any], tmp_path: Path
+    dataset: Dataset, settings: dict[str, Any], tmp_path: Path
 ) -> None:
     def trained(captured: bool, **options: Any) -> list[Tensor]:
         torch.manual_seed(0)
         network = build(Architecture.from_dict(tiny_architecture()).plan())
         recipe = Recipe(**settings, epochs=4, batch_size=20, compile=captured)
-        found = train(network, pictures, recipe, **options)
+        found = train(network, dataset, recipe, **options)
         assert found.execution.device == "cuda"
         return [*found.network.parameters(), *found.network.buffers()]
 

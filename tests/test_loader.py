@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import easy_pictures, python
+from conftest import easy_dataset, python
 
 from cifar_arch.augment import Augment, CoarseDropout, HorizontalFlip, ShiftScaleRotate
-from cifar_arch.data import Pictures
+from cifar_arch.data import Dataset
 from cifar_arch.loader import BatchLoader, Loader
 from cifar_arch.schema import ConfigError
 
@@ -22,9 +22,9 @@ forks = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 
 
 def epochs(
-    pictures: Pictures, seed: int = 0, count: int = 2, kind: Any = Loader, **processes: int
+    dataset: Dataset, seed: int = 0, count: int = 2, kind: Any = Loader, **processes: int
 ) -> list[np.ndarray]:
-    loader = kind(pictures.train, AUGMENT, pictures.mean, batch_size=32, seed=seed, **processes)
+    loader = kind(dataset.train, AUGMENT, dataset.mean, batch_size=32, seed=seed, **processes)
     numbers = range(1, count + 1)
     return [np.concatenate([i.numpy() for i, _ in loader.epoch(number)]) for number in numbers]
 
@@ -35,15 +35,15 @@ def epochs(
     "processes", [{"workers": 1}, {"workers": 2}, {"helpers": 1}, {"helpers": 2}], ids=str
 )
 def test_the_same_images_whatever_the_number_of_processes(processes: dict[str, int]) -> None:
-    pictures = easy_pictures()
-    for alone, shared in zip(epochs(pictures), epochs(pictures, **processes), strict=True):
+    dataset = easy_dataset()
+    for alone, shared in zip(epochs(dataset), epochs(dataset, **processes), strict=True):
         assert (alone == shared).all()
 
 
 @forks
 def test_a_batch_of_fewer_images_than_processes() -> None:
-    pictures = easy_pictures(train=10)
-    loader = Loader(pictures.train, Augment(), pictures.mean, batch_size=1, seed=0, helpers=2)
+    dataset = easy_dataset(train=10)
+    loader = Loader(dataset.train, Augment(), dataset.mean, batch_size=1, seed=0, helpers=2)
     seen = [image.numpy() for image, _ in loader.epoch(1)]
     assert {image.shape for image in seen} == {(1, 3, 32, 32)}
     assert len({image.tobytes() for image in seen}) == 10
@@ -51,8 +51,8 @@ def test_a_batch_of_fewer_images_than_processes() -> None:
 
 @forks
 def test_helpers_end_with_their_loader() -> None:
-    pictures = easy_pictures()
-    loader = Loader(pictures.train, AUGMENT, pictures.mean, batch_size=32, seed=0, helpers=2)
+    dataset = easy_dataset()
+    loader = Loader(dataset.train, AUGMENT, dataset.mean, batch_size=32, seed=0, helpers=2)
     helpers = multiprocessing.active_children()
     assert len(helpers) == 2
     next(iter(loader.epoch(1)))
@@ -64,8 +64,8 @@ def test_helpers_end_with_their_loader() -> None:
 
 @forks
 def test_a_helper_that_was_killed_is_reported() -> None:
-    pictures = easy_pictures()
-    loader = Loader(pictures.train, AUGMENT, pictures.mean, batch_size=32, seed=0, helpers=1)
+    dataset = easy_dataset()
+    loader = Loader(dataset.train, AUGMENT, dataset.mean, batch_size=32, seed=0, helpers=1)
     (helper,) = multiprocessing.active_children()
     helper.kill()
     helper.join()
@@ -75,11 +75,11 @@ def test_a_helper_that_was_killed_is_reported() -> None:
 
 ORPHANS = """
 import multiprocessing, os, signal
-from conftest import easy_pictures
+from conftest import easy_dataset
 from cifar_arch.augment import Augment
 from cifar_arch.loader import Loader
 
-split = easy_pictures().train
+split = easy_dataset().train
 loader = Loader(split, Augment(), (0, 0, 0), batch_size=32, seed=0, helpers=2)
 next(iter(loader.epoch(1)))
 print(*(child.pid for child in multiprocessing.active_children()), flush=True)
@@ -100,9 +100,9 @@ def kind(request: pytest.FixtureRequest) -> Any:
 
 
 def test_different_images_every_epoch_and_with_another_seed(kind: Any) -> None:
-    pictures = easy_pictures()
-    first, second = epochs(pictures, kind=kind)
-    (other,) = epochs(pictures, kind=kind, seed=1, count=1)
+    dataset = easy_dataset()
+    first, second = epochs(dataset, kind=kind)
+    (other,) = epochs(dataset, kind=kind, seed=1, count=1)
     seen = [{image.tobytes() for image in images} for images in (first, second, other)]
     # Images that all three transforms spared, about one in eight, are met again, at another place.
     assert len(seen[0] & seen[1]) < len(first) / 4
@@ -110,11 +110,11 @@ def test_different_images_every_epoch_and_with_another_seed(kind: Any) -> None:
 
 
 def test_an_alternating_flip_shows_each_image_from_both_sides(kind: Any) -> None:
-    pictures = easy_pictures()
+    dataset = easy_dataset()
     flip = Augment(horizontal_flip=HorizontalFlip(p=0.5, alternate=True))
-    loader = kind(pictures.train, flip, pictures.mean, batch_size=32, seed=0)
+    loader = kind(dataset.train, flip, dataset.mean, batch_size=32, seed=0)
     first, second = ({pixels(image) for i, _ in loader.epoch(n) for image in i} for n in (1, 2))
-    turned = {np.ascontiguousarray(i[:, ::-1]).tobytes(): i.tobytes() for i in pictures.train.images}
+    turned = {np.ascontiguousarray(i[:, ::-1]).tobytes(): i.tobytes() for i in dataset.train.images}
     back = {original: mirrored for mirrored, original in turned.items()}
     assert {turned.get(image, back.get(image)) for image in first} == second
     assert first != second
@@ -126,9 +126,9 @@ def pixels(image: torch.Tensor) -> bytes:
 
 
 def test_an_epoch_goes_once_through_whole_shuffled_batches_with_their_labels(kind: Any) -> None:
-    pictures = easy_pictures(train=100)
-    label_of = {i.tobytes(): n for i, n in zip(*pictures.train, strict=True)}
-    loader = kind(pictures.train, Augment(), pictures.mean, batch_size=32, seed=0)
+    dataset = easy_dataset(train=100)
+    label_of = {i.tobytes(): n for i, n in zip(*dataset.train, strict=True)}
+    loader = kind(dataset.train, Augment(), dataset.mean, batch_size=32, seed=0)
     batches, later = list(loader.epoch(1)), list(loader.epoch(2))
     assert len(batches) == len(loader) == 3  # the incomplete one is left out
     seen = []
@@ -139,22 +139,22 @@ def test_an_epoch_goes_once_through_whole_shuffled_batches_with_their_labels(kin
         assert [label_of[key] for key in keys] == labels.tolist()
         seen += keys
     assert len(set(seen)) == 96
-    assert seen != [image.tobytes() for image in pictures.train.images[:96]]
+    assert seen != [image.tobytes() for image in dataset.train.images[:96]]
     assert seen != [pixels(image) for images, _ in later for image in images]
 
 
 def test_a_batch_larger_than_the_training_set_is_refused(kind: Any) -> None:
-    pictures = easy_pictures(train=100)
+    dataset = easy_dataset(train=100)
     with pytest.raises(ConfigError, match=r"training\.batch_size: at most the 100 .*, got 101"):
-        kind(pictures.train, Augment(), pictures.mean, batch_size=101, seed=0)
+        kind(dataset.train, Augment(), dataset.mean, batch_size=101, seed=0)
 
 
 def test_another_seed_has_another_order(kind: Any) -> None:
-    pictures = easy_pictures(train=100)
+    dataset = easy_dataset(train=100)
     first, other = (
         torch.cat([images for images, _ in loader.epoch(1)])
         for loader in (
-            kind(pictures.train, Augment(), pictures.mean, batch_size=20, seed=seed) for seed in (0, 1)
+            kind(dataset.train, Augment(), dataset.mean, batch_size=20, seed=seed) for seed in (0, 1)
         )
     )
     assert not torch.equal(first, other)

@@ -35,7 +35,7 @@ def test_load_network_asks_for_the_import_of_an_own_block(run: RunFolder) -> Non
 
 def test_load_network_takes_pixels_of_any_type(run: RunFolder) -> None:
     network = cifar_arch.load_network(run.path)
-    pixels = SavedRun(run.path).pictures().test.images[:4].transpose(0, 3, 1, 2)
+    pixels = SavedRun(run.path).dataset().test.images[:4].transpose(0, 3, 1, 2)
     with torch.inference_mode():
         logits = network(torch.from_numpy(pixels))
         torch.testing.assert_close(network(torch.from_numpy(pixels).float()), logits)

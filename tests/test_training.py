@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import SGD, easy_pictures, tiny_architecture
+from conftest import SGD, easy_dataset, tiny_architecture
 from msgspec.structs import replace
 from torch import nn
 
 from cifar_arch import training
 from cifar_arch.augment import Augment, CoarseDropout, HorizontalFlip
-from cifar_arch.data import Pictures, Split
+from cifar_arch.data import Dataset, Split
 from cifar_arch.loader import Loader
 from cifar_arch.network import Normalised, build
 from cifar_arch.recipe import Recipe
@@ -35,8 +35,8 @@ class Stop(Exception):
 
 
 @pytest.fixture(scope="module")
-def pictures() -> Pictures:
-    return easy_pictures()
+def dataset() -> Dataset:
+    return easy_dataset()
 
 
 def network(seed: int = 0, **changes: Any) -> nn.Module:
@@ -49,9 +49,9 @@ def recipe(**changes: Any) -> Recipe:
     return Recipe(**{**SGD, **fixed, **changes})
 
 
-def fit(pictures: Pictures, recipe: Recipe, net: nn.Module | None = None, **options: Any) -> Trained:
+def fit(dataset: Dataset, recipe: Recipe, net: nn.Module | None = None, **options: Any) -> Trained:
     options = {"augment": AUGMENT, "workers": 0, **options}
-    return train(net or network(), pictures, recipe, **options)
+    return train(net or network(), dataset, recipe, **options)
 
 
 def assert_equal(first: Trained, second: Trained) -> None:
@@ -74,7 +74,7 @@ def equal_weights(first: Trained, second: Trained) -> bool:
 def test_it_learns_easy_pictures() -> None:
     torch.manual_seed(0)
     net = build(Architecture.from_dict(tiny_architecture(width=8)).plan())
-    trained = fit(easy_pictures(400), recipe(epochs=8, batch_size=20, ema=0.9), net, augment=Augment())
+    trained = fit(easy_dataset(400), recipe(epochs=8, batch_size=20, ema=0.9), net, augment=Augment())
     assert [row.epoch for row in trained.history] == [1, 2, 3, 4, 5, 6, 7, 8]
     assert trained.history[-1].train_accuracy > 0.5
     assert (trained.history[-1].val_accuracy or 0) > 0.5
@@ -96,19 +96,19 @@ def test_it_learns_easy_pictures() -> None:
     ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else f"after{value}",
 )
 def test_a_resumed_run_ends_as_the_uninterrupted_one(
-    pictures: Pictures, tmp_path: Path, epochs_before: int, settings: dict[str, Any]
+    dataset: Dataset, tmp_path: Path, epochs_before: int, settings: dict[str, Any]
 ) -> None:
     def stop(history: list[Epoch]) -> None:
         if len(history) == epochs_before:
             raise Stop
 
-    whole = fit(pictures, recipe(**settings))
+    whole = fit(dataset, recipe(**settings))
     checkpoint = tmp_path / "last.pt"
     with pytest.raises(Stop):
-        fit(pictures, recipe(**settings), checkpoint=checkpoint, on_epoch=stop)
+        fit(dataset, recipe(**settings), checkpoint=checkpoint, on_epoch=stop)
     seen: list[int] = []
     resumed = fit(
-        pictures,
+        dataset,
         recipe(**settings),
         network(seed=9),  # whatever it starts with, the checkpoint replaces it
         checkpoint=checkpoint,
@@ -116,29 +116,29 @@ def test_a_resumed_run_ends_as_the_uninterrupted_one(
     )
     assert seen == list(range(epochs_before + 1, 4))
     assert_equal(whole, resumed)
-    assert_equal(whole, fit(pictures, recipe(**settings), checkpoint=checkpoint))  # nothing is left to do
+    assert_equal(whole, fit(dataset, recipe(**settings), checkpoint=checkpoint))  # nothing is left to do
 
 
-def test_the_same_seed_is_bit_identical_and_another_one_is_not(pictures: Pictures) -> None:
-    first = fit(pictures, recipe(epochs=1))
-    assert_equal(first, fit(pictures, recipe(epochs=1)))
-    assert not equal_weights(first, fit(pictures, recipe(epochs=1), seed=1))
+def test_the_same_seed_is_bit_identical_and_another_one_is_not(dataset: Dataset) -> None:
+    first = fit(dataset, recipe(epochs=1))
+    assert_equal(first, fit(dataset, recipe(epochs=1)))
+    assert not equal_weights(first, fit(dataset, recipe(epochs=1), seed=1))
 
 
 @forks
 def test_worker_processes_change_nothing_not_even_dropout_or_a_resume(
-    pictures: Pictures, tmp_path: Path
+    dataset: Dataset, tmp_path: Path
 ) -> None:
-    alone = fit(pictures, recipe())
-    assert_equal(alone, fit(pictures, recipe(), workers=2))
+    alone = fit(dataset, recipe())
+    assert_equal(alone, fit(dataset, recipe(), workers=2))
 
     def stop(history: list[Epoch]) -> None:
         raise Stop
 
     checkpoint = tmp_path / "last.pt"
     with pytest.raises(Stop):
-        fit(pictures, recipe(), workers=1, checkpoint=checkpoint, on_epoch=stop)
-    assert_equal(alone, fit(pictures, recipe(), workers=1, checkpoint=checkpoint))
+        fit(dataset, recipe(), workers=1, checkpoint=checkpoint, on_epoch=stop)
+    assert_equal(alone, fit(dataset, recipe(), workers=1, checkpoint=checkpoint))
 
 
 def smoothed_cross_entropy(logits: torch.Tensor, labels: torch.Tensor, smoothing: float) -> torch.Tensor:
@@ -147,12 +147,12 @@ def smoothed_cross_entropy(logits: torch.Tensor, labels: torch.Tensor, smoothing
     return -((1 - smoothing) * right + smoothing * log_p.mean(1)).mean()
 
 
-def by_hand(pictures: Pictures, recipe: Recipe, net: nn.Module) -> tuple[nn.Module, float]:
+def by_hand(dataset: Dataset, recipe: Recipe, net: nn.Module) -> tuple[nn.Module, float]:
     """One epoch of Nesterov SGD written out, and the mean loss; no norm or bias has weight decay."""
-    model = Normalised(net, pictures.mean, pictures.std).to(memory_format=torch.channels_last).train()
+    model = Normalised(net, dataset.mean, dataset.std).to(memory_format=torch.channels_last).train()
     parameters = list(model.parameters())
     momenta = [torch.zeros_like(p) for p in parameters]
-    loader = Loader(pictures.train, Augment(), pictures.mean, batch_size=recipe.batch_size, seed=0)
+    loader = Loader(dataset.train, Augment(), dataset.mean, batch_size=recipe.batch_size, seed=0)
     steps, peak = len(loader), recipe.warmup * (len(loader) + 1) - 1
     average: dict[str, torch.Tensor] = {}
     losses = []
@@ -193,24 +193,24 @@ def by_hand(pictures: Pictures, recipe: Recipe, net: nn.Module) -> tuple[nn.Modu
     ],
     ids=str,
 )
-def test_an_epoch_is_the_one_worked_out_by_hand(pictures: Pictures, settings: dict[str, Any]) -> None:
+def test_an_epoch_is_the_one_worked_out_by_hand(dataset: Dataset, settings: dict[str, Any]) -> None:
     plain = {"epochs": 1, "weight_decay": 0, "label_smoothing": 0, "ema": 0, "clip": None}
     chosen = recipe(**{**plain, **settings})
     torch.manual_seed(0)
     net = build(Architecture.from_dict(tiny_architecture()).plan())
-    expected, loss = by_hand(pictures, chosen, copy.deepcopy(net))
-    trained = fit(pictures, chosen, net, augment=Augment())
+    expected, loss = by_hand(dataset, chosen, copy.deepcopy(net))
+    trained = fit(dataset, chosen, net, augment=Augment())
     assert trained.history[0].train_loss == pytest.approx(loss, rel=1e-4)
     for name, value in expected.state_dict().items():
         if value.is_floating_point():
             torch.testing.assert_close(trained.network.state_dict()[name], value, rtol=1e-3, atol=1e-4)
 
 
-def test_a_loss_that_is_no_number_stops_the_run(pictures: Pictures, tmp_path: Path) -> None:
+def test_a_loss_that_is_no_number_stops_the_run(dataset: Dataset, tmp_path: Path) -> None:
     checkpoint = tmp_path / "last.pt"
     message = r"the training loss is (nan|inf) in epoch 1: lower training\.lr \(now 1e\+30\)"
     with pytest.raises(TrainingDiverged, match=message):
-        fit(pictures, recipe(lr=1e30, label_smoothing=0), checkpoint=checkpoint)
+        fit(dataset, recipe(lr=1e30, label_smoothing=0), checkpoint=checkpoint)
     assert not checkpoint.exists()
 
 
@@ -218,13 +218,13 @@ def test_weights_that_the_last_step_of_an_epoch_broke_are_noticed(tmp_path: Path
     checkpoint = tmp_path / "last.pt"
     chosen = recipe(batch_size=40, lr=3e38, warmup=0, ema=0, weight_decay=0)
     with pytest.raises(TrainingDiverged, match="the validation loss is nan in epoch 1"):
-        fit(easy_pictures(train=40), chosen, checkpoint=checkpoint)
+        fit(easy_dataset(train=40), chosen, checkpoint=checkpoint)
     assert not checkpoint.exists()
 
 
-def test_without_validation_images_there_is_no_validation_accuracy(pictures: Pictures) -> None:
-    empty = Split(pictures.validation.images[:0], pictures.validation.labels[:0])
-    trained = fit(replace(pictures, validation=empty), recipe(epochs=1))
+def test_without_validation_images_there_is_no_validation_accuracy(dataset: Dataset) -> None:
+    empty = Split(dataset.validation.images[:0], dataset.validation.labels[:0])
+    trained = fit(replace(dataset, validation=empty), recipe(epochs=1))
     assert trained.history[0].val_loss is trained.history[0].val_accuracy is None
 
 
@@ -232,16 +232,16 @@ def test_without_validation_images_there_is_no_validation_accuracy(pictures: Pic
     ("device", "there"),
     [("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available())],
 )
-def test_a_device_that_is_not_there_is_refused(pictures: Pictures, device: str, there: bool) -> None:
+def test_a_device_that_is_not_there_is_refused(dataset: Dataset, device: str, there: bool) -> None:
     if there:
         pytest.skip(f"this machine has {device}")
     with pytest.raises(ConfigError, match=rf"training\.device: .* no {device}; choose from auto, cpu"):
-        fit(pictures, recipe(device=device))
+        fit(dataset, recipe(device=device))
 
 
 @pytest.mark.parametrize("backend", ["batch", "albumentations"])
 def test_no_device_but_cuda_copies_later(
-    pictures: Pictures, backend: str, monkeypatch: pytest.MonkeyPatch
+    dataset: Dataset, backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     later = []
     for name, method in (("to", torch.Tensor.to), ("copy_", torch.Tensor.copy_)):
@@ -251,15 +251,15 @@ def test_no_device_but_cuda_copies_later(
             return method(*given, **options)
 
         monkeypatch.setattr(torch.Tensor, name, recorded)
-    fit(pictures, recipe(epochs=1), augment=replace(AUGMENT, backend=backend))
+    fit(dataset, recipe(epochs=1), augment=replace(AUGMENT, backend=backend))
     assert later
     assert not any(later)
 
 
 @pytest.mark.slow  # the compiler takes its time
-def test_compiled_it_trains_to_the_same(pictures: Pictures) -> None:
-    eager = fit(pictures, recipe(epochs=2))
-    compiled = fit(pictures, recipe(epochs=2, compile=True))
+def test_compiled_it_trains_to_the_same(dataset: Dataset) -> None:
+    eager = fit(dataset, recipe(epochs=2))
+    compiled = fit(dataset, recipe(epochs=2, compile=True))
     assert compiled.execution.compiled
     for ours, theirs in zip(compiled.history, eager.history, strict=True):  # each step rounds differently
         assert ours.train_loss == pytest.approx(theirs.train_loss, rel=0.03)
@@ -267,17 +267,17 @@ def test_compiled_it_trains_to_the_same(pictures: Pictures) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
-def test_learns_on_cuda_and_goes_on_from_a_checkpoint(pictures: Pictures, tmp_path: Path) -> None:
+def test_learns_on_cuda_and_goes_on_from_a_checkpoint(dataset: Dataset, tmp_path: Path) -> None:
     chosen = recipe(epochs=30, ema=0, device="cuda")
     for _ in range(2):
-        trained = fit(pictures, chosen, augment=Augment(), workers=2, checkpoint=tmp_path / "last.pt")
+        trained = fit(dataset, chosen, augment=Augment(), workers=2, checkpoint=tmp_path / "last.pt")
         assert trained.execution.device == "cuda"
         assert (trained.history[-1].val_accuracy or 0) > 0.5
 
 
-def test_predictions_are_probabilities_whatever_the_batch_size(pictures: Pictures) -> None:
-    model = Normalised(network(), pictures.mean, pictures.std)
-    images = pictures.test.images[:23]
+def test_predictions_are_probabilities_whatever_the_batch_size(dataset: Dataset) -> None:
+    model = Normalised(network(), dataset.mean, dataset.std)
+    images = dataset.test.images[:23]
     whole, pieces = training.predict(model, images), training.predict(model, images, batch_size=5)
     assert whole.shape == (23, 10)
     np.testing.assert_allclose(whole, pieces, atol=1e-6)

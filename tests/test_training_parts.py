@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import SGD, easy_pictures, tiny_architecture, tiny_config
+from conftest import SGD, easy_dataset, tiny_architecture, tiny_config
 from torch import nn
 from torch.nn import functional
 
 from cifar_arch import experiment, training
 from cifar_arch.augment import Augment, CoarseDropout
 from cifar_arch.checkpoint import State
-from cifar_arch.data import Pictures
+from cifar_arch.data import Dataset
 from cifar_arch.device import Execution
 from cifar_arch.experiment import Experiment
 from cifar_arch.loader import make_loader
@@ -26,8 +26,8 @@ from cifar_arch.training import Trained, forward_pass, score, train
 
 
 @pytest.fixture(scope="module")
-def pictures() -> Pictures:
-    return easy_pictures()
+def dataset() -> Dataset:
+    return easy_dataset()
 
 
 def network() -> nn.Module:
@@ -40,8 +40,8 @@ def recipe(**changes: Any) -> Recipe:
     return Recipe(**{**SGD, **fixed, **changes})
 
 
-def fit(pictures: Pictures, **changes: Any) -> Trained:
-    return train(network(), pictures, recipe(**changes), augment=Augment(), workers=0)
+def fit(dataset: Dataset, **changes: Any) -> Trained:
+    return train(network(), dataset, recipe(**changes), augment=Augment(), workers=0)
 
 
 @pytest.mark.usefixtures("no_figures")
@@ -59,47 +59,47 @@ def test_a_run_trains_with_its_augmentation(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("backend", ["albumentations", "batch"])
-def test_holes_have_the_mean_of_the_training_images(backend: Any, pictures: Pictures) -> None:
+def test_holes_have_the_mean_of_the_training_images(backend: Any, dataset: Dataset) -> None:
     augment = Augment(coarse_dropout=CoarseDropout(p=1, size=32), backend=backend)
-    loader = make_loader(pictures, augment, 40, 0, 0, Execution("cpu", "float32", 1))
+    loader = make_loader(dataset, augment, 40, 0, 0, Execution("cpu", "float32", 1))
     images, _ = next(iter(loader.epoch(1)))
-    assert images[0, :, 0, 0].tolist() == [round(mean) for mean in pictures.mean]
+    assert images[0, :, 0, 0].tolist() == [round(mean) for mean in dataset.mean]
 
 
-def test_an_epoch_is_scored_with_the_averaged_weights(pictures: Pictures) -> None:
-    trained = fit(pictures, ema=0.99)
+def test_an_epoch_is_scored_with_the_averaged_weights(dataset: Dataset) -> None:
+    trained = fit(dataset, ema=0.99)
     last = trained.history[-1]
-    assert (last.val_loss, last.val_accuracy) == score(trained.network, pictures.validation)
+    assert (last.val_loss, last.val_accuracy) == score(trained.network, dataset.validation)
 
 
-def test_products_have_the_precision_that_is_on_record(pictures: Pictures) -> None:
-    exact, rounded = (fit(pictures, precision=name).history[0].train_loss for name in ("float32", "bf16"))
+def test_products_have_the_precision_that_is_on_record(dataset: Dataset) -> None:
+    exact, rounded = (fit(dataset, precision=name).history[0].train_loss for name in ("float32", "bf16"))
     assert exact != rounded
     assert exact == pytest.approx(rounded, rel=0.05)
 
 
-def test_the_first_layer_is_whitened_where_it_is_asked_for(pictures: Pictures) -> None:
-    nets = [fit(pictures, whiten=whiten, lr=1e-9).network for whiten in (False, True)]
+def test_the_first_layer_is_whitened_where_it_is_asked_for(dataset: Dataset) -> None:
+    nets = [fit(dataset, whiten=whiten, lr=1e-9).network for whiten in (False, True)]
     first, second = (next(net.parameters()) for net in nets)
     assert not torch.allclose(first, second, atol=0.01)
 
 
 @pytest.mark.parametrize("before", [1, 2])
 def test_it_is_whitened_with_the_threads_that_are_on_record(
-    before: int, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+    before: int, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
     monkeypatch.setattr(training, "whiten", lambda *_: seen.append(torch.get_num_threads()))
     torch.set_num_threads(before)
-    fit(pictures, threads=3 - before, whiten=True)
+    fit(dataset, threads=3 - before, whiten=True)
     assert seen == [3 - before]
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_step_has_the_threads_that_are_on_record(threads: int, pictures: Pictures) -> None:
+def test_a_step_has_the_threads_that_are_on_record(threads: int, dataset: Dataset) -> None:
     seen = []
     asked = recipe(threads=threads)
-    train(network(), pictures, asked, workers=0, on_epoch=lambda _: seen.append(torch.get_num_threads()))
+    train(network(), dataset, asked, workers=0, on_epoch=lambda _: seen.append(torch.get_num_threads()))
     assert seen == [threads]
 
 
@@ -126,7 +126,7 @@ def weights_with_dropout(p: float, seed: int = 0, drawn_before: int = 0) -> torc
     net = build(Architecture.from_dict(tiny_architecture(c2=c2)).plan())
     torch.rand(drawn_before)
     asked = recipe(epochs=2, whiten=False)
-    train(net, easy_pictures(40), asked, augment=Augment(), workers=0, seed=seed)
+    train(net, easy_dataset(40), asked, augment=Augment(), workers=0, seed=seed)
     return torch.cat([p.detach().flatten() for p in net.parameters()])
 
 
@@ -154,7 +154,7 @@ def test_rates_and_speeds_on_record_are_those_of_their_epoch(
     clock = itertools.count(step=30)  # seconds, which go by when it is looked at
     monkeypatch.setattr(training, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     with caplog.at_level(logging.INFO):
-        history = train(network(), easy_pictures(300), recipe(epochs=2), workers=0).history
+        history = train(network(), easy_dataset(300), recipe(epochs=2), workers=0).history
     assert [(row.seconds, row.images_per_second) for row in history] == [(60, 280 / 30)] * 2
     assert [message.partition("images/s")[2] for message in caplog.messages] == ["  01:00 left", ""]
     assert history[1].lr < history[0].lr < 0.05
