@@ -10,8 +10,8 @@ from cifar_arch.outputs import REJECTED, SWEEPS
 from cifar_arch.record import Status
 from cifar_arch.report import effects, tables
 from cifar_arch.report.curves import read_curves
+from cifar_arch.report.notes import notes
 from cifar_arch.report.reading import RUNNING
-from cifar_arch.terminal import counted
 
 MOST_CURVES = 60
 REJECTIONS = (f"{SWEEPS}/*/{REJECTED}", f"*/{REJECTED}", REJECTED)  # below the folder that was named
@@ -51,12 +51,7 @@ class Report:
             runs=ranked,
             sort=sort,
             columns=tables.shown_columns(ranked, sort),
-            notes=[
-                *tables.notes(ranked),
-                *unfinished(ranked),
-                *tables.of_single_runs(repeats),
-                *tables.not_compared(unequal),
-            ],
+            notes=list(notes(ranked, repeats, unequal)),
             completed=effects.comparable(ranked),
             effects=changes,
             importances=effects.importances(ranked),
@@ -67,16 +62,6 @@ class Report:
             curves=curves,
             unreadable=damaged | broken,
         )
-
-
-def unfinished(runs: pd.DataFrame) -> list[str]:
-    """A sentence on the runs of which nobody can tell whether they still run."""
-    if not (count := int((runs["status"] == RUNNING).sum())):
-        return []
-    return [
-        f"{counted(count, 'run')} without an end on record: still running, or killed; the same sweep goes on "
-        "with its trials, training.resume=FOLDER with a single run"
-    ]
 
 
 def _drawn(runs: pd.DataFrame) -> pd.DataFrame:

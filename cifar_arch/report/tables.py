@@ -6,12 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from cifar_arch.data import SYNTHETIC, SYNTHETIC_NOTE
 from cifar_arch.record import Status
 from cifar_arch.report.columns import COLUMNS, COMPUTED, Column
-from cifar_arch.report.effects import EQUAL_PARAMS, comparable, main_part
+from cifar_arch.report.effects import comparable, main_part
 from cifar_arch.report.settings import nulls, swept
-from cifar_arch.terminal import counted, table
+from cifar_arch.terminal import table
 
 BEST_FIRST = "-accuracy"
 BASE = ("rank", "val_accuracy", "test_accuracy", "params", "receptive_field", "macs", "latency_ms")
@@ -113,75 +112,6 @@ def grouped(runs: pd.DataFrame, column: str) -> pd.DataFrame:
     found = done.groupby(column, dropna=False)["accuracy"].agg(["mean", "std", "count", "max"]).reset_index()
     found = found.rename(columns={"count": "n", "max": "best"})
     return found.sort_values("mean", ascending=False, ignore_index=True)
-
-
-def notes(runs: pd.DataFrame) -> list[str]:
-    """What a reader must know to interpret the accuracies, a sentence each."""
-    found = []
-    counts = runs["status"].value_counts()
-    found.append(
-        f"{counted(len(runs), 'run')}: " + ", ".join(f"{n:,} {status}" for status, n in counts.items())
-    )
-    synthetic = int((runs["data"] == SYNTHETIC).sum())
-    if synthetic:
-        found.append(f"{synthetic:,} of them on synthetic images: {SYNTHETIC_NOTE}")
-        if (comparable(runs)["data"] != SYNTHETIC).any():
-            found.append(
-                f"effects and groups leave these out; --where \"data == '{SYNTHETIC}'\" shows them alone"
-            )
-    read = int(runs["test_accuracy"].notna().sum())
-    without = ", or of the test images where a run has no others"
-    found.append(
-        "accuracy is that of the validation images"
-        + without * bool((runs["accuracy_of"] == "test").any())
-        + (
-            f"; the test images were read in {counted(read, 'run')}"
-            if read
-            else ", the test images were not read"
-        )
-    )
-    if line := target_line(runs):
-        found.append(line)
-    pruned = int((runs["status"] == Status.PRUNED).sum())
-    if pruned and len(comparable(runs)) > 1:
-        found.append(
-            f"effects, means and groups leave out {counted(pruned, 'pruned run')}, the poor ones: effects "
-            "are too small, means too high; to compare designs type pruner=none"
-        )
-    return found
-
-
-def of_single_runs(repeats: pd.DataFrame) -> list[str]:
-    """A sentence on what ranks by chance where there are means over seeds."""
-    if repeats.empty:
-        return []
-    return ["the ranking and the best run are of single seeds; the means over seeds tell designs apart"]
-
-
-def not_compared(unequal: Sequence[str]) -> list[str]:
-    """A sentence on the changes that have no effect, for no pair of their runs is equal in parameters."""
-    if not unequal:
-        return []
-    more = [f"{len(unequal) - 3:,} more"] if len(unequal) > 3 else []
-    return [
-        f"not compared, because with width=auto their parameters differ by more than {EQUAL_PARAMS:.0%}: "
-        + "; ".join([*unequal[:3], *more])
-    ]
-
-
-def target_line(runs: pd.DataFrame) -> str | None:
-    """How many tested runs reach their target, or how far the best is from it; None without tested runs."""
-    held = runs[runs["reaches_target"].notna()]
-    if not len(held):
-        return None
-    reached = int(held["reaches_target"].sum())
-    if reached:
-        return f"{reached:,} of {counted(len(held), 'tested run')} reached the target"
-    best = held.loc[held["test_accuracy"].idxmax()]
-    missing = best["target_accuracy"] - best["test_accuracy"]
-    return (
-        f"no tested run reaches its target; the best, {best['folder']}, is {100 * missing:.2f} points below"
-    )
 
 
 def settings_line(runs: pd.DataFrame) -> str:
