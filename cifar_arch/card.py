@@ -26,13 +26,13 @@ from cifar_arch.limits import requirements
 from cifar_arch.outputs import experiment_file, require_place, typed_path
 from cifar_arch.plugins import add_plugin_option, own_blocks
 from cifar_arch.record import EXECUTION
-from cifar_arch.runfolder import RunFolder
+from cifar_arch.runfolder import FigureName, RunFolder
 from cifar_arch.saved import SavedRun
 from cifar_arch.schema import ConfigError
 from cifar_arch.shown_commands import exact_command, plugin_options, run_command
 from cifar_arch.terminal import counted, exit_on_errors, percent
 
-PICTURES = ("curves", "confusion_matrix")
+PICTURES: tuple[FigureName, ...] = ("curves", "confusion_matrix")
 SEEDS = "seeds.csv"  # a row for each run: its results, as in summary.json
 COLUMNS = (
     "seed",

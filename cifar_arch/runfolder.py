@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -24,6 +24,7 @@ from cifar_arch.schema import ConfigError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+FigureName = Literal["augmented", "curves", "confusion_matrix", "misclassified"]
 
 _held: dict[Path, tuple[int, int]] = {}  # process and thread by the full path of the folder that it holds
 PATIENCE = 8.0  # seconds; processes that load images may outlive a killed run by five
@@ -49,7 +50,7 @@ class RunFolder:
         self.onnx = self.path / "network.onnx"
         self.tensorboard = self.path / "tensorboard"
 
-    def figure(self, name: str) -> Path:
+    def figure(self, name: FigureName) -> Path:
         """The file of a figure."""
         return self.plots / f"{name}.png"
 
@@ -116,7 +117,7 @@ class RunFolder:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         return handler
 
-    def save_figure(self, name: str, figure: "Figure") -> None:
+    def save_figure(self, name: FigureName, figure: "Figure") -> None:
         with atomic(self.figure(name)) as temporary:
             figure.savefig(temporary, format="png", dpi=120)
 

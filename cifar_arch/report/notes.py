@@ -12,7 +12,7 @@ from cifar_arch.terminal import counted
 
 
 def notes(runs: pd.DataFrame, repeats: pd.DataFrame, unequal: Sequence[str]) -> Iterator[str]:
-    """In the order in which they are shown. `repeats`: means over seeds; `unequal`: see `effects.compared`."""
+    """In the order in which they are read. `repeats`: means over seeds; `unequal`: of `effects.compared`."""
     counts = runs["status"].value_counts()
     yield f"{counted(len(runs), 'run')}: " + ", ".join(f"{n:,} {status}" for status, n in counts.items())
     if synthetic := int((runs["data"] == SYNTHETIC).sum()):

@@ -22,10 +22,13 @@ from cifar_arch.report import tables
 from cifar_arch.report.figures import NAMES
 from cifar_arch.report.reading import RUNNING, UNREADABLE
 from cifar_arch.report.report import Report
-from cifar_arch.runfolder import RunFolder
+from cifar_arch.runfolder import FigureName, RunFolder
 
 MOST_ROWS = 500  # of the leaderboard; runs.csv has all
-PICTURES = {"confusion_matrix": "Confusion matrix", "misclassified": "Misclassified, the surest first"}
+PICTURES: dict[FigureName, str] = {
+    "confusion_matrix": "Confusion matrix",
+    "misclassified": "Misclassified, the surest first",
+}
 
 
 def html(report: Report, drawn: Mapping[str, Figure]) -> str:

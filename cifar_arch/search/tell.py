@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from optuna.trial import TrialState
 
 from cifar_arch.record import Cause, Status, Summary
-from cifar_arch.runfolder import RunFolder
+from cifar_arch.runfolder import FigureName, RunFolder
 from cifar_arch.schema import ConfigError
 from cifar_arch.search.notes import note_study
 from cifar_arch.search.objectives import OBJECTIVES, by_accuracy_alone
@@ -19,6 +19,7 @@ from cifar_arch.search.trial import Role, TrialRecord, stale_ids
 
 log = logging.getLogger(__name__)
 
+FIGURES: tuple[FigureName, ...] = ("curves", "misclassified")  # that the dashboard shows
 RETRIES = 4  # times that a trial is queued again whose worker died without finishing an epoch
 
 
@@ -181,7 +182,7 @@ class Teller:
         try:
             place.mkdir(parents=True, exist_ok=True)
             store = optuna.artifacts.FileSystemArtifactStore(place)
-            for name in ("curves", "misclassified"):
+            for name in FIGURES:
                 file = folder.figure(name)
                 if file.is_file():
                     optuna.artifacts.upload_artifact(
