@@ -1,5 +1,6 @@
 import multiprocessing
 import signal
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import numpy as np
@@ -49,11 +50,16 @@ def test_a_batch_of_fewer_images_than_processes() -> None:
     assert len({image.tobytes() for image in seen}) == 10
 
 
+def with_helpers(count: int) -> tuple[Loader, list[BaseProcess]]:
+    """A loader, and its helpers alone: those of another test may not have ended yet."""
+    dataset, before = easy_dataset(), multiprocessing.active_children()
+    loader = Loader(dataset.train, AUGMENT, dataset.mean, batch_size=32, seed=0, helpers=count)
+    return loader, [child for child in multiprocessing.active_children() if child not in before]
+
+
 @forks
 def test_helpers_end_with_their_loader() -> None:
-    dataset = easy_dataset()
-    loader = Loader(dataset.train, AUGMENT, dataset.mean, batch_size=32, seed=0, helpers=2)
-    helpers = multiprocessing.active_children()
+    loader, helpers = with_helpers(2)
     assert len(helpers) == 2
     next(iter(loader.epoch(1)))
     del loader
@@ -64,9 +70,7 @@ def test_helpers_end_with_their_loader() -> None:
 
 @forks
 def test_a_helper_that_was_killed_is_reported() -> None:
-    dataset = easy_dataset()
-    loader = Loader(dataset.train, AUGMENT, dataset.mean, batch_size=32, seed=0, helpers=1)
-    (helper,) = multiprocessing.active_children()
+    loader, (helper,) = with_helpers(1)
     helper.kill()
     helper.join()
     with pytest.raises(RuntimeError, match=r"a process that augments has ended, .* data\.workers=0"):
