@@ -58,7 +58,7 @@ def _refuse_self_before_others(group: str, option: str) -> None:
     An option of another group has a place of its own, and may stand before or after.
     """
     file = option_file(group, option)
-    entries = list((file and file.defaults_list) or ())
+    entries = file.defaults_list if file else []
     own = next((place for place, entry in enumerate(entries) if entry.is_self()), len(entries))
     if any(isinstance(entry, ConfigDefault) for entry in entries[own + 1 :]):
         raise ConfigError(

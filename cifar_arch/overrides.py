@@ -84,15 +84,13 @@ def global_file(group: str, option: str) -> GlobalFile:
         return GlobalFile()
     values: Any = OmegaConf.to_container(file.config)
     keys = frozenset(key for key, _ in flatten(values))
-    chosen = (entry for entry in file.defaults_list or () if isinstance(entry, GroupDefault))
+    chosen = (entry for entry in file.defaults_list if isinstance(entry, GroupDefault))
     choices = {f"{e.group}@{e.package or ''}".strip("/@"): str(e.value) for e in chosen}
     return GlobalFile(keys, choices)
 
 
 def config_folders() -> list[Path]:
-    """Where Hydra looks for configs, in this order; nowhere outside of Hydra."""
-    if not GlobalHydra().is_initialized():
-        return []
+    """Where Hydra, which is at work, looks for configs, in this order."""
     sources = GlobalHydra.instance().config_loader().get_sources()
     return [Path(source.path) for source in sources if source.scheme() == "file"]
 

@@ -23,7 +23,9 @@ def test_an_option_is_refused_whose_values_an_experiment_sets(typed: str, start:
     assert done.err.startswith(start)
 
 
-@pytest.mark.parametrize("typed", ["limits=eva6", "width=17", "training=fast", "training.sgd_lr=1"])
+@pytest.mark.parametrize(
+    "typed", ["limits=eva6", "c1=plain", "width=17", "training=fast", "training.sgd_lr=1"]
+)
 def test_what_agrees_with_an_experiment_or_changes_it_is_taken(typed: str, cli: Cli) -> None:
     assert cli("check", *WINNER, typed).status == 0
 
