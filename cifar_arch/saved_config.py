@@ -64,7 +64,7 @@ def saved_config(folder: RunFolder) -> dict[str, Any]:
         ) from None
     except Exception as error:  # PyYAML and OmegaConf have many kinds for what is not theirs
         text = hydra_message(error) if isinstance(error, COMPOSITION_ERRORS) else str(error)
-        reason = text.strip().partition("\n")[0] or type(error).__name__
+        reason = text.partition("\n")[0] or type(error).__name__
         raise ConfigError(f"run: {str(folder.config)!r} is not the config of a run ({reason})") from error
 
 

@@ -51,6 +51,7 @@ WRONG = [
     ("model=referense", "model: unknown option 'referense'; choose from c1c2c3c4, "),
     ("block@model.c1=plan", "block@model.c1: unknown option 'plan'; choose from blueprint, "),
     ("c1=[1]", "c1: expected the name of an option, got [1]; choose from blueprint, "),
+    ("c1=interval(1,2)", "c1: expected the name of an option, got interval(1,2); choose from blueprint, "),
     ("limits=[eva6,2]", "limits: expected the name of an option, got [eva6,2]; choose from eva6, "),
     ("model=null", "model: expected the name of an option, got null; choose from c1c2c3c4, reference"),
     ("c3={kind:plain}", "c3: expected the name of an option, got {kind:plain}; choose from blueprint, "),

@@ -88,6 +88,7 @@ NOT_OURS: dict[str, tuple[bytes, str]] = {
     "no YAML": (b"a: [", "while parsing"),
     "a missing value": (b"study: '???'", "Missing mandatory value: study"),
     "a key that is not there": (b"study: ${nowhere}", "Interpolation key 'nowhere' not found"),
+    "an unfinished interpolation": (b"study: ${", "study: no viable alternative"),
     "nested too deep": (b"[" * 900, "nested deeper than 50"),
     "aliases": (b"a: &x [1]\nb: *x", "it has aliases"),
     "a Python object": (b"a: !!python/object/apply:os.system ['ls']", "could not determine a constructor"),
@@ -197,7 +198,7 @@ def test_options_of_ones_own_are_found_again(fixed: list[str], tmp_path: Path) -
     path.parent.mkdir(parents=True)
     with composing(str(tmp_path / "own")):
         composed = hydra_compose(
-            "config", [*map(expanded, fixed), "model.width=12"], return_hydra_config=True
+            "config", [*map(expanded, fixed), "model.width=12", "seed=3"], return_hydra_config=True
         )
         path.write_text(
             experiment_text(composed, composed.hydra, tmp_path / "sweep", "best"), encoding="utf-8"
