@@ -149,7 +149,10 @@ def test_the_command_names_the_config_it_was_composed_from(tmp_path: Path) -> No
     )
 
 
-@pytest.mark.parametrize("content", [None, "", "[", "- [1]", "a: 1", "[" * 99, b"\xff"])
+DEEP = pytest.param("[" * 99_999, id="nested too deep")
+
+
+@pytest.mark.parametrize("content", [None, "", "[", "- [1]", "a: 1", DEEP, b"\xff"])
 @pytest.mark.parametrize("name", ["overrides.yaml", "hydra.yaml"])
 def test_no_command_where_hydra_left_no_word(tmp_path: Path, name: str, content: str | bytes | None) -> None:
     folder = folder_with(tmp_path)
