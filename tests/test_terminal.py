@@ -1,5 +1,7 @@
 """What commands say and return when something goes wrong, or nobody reads on."""
 
+import io
+import logging
 import shlex
 import subprocess
 import sys
@@ -26,6 +28,9 @@ def stopped() -> None:
 
 
 def mistaken() -> None:
+    full = io.StringIO()
+    full.close()  # a log that cannot be written is not worth a traceback
+    logging.StreamHandler(full).emit(logging.makeLogRecord({}))
     raise ConfigError("width: expected a number, got 'x'")
 
 
