@@ -180,7 +180,7 @@ def hydra_message(error: Exception, typed: Sequence[str] = ()) -> str:
     if match := re.search(r"Could not override '([^']+)'", text):
         within = str(getattr(cause, "full_key", ""))  # the key at fault in a value that is a dict
         return _unknown_key(within if within.startswith(match[1]) else match[1], typed)
-    if cause is not None and cause is not error and text.startswith("Error merging override"):
+    if text.startswith("Error merging override"):
         override = text.removeprefix("Error merging override ").splitlines()[0]
         if "Unexpected type annotation: set" in str(cause):  # of a sweep, as Hydra holds it
             return needs_quotes(override)

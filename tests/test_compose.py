@@ -93,7 +93,7 @@ WRONG = [
     ("data.root=${nope}", "data.root: Interpolation key 'nope' not found"),
     ("data.root=${oc.env:NO_SUCH_VARIABLE}", "data.root: Environment variable 'NO_SUCH_VARIABLE' not found"),
     ("hydra.run=null", "hydra.run: field 'hydra.run' is not Optional"),
-    ("model.multipliers.x=3", "model.multipliers.x=3: Hydra cannot use this ("),
+    ("model.multipliers.x=3", "model.multipliers.x=3: Hydra cannot use this (invalid "),
     # what composes, but is no experiment
     ("width=0", f"model.width: {WIDTHS}, got 0"),
     ("width=abc", f"model.width: {WIDTHS}, got 'abc'"),
@@ -114,10 +114,7 @@ WRONG = [
     ("limits.augment=[blur]", "limits.augment[0]: expected one of coarse_dropout, "),
     ("outputs=README.md", 'outputs: expected a folder, got "README.md", which is a file; type outputs='),
     ("outputs='a?b'", "outputs: expected a folder without ? and %, which mean something in the "),
-    (
-        "outputs='a%20b'",
-        "outputs: expected a folder without ? and %, which mean something in the address of ",
-    ),
+    ("outputs='a%20b'", "outputs: expected a folder without ? and %, which mean something in the "),
     ("outputs=null", "outputs: expected a folder, got null; type outputs=FOLDER"),
     ("outputs=[a]", 'outputs: expected a folder, got ["a"]; type outputs=FOLDER'),
     (
@@ -228,6 +225,12 @@ FILES = [
         f"{GLOBAL}defaults: [{{override training: fast}}]",
         "+search=x",
         "a group in its defaults begins with /, got training: fast; write - override /training: fast",
+    ),
+    (
+        "search/x.yaml",
+        f"{GLOBAL}defaults: [{{override /limits: foo}}]",
+        "+search=x",
+        "; choose from eva6, eva6_hard, none",
     ),
     (
         "search/x.yaml",

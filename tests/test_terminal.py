@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import TINY, Done, begin, cases, command, ended, environment, python, type_command
+from conftest import TINY, Cli, Done, begin, cases, command, ended, environment, python, type_command
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -71,7 +71,10 @@ def test_whatever_a_text_holds_nothing_of_it_steers_the_terminal(text: str) -> N
     assert shown == "".join(expected)
 
 
-def test_other_errors_are_not_hidden() -> None:
+def test_other_errors_are_not_hidden(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cifar_arch.search.sweeper.plain", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):  # nor told as if Hydra had a quarrel with what was typed
+        cli("run", "-m", "width=8,9")
     with pytest.raises(ZeroDivisionError), exit_on_errors():
         _ = 1 / 0
     said, status = message_and_status(ZeroDivisionError("division by zero"))  # as a run says it
