@@ -21,8 +21,11 @@ def texts(axes: Axes) -> list[str]:
 
 
 def drawn(figure: Figure) -> None:
-    """Draws the figure, so that what only drawing finds out is found out."""
+    """Draws the figure, so that what only drawing finds out is found out; no text leaves it."""
     figure.draw_without_rendering()
+    for text in [*figure.texts, *figure.axes[0].texts]:
+        box = text.get_window_extent()
+        assert figure.bbox.y0 <= box.y0 <= box.y1 <= figure.bbox.y1, text.get_text()
 
 
 @pytest.mark.parametrize("epochs", [1, 15])
@@ -37,6 +40,7 @@ def test_curves_show_both_parts_and_the_target(epochs: int) -> None:
     assert list(lines["validation"]) == [50.0] * epochs
     assert list(lines["target 85% (test)"]) == [85.0, 85.0]
     assert len(loss.lines) == 2
+    assert all(axes.get_legend() for axes in figure.axes)
     assert all(place == round(place) for place in loss.get_xticks())  # there is no half an epoch
 
 
@@ -59,6 +63,8 @@ def test_the_confusion_matrix_gives_percent_of_the_true_class() -> None:
     assert [label.get_text() for label in axes.get_xticklabels()] == list(CLASSES)
     # The class that never occurs has a row of zeros.
     assert texts(axes) == ["75", "25", "0", "0", "100", "0", "0", "0", "0"]
+    assert [text.get_color() for text in axes.texts[:2]] == ["white", "black"]  # on dark, on light
+    assert axes.images[0].get_clim() == (0, 100)
 
 
 def test_misclassified_shows_the_surest_first_with_both_classes_and_confidence() -> None:
@@ -71,6 +77,8 @@ def test_misclassified_shows_the_surest_first_with_both_classes_and_confidence()
     mosaic = figure.axes[0].images[0].get_array()
     assert mosaic is not None
     assert [int((mosaic == value).all(2).sum()) for value in (0, 1, 2, 3)] == [32**2, 32**2, 0, 0]
+    places = [text.get_position() for text in figure.axes[0].texts]
+    assert [int(mosaic[int(y) + 3, int(x), 0]) for x, y in places] == [1, 0]  # each above its picture
 
 
 @pytest.mark.parametrize(("wrong", "shown"), [(0, 0), (1, 1), (100, 40)])
@@ -81,4 +89,6 @@ def test_misclassified_shows_at_most_a_sheet(wrong: int, shown: int) -> None:
     )
     drawn(figure)
     assert len(texts(figure.axes[0])) == shown
+    mosaic: Any = figure.axes[0].images[0].get_array()
+    assert (mosaic == 0).all(2).sum() == shown * 32**2  # none over another
     assert figure.get_suptitle().startswith(f"Misclassified: {wrong} of {wrong + 5}")
