@@ -53,8 +53,16 @@ def test_the_drawing_shows_them() -> None:
     stages, growth, image = figure.axes
     for words in ("C1", "T3", "custom", "64 ch", "32x32", "58,272"):
         assert words in texts(stages)
+    boxes: Any = stages.patches
+    drawn = [(part.out_shape, box) for part, box in zip(drawing.parts(judged)[:-1], boxes, strict=False)]
+    for axis, measure in ((0, "get_width"), (1, "get_height")):  # channels, side of the map
+        sizes = sorted({(shape[axis], getattr(box, measure)()) for shape, box in drawn})
+        assert all(a < c and b < d for (a, b), (c, d) in itertools.pairwise(sizes))
     (line,) = [line for line in growth.lines if line.get_drawstyle() == "steps-mid"]
-    assert list(line.get_ydata())[-1] == 75  # type: ignore[arg-type]
+    fields: Any = line.get_ydata()
+    assert (fields[0], fields[-1]) == (1, 75)
+    squares: Any = image.patches
+    assert all(tuple(square.get_center()) == (0, 0) for square in squares)
     legend = image.get_legend()
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()][-1] == "C4  75 px"
@@ -92,8 +100,9 @@ def test_nothing_overlaps_the_edges_nor_a_name_another(depth: str) -> None:
         for text in axes.texts:
             box = text.get_window_extent()
             assert whole.x0 <= box.x0 <= box.x1 <= whole.x1, text.get_text()
-    names = [text.get_window_extent() for text in figure.axes[1].texts]
-    assert all(before.x1 <= after.x0 for before, after in itertools.pairwise(names))
+    for axes in figure.axes[:2]:
+        words = [text.get_window_extent() for text in axes.texts if text.get_text()]
+        assert all(box.count_overlaps(words) == 1 for box in words)  # each with itself alone
 
 
 def test_the_name_of_an_own_block_stays_in_its_box(monkeypatch: pytest.MonkeyPatch) -> None:
