@@ -22,10 +22,7 @@ WRONG = [
     ("model.foo.bar=3", "model.foo.bar: unknown key; choose from model.activation, "),
     ("epochs.x=3", "epochs.x: unknown key, did you mean 'training.epochs'? choose from "),
     ("separable=true", f"separable: unknown key; {TOP}"),
-    (
-        "model=reference depth=2",
-        "model.depth: has no effect on a network written out layer by layer, got 2;",
-    ),
+    ("model=reference depth=2", "model.depth: has no effect on a network written out layer by layer, got 2;"),
     ("model=reference +model.depth=3", "model.depth: has no effect on a network written out layer by layer"),
     (
         "model=reference +model.multipliers=[1,2,3,4]",
@@ -37,10 +34,7 @@ WRONG = [
         "got downsample=dilated; leave it out, or use model=c1c2c3c4",
     ),
     ("c3=plain model.c3.dilation=2", "model.c3.dilation: unknown key; choose from model.c3.kind, "),
-    (
-        "augment.grayscale={p:0.1,foo:1}",
-        "augment.grayscale.foo: unknown key; choose from augment.gr",
-    ),
+    ("augment.grayscale={p:0.1,foo:1}", "augment.grayscale.foo: unknown key; choose from augment.gr"),
     ("model={c1:{foo:1}}", "model.c1.foo: unknown key; choose from model.c1.kind, "),
     (
         "hydra.job.env_set={a:1}",
