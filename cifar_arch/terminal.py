@@ -90,13 +90,14 @@ def duration(seconds: float) -> str:
 
 # What schedulers send before they take a machine away: SLURM at the end (TERM), or some time before it
 # (USR1 and USR2, as --signal and submitit have it); and a terminal that is closed, or loses its connection.
-ENDING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
+_NAMES = ("SIGTERM", "SIGUSR1", "SIGUSR2", "SIGHUP")
+ENDING = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
 
 
 def end_on_signals() -> None:
     """Treats these signals as Ctrl-C, even if the parent shell ignores SIGINT."""
     for number in ENDING:
-        if number is not signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+        if number.name != "SIGHUP" or signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
             signal.signal(number, _interrupt)
     sys.unraisablehook = functools.partial(_lost, sys.unraisablehook)
 
