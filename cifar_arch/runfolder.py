@@ -103,7 +103,7 @@ class RunFolder:
     def write_json(self, path: Path, data: Mapping[str, Any]) -> None:
         """`data` as JSON; null where a number is not finite, which JSON cannot say."""
         with atomic(path) as temporary:
-            text = json.dumps(_finite(data), indent=2, allow_nan=False)
+            text = json.dumps(_finite(data), indent=2)
             temporary.write_text(text + "\n", encoding="utf-8")
 
     def read_json(self, path: Path) -> dict[str, Any]:
