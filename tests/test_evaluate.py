@@ -72,15 +72,16 @@ def test_own_pictures_are_classified(run: RunFolder, tmp_path: Path, cli: Cli) -
     Image.fromarray(wide).save(own / "2.PNG")
     (own / "broken.jpg").write_bytes(b"\xff\xd8nothing")
     (own / "notes.txt").touch()
-    (own / ".DS_Store").touch()  # Finder leaves it in each folder that it shows, and is not told of
+    hidden = own / ".0.png"  # as is the .DS_Store that Finder leaves in each folder
+    hidden.write_bytes((own / "0.png").read_bytes())
     lines = cli("evaluate", str(run.path), "--images", str(own)).out.splitlines()
     for index, line in enumerate(lines[:3]):
         best = probabilities[index].argmax()
         start = rf"{index}\.(png|PNG) +{dataset.classes[best]} {probabilities[index][best]:.0%}, "
         assert re.match(start, line), line
     assert lines[3:] == [f"{name:10}  cannot be read as a picture" for name in ("broken.jpg", "notes.txt")]
-    alone = cli("evaluate", str(run.path), "--images", str(own / "0.png")).out.splitlines()
-    assert [line.split() for line in alone] == [lines[0].split()]
+    alone = cli("evaluate", str(run.path), "--images", str(hidden)).out
+    assert alone.split() == [".0.png", *lines[0].split()[1:]]
 
 
 @pytest.mark.slow
@@ -163,7 +164,10 @@ PICTURES: dict[str, tuple[Image.Image, dict[str, Any], np.ndarray, int]] = {
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_pictures_of_every_kind_are_seen_as_they_are(tmp_path: Path, name: str) -> None:
+def test_pictures_of_every_kind_are_seen_as_they_are(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 600)  # Pillow warns of larger ones
     image, options, seen, most = PICTURES[name]
     image.save(tmp_path / name, **options)
     found = evaluate.read_picture(tmp_path / name).astype(int)
@@ -242,8 +246,8 @@ def test_any_file_is_a_picture_or_says_why_it_is_none(tmp_path: Path, content: b
     ("folder", "message"),
     [
         ("none", "--images: expected a picture or a folder of pictures, got '"),
-        ("empty", "can be read; name a .png, .jpg, "),
-        ("broken", "can be read; name a .png, .jpg, "),
+        ("empty", "can be read; name a .png, .jpg, .tif or another that Pillow reads, or a folder of them\n"),
+        ("broken", ", or a folder of them (a.png cannot be read as a picture)\n"),
     ],
 )
 def test_a_folder_without_pictures_is_refused(
