@@ -1,5 +1,6 @@
 """python -m cifar_arch.card: what is published of a trained network."""
 
+import csv
 import json
 import re
 import shlex
@@ -52,9 +53,10 @@ def test_a_card_says_what_was_measured_and_gives_it_again(cwd: Path, cli: Cli) -
     assert f"test accuracy {mean:.2f}% (std " in done.out.replace("\n", " ")
     assert ", n = 2) on shapes" in page(cwd)
     assert "; weights of seed 0 in " in page(cwd)
-    assert re.search(r"\| trainable parameters \| fewer than 9,000 \| \d,\d{3} \|", page(cwd))
     assert "never counts towards the target" in page(cwd)
-    assert re.search(r"\| crescent \| [\d.]+% \| [\d.]+% \|", page(cwd))
+    with (cwd / "results/mine/seeds.csv").open(newline="", encoding="utf-8") as file:
+        rows = [(row["seed"], f"{float(row['test_accuracy']):.2%}") for row in csv.DictReader(file)]
+    assert rows == [("0", accuracies[0]), ("1", accuracies[1])]
     evaluated = cli("evaluate", "results/mine")
     assert (evaluated.status, evaluated.err) == (0, "")
     assert f"test accuracy {accuracies[0]} (on record: {accuracies[0]})" in evaluated.out
@@ -104,7 +106,7 @@ def test_own_options_are_published_as_they_were_trained(cwd: Path, cli: Cli) -> 
         assert (done.status, done.err) == (0, "")
     card = cwd / "results" / "mine"
     assert sorted(p.name for p in card.rglob("*.yaml")) == [*["mine.yaml"] * 3, "winner.yaml"]
-    assert not [p for p in card.rglob("*.yaml") if "private" in p.read_text(encoding="utf-8")]
+    assert not [p for p in card.rglob("*.*") if b"private" in p.read_bytes()]
     assert not [p for p in card.parent.iterdir() if p != card]
     shutil.rmtree(cwd / "own")
     words = shlex.split(summary_of(card)["command"])[3:]
@@ -148,8 +150,8 @@ def test_files_of_one_name_cannot_stand_in_one_card(cwd: Path, cli: Cli) -> None
 
 
 def test_a_card_of_another_recipe_is_no_earlier_one(cwd: Path, cli: Cli) -> None:
-    for _ in range(2):  # over its own
-        assert cli("card", "s0", "s1", "--to", "results/mine").status == 0
+    for seeds in (("s0", "s1"), ("s1",)):  # over its own
+        assert cli("card", *seeds, "--to", "results/mine").status == 0
     before = page(cwd)
     said = (
         "--to: 'results/mine' is the card of another network or recipe (training.lr=0.03, now 0.04); "

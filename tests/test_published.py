@@ -6,12 +6,20 @@ import json
 import re
 import statistics
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import msgspec
 import pytest
 from conftest import CHECKOUT, CIFAR10, Cli
 
+from cifar_arch import card, cifar10
 from cifar_arch.card import SEEDS
-from cifar_arch.evaluate import ROUNDING
+from cifar_arch.compose import compose
+from cifar_arch.evaluate import ROUNDING, ClassScore, Evaluation
+from cifar_arch.experiment import Experiment
+from cifar_arch.feasibility import judge
+from cifar_arch.record import Summary
 from cifar_arch.runfolder import RunFolder
 
 NETWORKS = sorted(file.parent for file in (CHECKOUT / "results").glob(f"*/{SEEDS}"))
@@ -33,21 +41,54 @@ def test_every_published_network_is_held_to_its_limits() -> None:
     assert {folder.name for folder in NETWORKS} == PARAMS_BELOW.keys() == TARGET.keys()
 
 
-@published
-def test_a_winner_is_inside_its_limits_and_at_its_target(folder: Path, cli: Cli) -> None:
-    done = cli("check", "--config-dir", str(folder), "+experiment=winner", "--json")
-    assert (done.status, done.err) == (0, "")
-    summary = RunFolder(folder).read_summary()
-    assert summary is not None
-    params = json.loads(done.out)["params"]
-    assert params == summary.params
-    assert params < PARAMS_BELOW[folder.name]
+def seeds_of(folder: Path, text: str) -> list[card.Tested]:
+    """What the published records say of each seed; of the classes, what the page says of all."""
+    scores = re.findall(r"^\| (\w+) \| ([\d.]+)% \| ([\d.]+)% \|$", text, re.M)
+    assert [name for name, *_ in scores] == [*cifar10.CLASSES]
+    classes = [
+        ClassScore(name=name, recall=float(recall) / 100, precision=float(precision) / 100)
+        for name, recall, precision in scores
+    ]
+    summary = msgspec.to_builtins(RunFolder(folder).read_summary())
     with (folder / SEEDS).open(newline="", encoding="utf-8") as file:
-        accuracies = [float(row["test_accuracy"]) for row in csv.DictReader(file)]
-    assert len(accuracies) >= 3
-    assert statistics.mean(accuracies) >= TARGET[folder.name]
-    page = (folder / "README.md").read_text(encoding="utf-8")
-    assert f"{summary.params:,} parameters, test accuracy {statistics.mean(accuracies):.2%}" in page
+        rows = [{name: value or None for name, value in row.items()} for row in csv.DictReader(file)]
+    seeds: Any = [
+        SimpleNamespace(summary=msgspec.convert(summary | row, Summary, strict=False)) for row in rows
+    ]
+    return [
+        card.Tested(
+            seed,
+            Evaluation(
+                test_accuracy=seed.summary.test_accuracy,
+                recorded=None,
+                images=10_000,
+                data="cifar10",
+                note=None,
+                classes=classes,
+                confusion=[],
+            ),
+        )
+        for seed in seeds
+    ]
+
+
+@published
+def test_a_winner_is_at_its_target_and_its_page_what_its_records_say(folder: Path) -> None:
+    experiment = Experiment.from_dict(compose(["+experiment=winner"], str(folder)))
+    verdict = judge(experiment.model, experiment.limits, experiment.augment.active())
+    assert not verdict.violations
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    seeds = seeds_of(folder, text)
+    assert verdict.analysis.params == seeds[0].run.summary.params
+    assert verdict.analysis.params < PARAMS_BELOW[folder.name]
+    assert len(seeds) >= 3
+    assert statistics.mean(seed.found.test_accuracy for seed in seeds) >= TARGET[folder.name]
+    page = "\n".join(card.page(folder.relative_to(CHECKOUT), seeds, experiment, verdict, []))
+    if folder.name == "smallest-86":
+        assert page == text
+    else:  # which have a remark as well, and say less of their threads
+        lines = text.splitlines()
+        assert all(line in lines or "cifar_arch.run " in line for line in page.splitlines())
 
 
 @published
