@@ -248,7 +248,10 @@ def test_the_first_end_of_a_session_stays(tmp_path: Path) -> None:
     assert other.ended() is None
 
 
-SAY = ("-c", "import os; print(*(os.environ.get(n) for n in ('CUDA_VISIBLE_DEVICES', 'OMP_NUM_THREADS')))")
+SAY = (
+    "-c",
+    "import os; print(os.getcwd(), *map(os.environ.get, ('CUDA_VISIBLE_DEVICES', 'OMP_NUM_THREADS')))",
+)
 
 
 def test_what_a_worker_sees_of_its_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,9 +263,9 @@ def test_what_a_worker_sees_of_its_machine(tmp_path: Path, monkeypatch: pytest.M
         command._replace(gpus=gpus, threads="7", session=f"on{gpus[0]}").run_here(3)
     seen = {path.stem: path.read_text(encoding="utf-8").strip() for path in (tmp_path / "logs").iterdir()}
     assert seen == {
-        "abc-0": "9 None",
-        **{f"on2-{n}": f"{gpu} 7" for n, gpu in enumerate((2, 3, 2))},
-        **{f"on5-{n}": "5 7" for n in range(3)},
+        "abc-0": f"{tmp_path} 9 None",
+        **{f"on2-{n}": f"{tmp_path} {gpu} 7" for n, gpu in enumerate((2, 3, 2))},
+        **{f"on5-{n}": f"{tmp_path} 5 7" for n in range(3)},
     }
 
 

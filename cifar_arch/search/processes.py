@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-_started: "list[subprocess.Popen[bytes]]" = []  # by this process, and not yet over
+_started: "list[subprocess.Popen[bytes]]" = []  # by this process; to kill one that is over does nothing
 
 
 class WorkerCommand(NamedTuple):
@@ -59,9 +59,7 @@ class WorkerCommand(NamedTuple):
             ) as process,
         ):
             _started.append(process)
-            status = process.wait()
-            _started.remove(process)
-            return status
+            return process.wait()
 
     def _environment(self, index: int) -> dict[str, str]:
         ours = {"OMP_NUM_THREADS": self.threads}
