@@ -63,9 +63,10 @@ def test_a_launcher_that_waits_for_a_lost_job_is_not_waited_for(
 ) -> None:
     """As submitit waits for a cancelled job where SLURM keeps no accounts."""
     never, started = threading.Event(), []
+    monkeypatch.setattr(supervisor, "FRUITLESS", 1)  # which no start is here
 
     def lose(command: WorkerCommand, _: int) -> None:
-        started.append(command.session)
+        started.append(threading.current_thread())
         if len(started) == 1:  # it does some work, and is lost without a word
             with open_worker(search_config(tmp_path, {**WIDTHS})) as worker:
                 finish_job(worker, ask(worker))
@@ -77,7 +78,8 @@ def test_a_launcher_that_waits_for_a_lost_job_is_not_waited_for(
 
     work = supervised(tmp_path, lose)
     work.supervise(3)
-    assert len(started) == 2
+    assert [thread.daemon for thread in started] == [True, True]  # the command ends without the first
+    assert [ended.is_set() for ended in work.launchers] == [False, True]
     assert work.shared.counts().trained == 3
     never.set()
 
@@ -101,8 +103,11 @@ def test_workers_that_never_get_to_a_trial_are_told_by_their_last_line(tmp_path:
         supervised(tmp_path, lambda *_: None).supervise(None)
 
 
-def test_workers_whose_launcher_waits_count_as_well_where_they_never_get_to_a_trial(tmp_path: Path) -> None:
+def test_workers_whose_launcher_waits_count_as_well_where_they_never_get_to_a_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     never = threading.Event()
+    monkeypatch.delattr(supervisor, "AWAY")  # is for those that had one
 
     def hang(command: WorkerCommand, _: int) -> None:
         print_line(command, "no GPU\n")
