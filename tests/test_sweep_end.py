@@ -17,8 +17,11 @@ NONE = ("limits=none", "epochs=1")
 
 @pytest.mark.slow
 def test_swept_seeds_are_ranked_by_their_mean_and_none_is_pinned(tmp_path: Path) -> None:
-    done = sweep("width=4,6,8", "seed=0,1", *NONE, "study=seeds", cwd=tmp_path)
+    there = "hydra.job.chdir=true"  # of a trial, whose paths stay those of the folder where it was typed
+    done = sweep("width=4,6,8", "seed=0,1", *NONE, "study=seeds", there, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
+    assert f"folders in {tmp_path}/outputs/sweeps/seeds\n" in done.stdout
+    assert [*tmp_path.rglob("studies.db")] == [tmp_path / "outputs/studies.db"]
     heading = "rank  trials  accuracy    std  n  params  field  seconds  overrides"
     assert heading in done.stdout
     assert re.search(r"^ +1 +\d,\d +\d\d\.\d\d%  0\.00%  2 .* width=\d$", done.stdout, re.M)
