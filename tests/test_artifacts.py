@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from cifar_arch import artifacts, plots
 from cifar_arch.augment import Augment, HorizontalFlip
+from cifar_arch.data import Split
 from cifar_arch.runfolder import RunFolder
 
 
@@ -33,3 +34,17 @@ def test_the_sheet_has_an_image_of_each_class_as_each_epoch_shows_it(
         flipped = [np.array_equal(image, plain[:, ::-1]) for image in seen]
         assert flipped in ([True, False] * 3 + [True], [False, True] * 3 + [False])
         assert [np.array_equal(image, plain) for image in seen] == [not turned for turned in flipped]
+
+
+def test_predictions_are_drawn_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Any] = []
+
+    def confusion_matrix(*given: Any) -> Figure:
+        drawn.append(given)
+        return Figure()
+
+    monkeypatch.setattr(plots, "confusion_matrix", confusion_matrix)
+    split = Split(np.zeros((2, 32, 32, 3), np.uint8), np.array([0, 1]))
+    artifacts.save_misclassified(RunFolder(tmp_path), split, np.array([[0.9, 0.1], [0.6, 0.4]]), ("a", "b"))
+    ((true, predicted, _),) = drawn
+    assert (true.tolist(), predicted.tolist()) == ([0, 1], [0, 0])
