@@ -4,16 +4,21 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 from sweeping import WIDTHS, ask, finish_job, open_worker, search_config
 
+from cifar_arch.device import cores
 from cifar_arch.schema import SearchStopped
 from cifar_arch.search import supervisor
 from cifar_arch.search.processes import WorkerCommand
 from cifar_arch.search.session import Session
 from cifar_arch.search.study import SharedStudy
 from cifar_arch.search.supervisor import Supervisor
+from cifar_arch.search.sweeper import ArchitectureSweeper
 
 
 @pytest.fixture(autouse=True)
@@ -179,3 +184,21 @@ def test_each_launcher_that_waits_doubles_the_patience(
     work.launchers[0].set()
     assert [*found, work._patience(worked=True)] == [600, 1200, 2400, 1200]
     assert work._patience(worked=False) == supervisor.LOST
+
+
+@pytest.mark.parametrize(
+    ("launcher", "typed", "gpus", "count"),
+    [
+        ({}, None, [], 1),
+        ({"n_jobs": 3}, None, [], 3),
+        ({"n_jobs": -1}, None, [], cores()),  # as joblib has it by default
+        ({"n_jobs": 3}, None, [0, 1], 2),
+        ({"n_jobs": 3}, 4, [0, 1], 4),
+    ],
+)
+def test_as_many_workers_are_started_as_typed_or_as_there_is_room_for(
+    launcher: dict[str, int], typed: int | None, gpus: list[int], count: int
+) -> None:
+    sweeper: Any = SimpleNamespace(config=OmegaConf.create({"hydra": {"launcher": launcher}}))
+    options: Any = SimpleNamespace(workers=typed, gpus=gpus)
+    assert ArchitectureSweeper._count(sweeper, options) == count
