@@ -34,7 +34,7 @@ from cifar_arch.search.study import SharedStudy
 GRID = ("width=range(4,16)", "limits=none", "epochs=3", "pruner=none", "study=grid", "workers=2")
 ENGINES = {
     "here": ((), "cifar_arch"),
-    "joblib": (("hydra/launcher=joblib",), "hydra_plugins.hydra_joblib_launcher"),
+    "joblib": (("hydra/launcher=joblib", "hydra.launcher.n_jobs=1"), "hydra_plugins.hydra_joblib_launcher"),
     "joblib, a process each": (
         ("hydra/launcher=joblib", "hydra.launcher.backend=multiprocessing"),
         "hydra_plugins.hydra_joblib_launcher",

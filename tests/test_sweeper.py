@@ -141,7 +141,12 @@ def test_samplers_by_name(sampler: str, tmp_path: Path) -> None:
     typed = ("width=range(4,16)", "c3=plain,dilated", "limits=none", "epochs=1", "n_trials=12")
     done = sweep(*typed, f"sampler={sampler}", "study=named", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert len(trained_trials(tmp_path)) == 12
+    found = trained_trials(tmp_path)
+    assert len(found) == 12
+    if sampler == "grid":  # the first points in order, of which two have each width
+        assert [t.point["model.width"] for t in sorted(found, key=lambda t: t.number)] == [
+            n // 2 for n in range(8, 20)
+        ]
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "nsgaii"])
