@@ -3,7 +3,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
-from conftest import easy_pictures
+from conftest import easy_dataset
 from matplotlib.figure import Figure
 
 from cifar_arch import artifacts, plots
@@ -23,14 +23,14 @@ def test_the_sheet_has_an_image_of_each_class_as_each_epoch_shows_it(
         return Figure()
 
     monkeypatch.setattr(plots, "sheet", sheet)
-    pictures = easy_pictures()
+    dataset = easy_dataset()
     augment = Augment(backend=backend, horizontal_flip=HorizontalFlip(p=0.5, alternate=True))
-    artifacts.save_augmented(RunFolder(tmp_path), augment, 0, pictures)
+    artifacts.save_augmented(RunFolder(tmp_path), augment, 0, dataset)
     ((images, titles, heading),) = drawn
     assert titles[7:10] == ["epoch 7", "colour 1", "epoch 1"]
     assert heading == "Augmented samples: horizontal_flip"
     for label, (plain, *seen) in enumerate(images.reshape(10, 8, 32, 32, 3)):
-        assert (plain == pictures.train.images[pictures.train.labels == label][0]).all()
+        assert (plain == dataset.train.images[dataset.train.labels == label][0]).all()
         flipped = [np.array_equal(image, plain[:, ::-1]) for image in seen]
         assert flipped in ([True, False] * 3 + [True], [False, True] * 3 + [False])
         assert [np.array_equal(image, plain) for image in seen] == [not turned for turned in flipped]
