@@ -66,7 +66,8 @@ def misclassified(
         f"{classes[labels[i]]}\nas {classes[predicted[i]]} {probabilities[i, predicted[i]]:.0%}"
         for i in surest
     ]
-    heading = f"Misclassified: {len(wrong):,} of {len(labels):,}, the surest first (true, as predicted)"
+    order = ", the surest first (true, as predicted)" * bool(len(wrong))
+    heading = f"Misclassified: {len(wrong):,} of {len(labels):,}{order}"
     return sheet(images[surest], titles, heading)
 
 

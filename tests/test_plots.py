@@ -91,4 +91,5 @@ def test_misclassified_shows_at_most_a_sheet(wrong: int, shown: int) -> None:
     assert len(texts(figure.axes[0])) == shown
     mosaic: Any = figure.axes[0].images[0].get_array()
     assert (mosaic == 0).all(2).sum() == shown * 32**2  # none over another
-    assert figure.get_suptitle().startswith(f"Misclassified: {wrong} of {wrong + 5}")
+    order = ", the surest first (true, as predicted)" * (wrong > 0)
+    assert figure.get_suptitle() == f"Misclassified: {wrong} of {wrong + 5}{order}"

@@ -55,7 +55,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (outputs / "sweeps" / "s" / "rejected.csv").write_text(
         f"trial,overrides,rule,limit,actual,message\n{rules}\n", encoding="utf-8"
     )
-    (plots := outputs / "sweeps" / "s" / "6" / "plots").mkdir()
+    (plots := outputs / "sweeps" / "s" / "2" / "plots").mkdir()  # of the best run
     for name in ("confusion_matrix", "misclassified"):
         Image.new("RGB", (8, 8), "red").save(plots / f"{name}.png")
     done = type_command("report", str(outputs), "--to", "report", "--group-by", "t1", cwd=place)
@@ -93,7 +93,8 @@ Over seeds
 strided → dilated
 -2.00 … -2.00
 By t1
-data:image/png;base64,
+mistakes on the validation images
+alt="Misclassified, the surest first" src="data:image/png;base64,
 c1.1.conv1
 mean and std over seeds
 python -m cifar_arch.run hydra.run.dir=2<

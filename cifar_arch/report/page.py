@@ -95,6 +95,7 @@ def best_run(report: Report) -> dict[str, Any] | None:
         "command": None if pd.isna(row["command"]) else row["command"],
         "facts": {tables.label(n): tables.cell(n, row[n]) for n in facts if not pd.isna(row[n])},
         "pictures": pictures,
+        "images": "validation" if pd.isna(row["test_accuracy"]) else "test",  # that the pictures are of
         "layers": layer_rows(folder),
     }
 
