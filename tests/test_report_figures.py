@@ -20,7 +20,6 @@ from cifar_arch.report.figures import (
     importance_bars,
     learning_curves,
     parallel_coordinates,
-    pareto,
     rejected_bars,
     report_figures,
 )
@@ -54,13 +53,24 @@ SIGNS = {"params": "<", "macs": "<", "latency_ms": "<", "receptive_field": ">"}
 def test_a_limit_is_drawn_with_its_sign(tmp_path: Path, column: str, sign: str) -> None:
     limits: dict[str, Any] = {"limits__macs_below": 2_000_000, "limits__params_below": 200_000}
     limits |= {"limits__receptive_field_above": 44, "limits__latency_ms_below": 1.5}
-    for seed in (0, 1):
-        run = write_run(tmp_path / "outputs" / "runs" / str(seed), 0.5 + seed / 10, seed=seed, **limits)
-        edit_summary(run, latency_ms=0.4 + seed / 10)
+    for width, t1 in ((8, "strided"), (12, "dilated")):  # of one value alone there is no figure
+        run = write_run(tmp_path / "outputs" / "runs" / t1, 0.5, width=width, t1=t1, **limits)
+        edit_summary(run, latency_ms=width / 20)
     figures = report_figures(Report.of(load_runs(tmp_path / "outputs"), tmp_path / "outputs"))
     [axes] = figures[f"accuracy_{column}"].axes
     labels = [str(line.get_label()) for line in axes.lines]
     assert [text[:8] for text in labels if text.startswith("limit")] == [f"limit: {sign}"]
+
+
+def test_figures_show_no_synthetic_runs_beside_others_and_no_single_column(tmp_path: Path) -> None:
+    for width, accuracy, pictures in ((8, 0.5, "cifar10"), (12, 0.6, "cifar10"), (16, 0.99, "shapes")):
+        folder = tmp_path / "outputs" / "runs" / str(width)
+        write_run(folder, accuracy, pictures=pictures, width=width, epochs=2)
+    figures = report_figures(Report.of(load_runs(tmp_path / "outputs"), tmp_path / "outputs"))
+    assert "accuracy_params" in figures
+    assert "accuracy_receptive_field" not in figures
+    [axes] = figures["learning_curves"].axes
+    assert sorted(np.asarray(line.get_ydata())[-1] for line in axes.lines) == [50, 60]
 
 
 def test_a_curve_of_one_epoch_is_a_point(tmp_path: Path) -> None:
@@ -123,11 +133,6 @@ def test_with_width_auto_another_limit_is_another_point(tmp_path: Path) -> None:
     means = over_seeds(load_runs(tmp_path / "outputs"), "params")
     assert means["n"].tolist() == [1, 1]
     assert means["params"].nunique() == 2
-
-
-def test_the_front_holds_what_nothing_beats() -> None:
-    runs = pd.DataFrame({"params": [1, 2, 2, 3, 4], "accuracy": [0.5, 0.4, 0.6, 0.6, 0.7]})
-    assert pareto(runs, "params").to_numpy().tolist() == [[1, 0.5], [2, 0.6], [4, 0.7]]
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,7 @@ COLUMNS = {
     "accuracy_of": Column(TEXT, "of"),  # validation or test
     "val_accuracy": Column(NUMBER, "validation", "{:.2%}"),
     "test_accuracy": Column(NUMBER, "test", "{:.2%}"),
+    "front": Column(YES_NO),  # whether on that of its sweep, where this has several objectives
     "reaches_target": Column(YES_NO),
     "target_accuracy": Column(NUMBER),
     "params": Column(WHOLE, "parameters", "{:,}"),  # trainable numbers

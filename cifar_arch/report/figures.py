@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from cifar_arch.data import SYNTHETIC
 from cifar_arch.record import Status
 from cifar_arch.report.effects import main_part, over_seeds
+from cifar_arch.report.front import pareto
 from cifar_arch.report.report import Report
 from cifar_arch.report.settings import levels_of, swept
 from cifar_arch.report.tables import label, ranking
@@ -60,13 +61,15 @@ def report_figures(report: Report) -> dict[str, Figure]:
 
 
 def _figures(report: Report) -> Iterator[tuple[str, Figure]]:
-    real = report.completed["data"] != SYNTHETIC
-    shown = report.completed[real] if real.any() else report.completed
+    shown, runs, curves = report.completed, report.runs, report.curves
+    if (shown["data"] != SYNTHETIC).any():
+        shown, runs = (some[some["data"] != SYNTHETIC] for some in (shown, runs))
+        curves = curves[curves["folder"].isin(runs["folder"])]
     for column in AXES:
-        if shown[column].notna().any():
+        if shown[column].nunique() > (column != "params"):  # a column of points says nothing
             yield f"accuracy_{column}", accuracy_against(shown, column)
-    if report.curves.loc[report.curves["epoch"] > 1, "val_accuracy"].notna().any():
-        yield "learning_curves", learning_curves(report.runs, report.curves)
+    if curves.loc[curves["epoch"] > 1, "val_accuracy"].notna().any():
+        yield "learning_curves", learning_curves(runs, curves)
     if report.importances["share"].any():  # else the page says why there is none
         yield "importances", importance_bars(report.importances)
     main = main_part(report.completed)
@@ -113,40 +116,33 @@ def accuracy_against(done: pd.DataFrame, column: str) -> Figure:
             zorder=3,
         )
         points.set_urls([f"#run-{rank}" for rank in group["rank"]])
-        _means_and_front(axes, over_seeds(group, column), column, ORANGE if tested else BLUE)
+        _means_and_front(axes, over_seeds(group, column, "front"), column, ORANGE if tested else BLUE)
     _limit_lines(axes, done, column)
     figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     return figure
 
 
 def _means_and_front(axes: Any, means: pd.DataFrame, column: str, colour: str) -> None:
-    """Where there are several seeds the means with their standard deviations; for costs the Pareto front."""
-    scale = AXES[column].scale
+    """Where there are several seeds the means with their standard deviations; for costs the Pareto front.
+
+    Rings around the front of a sweep with several objectives.
+    """
+
+    def at(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+        return rows[column].astype(float) / AXES[column].scale, 100 * rows["accuracy"]
+
     several = means[means["n"] > 1]  # one seed has no standard deviation
     if len(several):
-        axes.errorbar(
-            several[column].astype(float) / scale,
-            100 * several["accuracy"],
-            100 * several["std"],
-            fmt="D",
-            markersize=4,
-            color=colour,
-            capsize=3,
-            linewidth=1,
-            zorder=4,
-            label="mean and std over seeds",
-        )
+        look = {"fmt": "D", "markersize": 4, "color": colour, "capsize": 3, "linewidth": 1, "zorder": 4}
+        axes.errorbar(*at(several), 100 * several["std"], **look, label="mean and std over seeds")
     front = pareto(means, column)
     if not AXES[column].least and len(front) >= FRONT_FROM:
-        axes.step(
-            front[column].astype(float) / scale,
-            100 * front["accuracy"],
-            where="post",
-            color=colour,
-            linewidth=3,
-            alpha=0.3,
-            label=f"Pareto front, {len(front)} of {len(means)}",
-        )
+        look = {"where": "post", "color": colour, "linewidth": 3, "alpha": 0.3}
+        axes.step(*at(front), **look, label=f"Pareto front, {len(front)} of {len(means)}")
+    ringed = means[means["front"].fillna(False)]
+    if len(ringed):
+        look = {"markersize": 10, "markerfacecolor": "none", "color": "black", "linewidth": 0}
+        axes.plot(*at(ringed), marker="o", **look, label="on the front of all objectives")
 
 
 def _limit_lines(axes: Any, done: pd.DataFrame, column: str) -> None:
@@ -158,13 +154,6 @@ def _limit_lines(axes: Any, done: pd.DataFrame, column: str) -> None:
     for target in sorted(set(held)):
         name = f"target {percent(target)} (test)"
         axes.axhline(100 * target, color=ORANGE, linestyle=":", linewidth=1.4, label=name)
-
-
-def pareto(runs: pd.DataFrame, cost: str) -> pd.DataFrame:
-    """The runs that no other one beats in both accuracy and cost, the cheapest first."""
-    order = runs.sort_values([cost, "accuracy"], ascending=[True, False])
-    best = order["accuracy"].cummax()
-    return order[(order["accuracy"] >= best) & ~best.duplicated()]
 
 
 def learning_curves(runs: pd.DataFrame, curves: pd.DataFrame) -> Figure:

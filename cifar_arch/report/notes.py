@@ -8,6 +8,7 @@ from cifar_arch.data import SYNTHETIC, SYNTHETIC_NOTE
 from cifar_arch.record import Status
 from cifar_arch.report.effects import EQUAL_PARAMS, comparable
 from cifar_arch.report.reading import RUNNING
+from cifar_arch.search.objectives import FRONT
 from cifar_arch.terminal import counted
 
 
@@ -20,6 +21,7 @@ def notes(runs: pd.DataFrame, repeats: pd.DataFrame, unequal: Sequence[str]) -> 
         if (comparable(runs)["data"] != SYNTHETIC).any():
             yield f"effects and groups leave these out; --where \"data == '{SYNTHETIC}'\" shows them alone"
     yield _images(runs)
+    yield from _front(runs)
     yield from _target(runs)
     pruned = int((runs["status"] == Status.PRUNED).sum())
     if pruned and len(comparable(runs)) > 1:
@@ -55,6 +57,15 @@ def _images(runs: pd.DataFrame) -> str:
             else ", the test images were not read"
         )
     )
+
+
+def _front(runs: pd.DataFrame) -> Iterator[str]:
+    """What the marks of the front mean."""
+    if (compared := runs[runs["front"].notna()]).empty:
+        return
+    means = ", in the mean over seeds" * bool(compared["seed"].nunique() > 1)
+    sought = " or ".join(compared["objectives"].str.replace('"', "").unique())
+    yield f"{FRONT}{means}; objectives={sought}"
 
 
 def _target(runs: pd.DataFrame) -> Iterator[str]:

@@ -18,6 +18,7 @@ from cifar_arch.record import Status, decides_result
 from cifar_arch.report import cache
 from cifar_arch.report.columns import COLUMNS, NUMBER, TEXT, WHOLE, YES_NO
 from cifar_arch.report.folders import find, natural, require_folder, stamp
+from cifar_arch.report.front import on_front
 from cifar_arch.report.reading import CONTINUED, RUNNING, UNREADABLE, Row, read_run
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError
@@ -45,7 +46,8 @@ def load_runs(outputs: str | Path = "outputs", *, use_cache: bool = True) -> pd.
     frame = _frame(
         [(root / folder).as_posix() for folder in found], rows.take([row_of[folder] for folder in found])
     )
-    return _continued(frame)
+    frame = _continued(frame)
+    return frame.assign(front=on_front(frame))
 
 
 def _row(root: Path, place: str, folder: str, problem: str | None) -> Row:

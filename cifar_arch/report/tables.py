@@ -13,7 +13,7 @@ from cifar_arch.report.settings import nulls, swept
 from cifar_arch.terminal import table
 
 BEST_FIRST = "-accuracy"
-BASE = ("rank", "val_accuracy", "test_accuracy", "params", "receptive_field", "macs", "latency_ms")
+BASE = ("rank", "front", "val_accuracy", "test_accuracy", "params", "receptive_field", "macs", "latency_ms")
 MOST_SETTINGS = 14
 
 
@@ -64,6 +64,8 @@ def cell(column: str, value: Any) -> str:
     """A value as people read it; nothing for a missing one."""
     if pd.isna(value):
         return ""
+    if column == "front":
+        return "*" if value else ""
     if form := _known(column).form:
         return form.format(value)
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -27,6 +27,7 @@ OBJECTIVES = {
     "macs": Objective("minimize", "macs", "{:,.0f}"),
     "latency": Objective("minimize", "latency_ms", "{:.3f} ms"),
 }
+FRONT = "* on the Pareto front: no other is better in one objective and as good in the rest"
 ACCURACIES = ("accuracy", "test_accuracy")  # among them
 
 

@@ -7,13 +7,12 @@ from collections.abc import Hashable, Sequence
 import msgspec
 from optuna.trial import TrialState
 
-from cifar_arch.search.objectives import OBJECTIVES, Prefer
+from cifar_arch.search.objectives import FRONT, OBJECTIVES, Prefer
 from cifar_arch.search.space import Point, point_identity, short_overrides
 from cifar_arch.search.trial import TrialRecord
 from cifar_arch.terminal import percent, table
 
 SHOWN = 10
-FRONT = "* on the Pareto front: no other is better in one objective and as good in the rest"
 
 
 class Configuration(msgspec.Struct, frozen=True, kw_only=True):
