@@ -181,37 +181,6 @@ def test_with_width_auto_another_limit_is_another_network(tmp_path: Path) -> Non
     assert (row["effect"], row["pairs"]) == (pytest.approx(0.02), 1)
 
 
-# Runs that differ in more than the block of a stage: the levels that are compared.
-CONFOUNDED: dict[str, tuple[dict[str, Any], dict[str, Any], list[list[str]]]] = {
-    "in a field of every block": ({"c4": "separable"}, {"c4": "plain", "model__c4__squeeze": 4}, []),
-    "in one that one of them has": (
-        {"c4": "separable", "model__c4__kernel": 5},
-        {"c4": "plain"},
-        [["plain", "separable kernel=5"]],
-    ),
-    "in both": (
-        {"c4": "separable", "model__c4__kernel": 5},
-        {"c4": "blueprint", "model__c4__dilation": 2},
-        [["blueprint dilation=2", "separable kernel=5"]],
-    ),
-    "in none that every block has": (
-        {"c4": "separable"},
-        {"model__c4": {"kind": "custom", "convs": [{"out": 24}]}},
-        [["custom", "separable"]],
-    ),
-}
-
-
-@pytest.mark.parametrize(("first", "second", "levels"), CONFOUNDED.values(), ids=CONFOUNDED)
-def test_a_block_is_not_compared_with_another_of_other_fields(
-    first: dict[str, Any], second: dict[str, Any], levels: list[list[str]], tmp_path: Path
-) -> None:
-    for number, changes in enumerate((first, second)):
-        edit_summary(write_run(tmp_path / str(number), **changes), params=1)
-    table = paired_effects(load_runs(tmp_path))
-    assert table[table["factor"] == "c4"][["baseline", "level"]].to_numpy().tolist() == levels
-
-
 def test_residual_at_equal_layers_is_pooled_over_the_stages(tmp_path: Path) -> None:
     for number, (c2, c3) in enumerate(itertools.product([False, True], repeat=2)):
         write_run(

@@ -46,20 +46,21 @@ def test_the_front_is_that_of_the_means_over_seeds(tmp_path: Path) -> None:
     assert legend.get_window_extent().y1 <= axes.get_window_extent().y0
 
 
-SIGNS = {"params": "<", "macs": "<", "latency_ms": "<", "receptive_field": ">"}
+# What a limit is drawn as; that of the parameters is far from all points.
+SIGNS = {"params": [], "macs": ["limit: <"], "latency_ms": ["limit: <"], "receptive_field": ["limit: >"]}
 
 
-@pytest.mark.parametrize(("column", "sign"), SIGNS.items())
-def test_a_limit_is_drawn_with_its_sign(tmp_path: Path, column: str, sign: str) -> None:
+@pytest.mark.parametrize(("column", "signs"), SIGNS.items())
+def test_a_limit_nearby_is_drawn_with_its_sign(tmp_path: Path, column: str, signs: list[str]) -> None:
     limits: dict[str, Any] = {"limits__macs_below": 2_000_000, "limits__params_below": 200_000}
-    limits |= {"limits__receptive_field_above": 44, "limits__latency_ms_below": 1.5}
+    limits |= {"limits__receptive_field_above": 44, "limits__latency_ms_below": 1.1}
     for width, t1 in ((8, "strided"), (12, "dilated")):  # of one value alone there is no figure
         run = write_run(tmp_path / "outputs" / "runs" / t1, 0.5, width=width, t1=t1, **limits)
         edit_summary(run, latency_ms=width / 20)
     figures = report_figures(Report.of(load_runs(tmp_path / "outputs"), tmp_path / "outputs"))
     [axes] = figures[f"accuracy_{column}"].axes
     labels = [str(line.get_label()) for line in axes.lines]
-    assert [text[:8] for text in labels if text.startswith("limit")] == [f"limit: {sign}"]
+    assert [text[:8] for text in labels if text.startswith("limit")] == signs
 
 
 def test_figures_show_no_synthetic_runs_beside_others_and_no_single_column(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from generated_runs import write_run, write_sweep
 from PIL import Image
 
 from cifar_arch.record import Status
-from cifar_arch.report import load_runs, tables
+from cifar_arch.report import load_runs, page, tables
 from cifar_arch.report.effects import comparable
 from cifar_arch.report.figures import accuracy_against
 from cifar_arch.report.page import best_run, layer_rows
@@ -127,6 +127,20 @@ def test_the_best_run_is_the_most_accurate_whatever_the_order(tmp_path: Path) ->
     assert (Path(best["folder"]).name, best["facts"]["validation"]) == ("12", "90.00%")
 
 
+def test_what_is_left_out_is_counted_and_linked_from_nowhere(
+    written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "MOST_ROWS", 5)
+    monkeypatch.setattr(page, "MOST_PROBLEMS", 1)
+    runs = load_runs(written / "outputs")
+    runs.loc[:2, "status"] = Status.FAILED
+    report = Report.of(runs, written / "outputs")
+    text = page.html(report, {"accuracy_params": accuracy_against(report.completed, "params")})
+    assert set(re.findall(r'href="#run-(\d+)"', text)) == set("12345")
+    assert "15 more in runs.csv" in text
+    assert page.problems(report)[1] == ("...", "2 more in runs.csv", "")
+
+
 def test_a_test_accuracy_alone_does_not_win(written: Path) -> None:
     order = pd.read_csv(written / "report" / "runs.csv")["folder"].str.rpartition("outputs/")[2].tolist()
     assert order[:2] == ["sweeps/s/2", "sweeps/s/3"]
@@ -187,7 +201,10 @@ head.firstElementChild.click(); const up = keys(n).filter(k => k).map(Number);
 const links = [...document.querySelectorAll("#accuracy_params a")];
 const found = links.every(a => document.querySelector(a.getAttribute("href"))
   && a.querySelector("title").textContent);
-document.title = JSON.stringify({wide, width: innerWidth, found, links: links.length,
+const row = rows()[5];
+row.scrollIntoView();
+const shown = row.getBoundingClientRect().top >= head.getBoundingClientRect().bottom;
+document.title = JSON.stringify({wide, shown, width: innerWidth, found, links: links.length,
   down: down.every((v, i) => !i || down[i - 1] >= v), up: up.every((v, i) => !i || up[i - 1] <= v),
   drawn: [...document.querySelectorAll("figure svg")].every(s => s.getBoundingClientRect().height > 100)});
 </script></body>"""
@@ -210,7 +227,7 @@ def test_in_a_browser(written: Path, tmp_path: Path, width: int) -> None:
     seen = re.search(r"<title>(.*?)</title>", dom)
     assert seen
     truth = '"found":true,"links":17,"down":true,"up":true,"drawn":true'
-    assert seen[1] == f'{{"wide":true,"width":{width},{truth}}}'
+    assert seen[1] == f'{{"wide":true,"shown":true,"width":{width},{truth}}}'
 
 
 @pytest.mark.slow

@@ -61,6 +61,8 @@ def test_a_foreign_config_may_have_a_key_named_rank(tmp_path: Path) -> None:
 
 
 def test_markdown_shows_text_as_it_stands(tmp_path: Path) -> None:
-    frame = pd.DataFrame({"folder": ["<script>alert(1)</script>|a\r\nb"], "params": [1]})
-    line = markdown(frame, ["folder", "params"]).splitlines()[2]
-    assert line == "| &lt;script&gt;alert(1)&lt;/script&gt;\\|a b | 1 |"
+    frame = pd.DataFrame({"folder": ["<script>alert(1)</script>|a\r\nb", "*_q_ `a_b`"], "params": [1, 2]})
+    assert markdown(frame, ["folder", "params"]).splitlines()[2:] == [
+        "| &lt;script&gt;alert(1)&lt;/script&gt;\\|a b | 1 |",
+        "| \\*\\_q\\_ \\`a_b\\` | 2 |",
+    ]

@@ -18,6 +18,7 @@ from cifar_arch.report.settings import (
     in_block,
     levels_of,
     nulls,
+    ordered,
     settings,
     swept,
     usual_of_kind,
@@ -72,7 +73,9 @@ def compared(runs: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         for factor in factors:
             for levels, differences in codes.pairs(factor).items():
                 found.setdefault(levels, []).extend(differences)
-        for (baseline, level), differences in sorted(found.items(), key=lambda pair: [*map(_place, pair[0])]):
+        for (baseline, level), differences in sorted(
+            found.items(), key=lambda pair: [*map(ordered, pair[0])]
+        ):
             if differences:
                 rows.append((name, str(baseline), str(level), *interval(differences), len(differences)))
             else:
@@ -121,12 +124,21 @@ class _Codes:
             levels: dict[Any, list[int]] = {}
             for place in group:
                 levels.setdefault(factor.levels[place], []).append(place)
-            for baseline, level in itertools.combinations(sorted(levels, key=_place), 2):
+            for baseline, level in itertools.combinations(sorted(levels, key=ordered), 2):
                 a, b = levels[baseline], levels[level]
+                if self._in_a_field(factor, a[0], b[0]):
+                    continue
                 differences = found.setdefault((baseline, level), [])
                 if self._comparable(a, b):
                     differences.append(float(self.accuracy[b].mean() - self.accuracy[a].mean()))
         return found
+
+    def _in_a_field(self, factor: Factor, a: int, b: int) -> bool:
+        """Whether two blocks of one kind differ in a field of this kind, which is a factor by itself."""
+        ours = [(n, i) for i, n in enumerate(self.columns) if n in factor.columns]
+        differ = [n for n, i in ours if self.codes[a, i] != self.codes[b, i]]
+        one_kind = any(n.endswith(".kind") and n not in differ for n, _ in ours)
+        return one_kind and not all(map(in_a_form, differ))
 
     def _comparable(self, a: list[int], b: list[int]) -> bool:
         if not self.auto[a[0]] or not self.auto[b[0]]:
@@ -140,11 +152,6 @@ def _usual(values: pd.Series) -> pd.Series:
     part = in_block(str(values.name))
     usual = OF_EVERY_BLOCK.get(part[1]) if part else None
     return values if usual is None else values.fillna(usual)
-
-
-def _place(level: Any) -> tuple[bool, bool, Any]:
-    """Sorts numbers in ascending order, then names, the usual choice first."""
-    return isinstance(level, str), level not in ("strided", "without"), level
 
 
 def _factors(runs: pd.DataFrame) -> dict[str, list[Factor]]:

@@ -1,5 +1,6 @@
 """Report -> matplotlib figures, drawn small enough to be read on a phone."""
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from cifar_arch.record import Status
 from cifar_arch.report.effects import main_part, over_seeds
 from cifar_arch.report.front import pareto
 from cifar_arch.report.report import Report
-from cifar_arch.report.settings import levels_of, swept
+from cifar_arch.report.settings import levels_of, ordered, swept
 from cifar_arch.report.tables import label, ranking
 from cifar_arch.terminal import percent
 
@@ -26,7 +27,9 @@ WIDE = (11.8, 4.0)  # across the page
 MARKERS = {"cifar10": "o", SYNTHETIC: "s"}
 NAMES = {"cifar10": "CIFAR-10", SYNTHETIC: "synthetic data set (never counts)"}
 BEST_CURVES = 5
+MOST_EFFECTS = 24
 FRONT_FROM = 3  # points; a line through fewer says nothing
+FAR = 2  # times the largest network: a limit beyond that would press all points together
 MANY_TIMES = 20  # as large: an axis is logarithmic, for else most of its values would lie at one end
 
 
@@ -138,7 +141,7 @@ def _means_and_front(axes: Any, means: pd.DataFrame, column: str, colour: str) -
     front = pareto(means, column)
     if not AXES[column].least and len(front) >= FRONT_FROM:
         look = {"where": "post", "color": colour, "linewidth": 3, "alpha": 0.3}
-        axes.step(*at(front), **look, label=f"Pareto front, {len(front)} of {len(means)}")
+        axes.step(*at(front), **look, label=f"Pareto front, {len(front):,} of {len(means):,}")
     ringed = means[means["front"].fillna(False)]
     if len(ringed):
         look = {"markersize": 10, "markerfacecolor": "none", "color": "black", "linewidth": 0}
@@ -147,7 +150,8 @@ def _means_and_front(axes: Any, means: pd.DataFrame, column: str, colour: str) -
 
 def _limit_lines(axes: Any, done: pd.DataFrame, column: str) -> None:
     _, scale, key, least = AXES[column]
-    for limit in sorted(set(done[key].dropna())) if key in done else ():
+    far = math.inf if least else FAR * done[column].max()
+    for limit in sorted(v for v in set(done[key].dropna()) if v <= far) if key in done else ():
         text = f"limit: {'>' if least else '<'} {limit:,}"
         axes.axvline(limit / scale, color=GREY, linestyle="--", linewidth=1, label=text)
     held = done[done["data"] != SYNTHETIC]["target_accuracy"].dropna()
@@ -199,7 +203,7 @@ def importance_bars(table: pd.DataFrame) -> Figure:
 
 def effect_bars(table: pd.DataFrame) -> Figure:
     """Mean differences with their intervals, around the line of no effect."""
-    shown = table.head(24).iloc[::-1]
+    shown = table.head(MOST_EFFECTS).iloc[::-1]
     height = max(SIZE[1], 0.32 * len(shown) + 1)
     figure, axes = _axes(height, xlabel="change in accuracy (points, 95 % interval)")
     places = np.arange(len(shown))
@@ -270,7 +274,7 @@ def _height(runs: pd.DataFrame, name: str) -> tuple[np.ndarray, list[tuple[float
             middle, heights = np.sqrt(low * high), np.log(values / low) / np.log(high / low)
         return heights, [(0.0, f"{low:.3g}"), (0.5, f"{middle:.3g}"), (1.0, f"{high:.3g}")]
     values = ["none" if pd.isna(level) else level for level in levels_of(runs, name)]
-    kinds = sorted(set(values), key=lambda v: (isinstance(v, str), v))
+    kinds = sorted(set(values), key=ordered)
     last = max(1, len(kinds) - 1)
     place = {kind: index / last for index, kind in enumerate(kinds)}
     return np.array([place[v] for v in values]), [(at, str(kind)) for kind, at in place.items()]

@@ -19,12 +19,13 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 from cifar_arch.analysis import Row, table_rows
 from cifar_arch.record import Status
 from cifar_arch.report import tables
-from cifar_arch.report.figures import NAMES
+from cifar_arch.report.figures import MOST_EFFECTS, NAMES
 from cifar_arch.report.reading import RUNNING, UNREADABLE
 from cifar_arch.report.report import Report
 from cifar_arch.runfolder import FigureName, RunFolder
 
 MOST_ROWS = 500  # of the leaderboard; runs.csv has all
+MOST_PROBLEMS = 50
 PICTURES: dict[FigureName, str] = {
     "confusion_matrix": "Confusion matrix",
     "misclassified": "Misclassified, the surest first",
@@ -48,6 +49,7 @@ def html(report: Report, drawn: Mapping[str, Figure]) -> str:
         "grouped": sortable(groups, list(groups.columns)) if report.group_by else None,
         "repeats": sortable(repeats, list(repeats.columns)) if len(repeats) else None,
         "effects": effect_rows(report.effects),
+        "drawn_effects": MOST_EFFECTS,
         "no_shares": len(report.importances) and not report.importances["share"].any(),
         "problems": problems(report),
         "figures": {name: svg(figure, report.completed) for name, figure in drawn.items()},
@@ -72,8 +74,10 @@ def effect_rows(effects: pd.DataFrame) -> list[dict[str, str]]:
 def problems(report: Report) -> list[tuple[str, str, str]]:
     """(status, path, reason) of the runs that did not complete, and of the files that cannot be read."""
     wrong = report.runs[report.runs["status"].isin([Status.FAILED, UNREADABLE, RUNNING])]
-    head = wrong[["status", "folder", "reason"]].head(50)
+    head = wrong[["status", "folder", "reason"]].head(MOST_PROBLEMS)
     rows = [(str(status), str(name), str(reason)) for status, name, reason in head.to_numpy()]
+    if (more := len(wrong) - MOST_PROBLEMS) > 0:
+        rows.append(("...", f"{more:,} more in runs.csv", ""))
     return [*rows, *((UNREADABLE, name, reason) for name, reason in report.unreadable.items())]
 
 
@@ -154,7 +158,9 @@ def svg(figure: Figure, done: pd.DataFrame) -> Markup:
     }
 
     def named(match: re.Match[str]) -> str:
-        return f'<a href="#run-{match[1]}"><title>{escape(titles.get(match[1], ""))}</title>'
+        row = f' href="#run-{match[1]}"' if int(match[1]) <= MOST_ROWS else ""
+        # The keyboard reaches the rows in the table, without a stop at every point of every figure.
+        return f'<a{row} tabindex="-1"><title>{escape(titles.get(match[1], ""))}</title>'
 
     text = re.sub(r'<a xlink:href="#run-(\d+)"[^>]*>', named, text)
     widest = f"{1.25 * figure.get_figwidth():.1f}in"  # larger, its letters would be out of proportion

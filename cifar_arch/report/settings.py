@@ -1,5 +1,6 @@
 """The settings of runs: the columns that decide what a run computes, and what a missing value means."""
 
+import contextlib
 import functools
 import re
 from typing import Any
@@ -54,6 +55,13 @@ def levels_of(runs: pd.DataFrame, name: str) -> list[Any]:
     """The value of a setting in each run, null as "null"; not a number where it is not part of the run."""
     values = runs[name].astype(object)
     return list(values.mask(nulls(runs, name), "null"))
+
+
+def ordered(level: Any) -> tuple[bool, bool, Any]:
+    """Sorts numbers in ascending order, as text too (beside auto), then names, the usual choice first."""
+    with contextlib.suppress(ValueError, TypeError):
+        return False, False, float(level)
+    return True, level not in ("strided", "without"), level
 
 
 def varies(runs: pd.DataFrame, name: str) -> bool:

@@ -1,6 +1,7 @@
 """Runs in order, the columns of a leaderboard, and how values are written; as text and as Markdown."""
 
 import html
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -90,7 +91,7 @@ def text(frame: pd.DataFrame, columns: Sequence[str]) -> str:
 
 
 def markdown(frame: pd.DataFrame, columns: Sequence[str]) -> str:
-    """These columns as Markdown; in a value neither a vertical bar nor HTML means anything."""
+    """These columns as Markdown, in which no value means anything."""
     right = [pd.api.types.is_numeric_dtype(frame[name]) for name in columns]
     rows = [
         [label(name) for name in columns],
@@ -102,7 +103,8 @@ def markdown(frame: pd.DataFrame, columns: Sequence[str]) -> str:
 
 def in_markdown(text: str) -> str:
     """The text in a line of Markdown, as it stands."""
-    return html.escape(" ".join(text.splitlines()), quote=False).replace("|", "\\|")
+    plain = html.escape(" ".join(text.splitlines()), quote=False)
+    return re.sub(r"[\\`*|]|\b_|_\b", r"\\\g<0>", plain)
 
 
 def grouped(runs: pd.DataFrame, column: str) -> pd.DataFrame:

@@ -20,6 +20,7 @@ from cifar_arch.compose import anchored, as_config_errors, plain
 from cifar_arch.device import cores, require_shown_gpu
 from cifar_arch.limits import Limits
 from cifar_arch.outputs import WORKERS, Outputs, experiment_name
+from cifar_arch.overrides import CONF
 from cifar_arch.plugins import load_plugins_of
 from cifar_arch.provenance import masked
 from cifar_arch.schema import ConfigError
@@ -215,10 +216,12 @@ class ArchitectureSweeper(Sweeper):
 
 def _about(limits: dict[str, Any]) -> str:
     """The command as it was typed, and its limits, for the note of the study."""
-    words = " ".join(map(quote, sys.argv[1:]))
+    words = sys.argv[1:]
+    if words[-2:] == ["--config-dir", str(CONF)]:  # with --config-path, which `app` adds for a user's own
+        del words[-4:]
     off = {**asdict(Limits()), "augment": []}
     kept = ", ".join(f"{name} {value}" for name, value in limits.items() if value != off.get(name))
-    return f"`python -m cifar_arch.run {masked(words)}`\n\nlimits: {kept or 'none'}"
+    return f"`python -m cifar_arch.run {masked(' '.join(map(quote, words)))}`\n\nlimits: {kept or 'none'}"
 
 
 def _worker_job(command: WorkerCommand, _: DictConfig) -> int:
