@@ -27,10 +27,10 @@ class SavedRun:
             )
         needed = (self.folder.architecture, self.folder.summary, self.folder.weights)
         missing = [str(file.relative_to(self.folder.path)) for file in needed if not file.is_file()]
-        summary = None if missing else self.folder.read_summary()
-        if summary is None or summary.status != Status.COMPLETED:
-            status = summary.status if summary else "nothing"
-            why = f"{missing[0]} is missing" if missing else f"its summary.json says {status}"
+        summary = self.folder.read_summary()
+        if summary is None or missing or summary.status != Status.COMPLETED:
+            ended = summary and summary.status != Status.COMPLETED and summary.status
+            why = f"its summary.json says {ended}" if ended else f"{missing[0]} is missing"
             raise ConfigError(
                 f"run: {str(path)!r} holds no finished run ({why}); "
                 "name a folder under outputs/runs whose summary.json says completed"

@@ -97,8 +97,11 @@ def damaged(run: RunFolder, damage: str) -> None:
                 run.write_json(run.config, {})  # which can be resumed
             whole = run.weights.read_bytes()
             run.weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-        case "a run that failed":
-            run.write_json(run.summary, {**run.read_json(run.summary), "status": "failed"})
+        case "a run that failed" | "a rejected run":
+            status = damage.split()[-1] if damage.endswith("failed") else "rejected"
+            run.write_json(run.summary, {**run.read_json(run.summary), "status": status})
+            if status == "rejected":
+                run.weights.unlink()
         case "no data set" | "another data set":
             data = None if damage == "no data set" else "cifar10"
             run.write_json(run.summary, {**run.read_json(run.summary), "data": data})
@@ -129,6 +132,7 @@ def damaged(run: RunFolder, damage: str) -> None:
         ),
         ("another activation", "architecture.json' is of another network than the run's summary.json"),
         ("a run that failed", "holds no finished run (its summary.json says failed)"),
+        ("a rejected run", "holds no finished run (its summary.json says rejected)"),
         ("no data set", "does not say which data set the run had (data is None, data.name is shapes)"),
         ("another data set", "which data set the run had (data is cifar10, data.name is shapes)"),
     ],
