@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from cifar_arch.data import Dataset
+from cifar_arch.data import SYNTHETIC, SYNTHETIC_NOTE, Dataset
 from cifar_arch.latency import TIMED, one_image_ms, session
 from cifar_arch.outputs import require_place, typed_path
 from cifar_arch.plugins import add_plugin_option, own_blocks
@@ -37,7 +37,9 @@ def main() -> None:
     """Exits with 2 for a run that cannot be exported, 1 where the file differs from torch."""
     parser = argparse.ArgumentParser(prog="python -m cifar_arch.export", description=__doc__)
     parser.add_argument("run", type=typed_path, help="a run folder: outputs/runs/<date>/<time>")
-    parser.add_argument("--data", help="folder that holds cifar-10-batches-py (default: the run's)")
+    parser.add_argument(
+        "--data", metavar="FOLDER", help="folder that holds cifar-10-batches-py (default: the run's)"
+    )
     parser.add_argument(
         "--to", type=typed_path, help="folder or .onnx file to write to (default: network.onnx in the run)"
     )
@@ -143,7 +145,8 @@ def compared(path: Path, smaller: Path, dataset: Dataset) -> str:
     for file in (path, smaller):
         accuracy, latency = accuracy_and_latency(file, dataset)
         rows.append([file.name, f"{file.stat().st_size / 1024:.0f}", f"{accuracy:.2%}", f"{latency:.3f}"])
-    return f"\n{table(rows)}\none thread of this machine's CPU, onnxruntime, median of {TIMED}"
+    note = f"\n{SYNTHETIC_NOTE}" if dataset.name == SYNTHETIC else ""
+    return f"\n{table(rows)}\none thread of this machine's CPU, onnxruntime, median of {TIMED}{note}"
 
 
 def accuracy_and_latency(path: Path, dataset: Dataset) -> tuple[float, float]:
