@@ -66,7 +66,9 @@ def main() -> None:
     """Exits with 2 for what is no finished run or no picture, 1 for another accuracy than on record."""
     parser = argparse.ArgumentParser(prog="python -m cifar_arch.evaluate", description=__doc__)
     parser.add_argument("run", type=typed_path, help="a run folder: outputs/runs/<date>/<time>")
-    parser.add_argument("--data", help="folder that holds cifar-10-batches-py (default: the run's)")
+    parser.add_argument(
+        "--data", metavar="FOLDER", help="folder that holds cifar-10-batches-py (default: the run's)"
+    )
     parser.add_argument(
         "--images", type=typed_path, help="a picture or a folder of pictures to classify instead"
     )
@@ -74,8 +76,11 @@ def main() -> None:
     add_plugin_option(parser)
     arguments = parser.parse_args()
     with exit_on_errors(), own_blocks(arguments.plugin):
-        if arguments.images and arguments.json:
-            raise ConfigError("--json is for the test set alone, got --images as well; type one of them")
+        for option in ("data", "json"):
+            if arguments.images and getattr(arguments, option):
+                raise ConfigError(
+                    f"--{option} is for the test set alone, got --images as well; type one of them"
+                )
         run = SavedRun(arguments.run)
         if arguments.images:
             print(printable(classify(run, arguments.images)))

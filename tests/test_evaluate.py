@@ -54,11 +54,10 @@ def test_json_has_the_same_numbers_for_programs(run: RunFolder, cli: Cli) -> Non
         assert entry["name"] == dataset.classes[index]
         assert entry["recall"] == right / 100
         assert entry["precision"] == right / max(1, (predicted == index).sum())
-    done = cli("evaluate", str(run.path), "--json", "--images", "x")
-    assert (done.status, done.err) == (
-        2,
-        "--json is for the test set alone, got --images as well; type one of them\n",
-    )
+    for option in (["--json"], ["--data", "x"]):
+        done = cli("evaluate", str(run.path), *option, "--images", "x")
+        said = f"{option[0]} is for the test set alone, got --images as well; type one of them\n"
+        assert (done.status, done.err) == (2, said)
 
 
 def test_own_pictures_are_classified(run: RunFolder, tmp_path: Path, cli: Cli) -> None:
