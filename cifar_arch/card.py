@@ -32,6 +32,7 @@ from cifar_arch.schema import ConfigError
 from cifar_arch.shown_commands import exact_command, plugin_options, run_command
 from cifar_arch.terminal import counted, exit_on_errors, percent
 
+COPIED = ("architecture", "metrics", "weights")
 PICTURES: tuple[FigureName, ...] = ("curves", "confusion_matrix")
 SEEDS = "seeds.csv"  # a row for each run: its results, as in summary.json
 COLUMNS = (
@@ -62,7 +63,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m cifar_arch.card", description=__doc__)
     parser.add_argument("runs", type=typed_path, nargs="+", metavar="RUN", help="folders of finished runs")
     parser.add_argument("--to", type=typed_path, required=True, metavar="FOLDER", help="such as results/mine")
-    parser.add_argument("--data", help="folder that holds cifar-10-batches-py (default: the runs')")
+    parser.add_argument(
+        "--data", metavar="FOLDER", help="folder that holds cifar-10-batches-py (default: the runs')"
+    )
     add_plugin_option(parser)
     arguments = parser.parse_args()
     with exit_on_errors(), own_blocks(arguments.plugin):
@@ -104,7 +107,13 @@ def of_one_experiment(runs: Sequence[SavedRun]) -> Experiment:
     """What the runs computed, with the first one's seed. Raises ConfigError where they differ in more."""
     from cifar_arch.saved_config import saved_config
 
-    first = Experiment.from_dict(saved_config(runs[0].folder))
+    folder = runs[0].folder
+    first = Experiment.from_dict(saved_config(folder))
+    needed = [*(getattr(folder, name) for name in COPIED), *map(folder.figure, PICTURES)]
+    if missing := [str(file.relative_to(folder.path)) for file in needed if not file.is_file()]:
+        raise ConfigError(
+            f"run: {str(folder.path)!r} lacks {', '.join(missing)}; copy the folder again, or train it again"
+        )
     for run in runs:
         path, seed = str(run.folder.path), run.summary.seed
         if run.summary.test_accuracy is None:
@@ -138,10 +147,11 @@ def write(folder: Path, tested: Sequence[Tested], experiment: Experiment, files:
 
     `files`: those of own blocks, which are copied as well. An earlier card is written over once all is there.
     """
+    named = Path(folder.name) if folder.is_absolute() else folder  # as the page has it
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as place:
         made = Path(place) / "card"  # whose mode is that of any folder
-        _write(made, folder, tested, experiment, files)
+        _write(made, named, tested, experiment, files)
         shutil.copytree(made, folder, dirs_exist_ok=True)
 
 
@@ -154,7 +164,7 @@ def _write(
 
     first, made = tested[0].run, RunFolder(place)
     verdict = judge(experiment.model, experiment.limits, experiment.augment.active())
-    for copied in ("architecture", "metrics", "weights"):
+    for copied in COPIED:
         source, target = getattr(first.folder, copied), getattr(made, copied)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
@@ -167,7 +177,9 @@ def _write(
     write_own_options(whole, place)
     winner = experiment_file(place, "winner")
     winner.parent.mkdir(exist_ok=True)
-    winner.write_text(experiment_text(whole, whole.hydra, folder, "winner", pin_seed=False), encoding="utf-8")
+    named = [file.name for file in files]
+    text = experiment_text(whole, whole.hydra, folder, "winner", named, pin_seed=False)
+    winner.write_text(text, encoding="utf-8")
     save(verdict, experiment.limits, str(place / "network.svg"))
     config = {key: value for key, value in first.summary.config.items() if key not in EXECUTION}
     summaries = [replace(t.run.summary, test_accuracy=t.found.test_accuracy) for t in tested]
@@ -234,9 +246,10 @@ def recipe(folder: Path, first: Tested, files: Sequence[Path]) -> Iterator[str]:
     yield "\n## Recipe\n"
     yield (
         f"{counted(summary.epochs_done or 0, 'epoch')} on {split.get('train', 0):,} images, "
-        f"on {summary.device} in {summary.precision}, threads: {summary.threads}; "
-        f"torch {summary.versions.get('torch')}, commit {summary.git_commit or 'unknown'}. The whole of it: "
-        "[experiment/winner.yaml](experiment/winner.yaml).\n"
+        f"on {summary.device} in {summary.precision or 'unknown precision'}, "
+        f"threads: {summary.threads or 'unknown'}; "
+        f"torch {summary.versions.get('torch', 'unknown')}, commit {summary.git_commit or 'unknown'}. "
+        "The whole of it: [experiment/winner.yaml](experiment/winner.yaml).\n"
     )
     yield "```sh"
     words = [str(folder), *plugin_options([str(folder / file.name) for file in files])]

@@ -4,7 +4,7 @@ import io
 import re
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -100,11 +100,17 @@ def saved_composition(folder: RunFolder) -> DictConfig:
 
 
 def experiment_text(
-    config: DictConfig, hydra: DictConfig, folder: Path, name: str, *, pin_seed: bool = True
+    config: DictConfig,
+    hydra: DictConfig,
+    folder: Path,
+    name: str,
+    plugins: Sequence[str] = (),
+    *,
+    pin_seed: bool = True,
 ) -> str:
     """The text of a file experiment/NAME.yaml: `config` again, with `--config-dir FOLDER +experiment=NAME`.
 
-    `hydra` is the node `hydra` that was composed with it.
+    `hydra` is the node `hydra` that was composed with it, `plugins` are the Python files in its first line.
 
     Its groups are chosen again, so that no field of another choice is left over, and every value is
     written out, so that it does not change when the defaults do. `pin_seed`: no for a configuration
@@ -112,7 +118,7 @@ def experiment_text(
     """
     defaults: list[Any] = [{f"override /{group}": choice} for group, choice in _chosen(hydra)]
     values = _without_execution(plain(config))
-    heading = f"# @package _global_\n# {run_command(folder, name)}\n"
+    heading = f"# @package _global_\n# {run_command(folder, name, plugins=plugins)}\n"
     if not pin_seed:
         del values["seed"]
         heading += "# Chosen by its mean over several seeds, so that none is pinned: type seed=1.\n"

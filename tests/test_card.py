@@ -114,9 +114,10 @@ def test_own_options_are_published_as_they_were_trained(cwd: Path, cli: Cli) -> 
     assert again["params"] == params
 
 
-def test_no_path_of_this_machine_is_published(cwd: Path, cli: Cli) -> None:
+@pytest.mark.parametrize("absolute", [False, True])
+def test_no_path_of_this_machine_is_published(absolute: bool, cwd: Path, cli: Cli) -> None:
     Path("results/mine").mkdir(parents=True)  # an empty folder is free
-    assert cli("card", "s0", "--to", "results/mine").status == 0
+    assert cli("card", "s0", "--to", str(cwd / "results/mine") if absolute else "results/mine").status == 0
     text = (".md", ".json", ".yaml", ".csv")
     texts = [file for file in (cwd / "results").rglob("*") if file.suffix in text]
     assert len(texts) == 6
@@ -188,6 +189,15 @@ def test_an_accuracy_that_does_not_come_again_is_not_published(cwd: Path, cli: C
     assert done.status == 2
     assert re.fullmatch(r"run: 's0' gives [\d.]+% now, and has 99\.00% on record; .*--data\n", done.err)
     assert not (cwd / "results").exists()
+
+
+def test_a_run_that_was_copied_in_part(cwd: Path, cli: Cli) -> None:
+    shutil.rmtree(RunFolder("s0").plots)
+    said = (
+        "run: 's0' lacks plots/curves.png, plots/confusion_matrix.png; "
+        "copy the folder again, or train it again\n"
+    )
+    assert cli("card", "s0", "--to", "results/mine") == (2, "", said)
 
 
 def test_a_run_that_hydra_did_not_make(cwd: Path, cli: Cli) -> None:
