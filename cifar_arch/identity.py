@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from cifar_arch.config import Experiment
 from cifar_arch.feasibility import judge
-from cifar_arch.provenance import flatten
+from cifar_arch.provenance import flatten, nested
 from cifar_arch.record import Status, Summary, decides_search, differences, with_added
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError
@@ -67,7 +67,7 @@ def changes(
     if not stored:
         return ""
     try:
-        theirs = Experiment.from_dict(_nested(with_added(stored)))
+        theirs = Experiment.from_dict(nested(with_added(stored)))
     except ConfigError as error:
         return f"whose config cannot be read: {error}"
     old, new = flatten(theirs.to_dict()), flatten(experiment.to_dict())
@@ -105,17 +105,3 @@ def weights_are_those_of(folder: RunFolder, summary: Summary) -> bool:
     if not folder.weights.is_file():
         return False
     return summary.weights_sha256 in (None, hashlib.sha256(folder.weights.read_bytes()).hexdigest())
-
-
-def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain dicts again. Raises ConfigError where a key is both a value and a part of another."""
-    whole: dict[str, Any] = {}
-    for key, value in flat.items():
-        *path, name = key.split(".")
-        place: Any = whole
-        for step in path:
-            place = place.setdefault(step, {}) if isinstance(place, dict) else None
-        if not isinstance(place, dict):
-            raise ConfigError(f"{key}: expected a part of a config, got a value")
-        place[name] = value
-    return whole

@@ -5,9 +5,11 @@ import importlib.metadata
 import platform
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from cifar_arch.schema import ConfigError
 
 PACKAGES = ("torch", "torchvision", "albumentations", "hydra-core", "optuna", "numpy")
 _NAMES = r"passw|passphrase|pwd|token|secret|credential|(?:api|access|private)_?key"
@@ -40,6 +42,20 @@ def flatten(config: dict[Any, Any], prefix: str = "", *, mask: bool = True) -> I
             yield from flatten(value, f"{key}.", mask=mask)
         else:
             yield key, _masked(name, value) if mask else value
+
+
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """What `flatten` was given. Raises ConfigError where a key is both a value and a part of another."""
+    whole: dict[str, Any] = {}
+    for key, value in flat.items():
+        *path, name = key.split(".")
+        place: Any = whole
+        for step in path:
+            place = place.setdefault(step, {}) if isinstance(place, dict) else None
+        if not isinstance(place, dict):
+            raise ConfigError(f"{key}: expected a part of a config, got a value")
+        place[name] = value
+    return whole
 
 
 def _masked(name: str, value: Any) -> Any:

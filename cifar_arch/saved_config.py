@@ -4,7 +4,7 @@ import io
 import re
 import shlex
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +18,7 @@ from cifar_arch.identity import recorded_config
 from cifar_arch.outputs import experiment_name
 from cifar_arch.overrides import CONF, config_groups, default_groups
 from cifar_arch.plugins import plugin_paths
-from cifar_arch.provenance import flatten, masked
+from cifar_arch.provenance import flatten, masked, nested
 from cifar_arch.record import ADDED, decides_search
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.schema import ConfigError, first_line
@@ -173,15 +173,8 @@ def write_own_options(config: DictConfig, folder: Path) -> None:
 
 
 def _without_execution(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    kept: dict[str, Any] = {}
-    for name, value in config.items():
-        key = f"{prefix}{name}"
-        if isinstance(value, dict) and value:
-            if inner := _without_execution(value, f"{key}."):
-                kept[name] = inner
-        elif decides_search(key):
-            kept[name] = value
-    return kept
+    flat = flatten(config, mask=False)
+    return nested({key: value for key, value in flat if decides_search(prefix + key)})
 
 
 def command(folder: RunFolder, typed_in: Path) -> str | None:
@@ -216,23 +209,11 @@ def _read(file: Path, kind: type[T]) -> T:
 
 
 def _outer_interpolations(config: DictConfig) -> dict[str, str]:
-    """By key, the texts with an interpolation of anything but another key, such as the environment."""
-    found = _texts(OmegaConf.to_container(config))
+    """By key, the values with an interpolation of anything but another key, such as the environment."""
+    values: Any = OmegaConf.to_container(config)
+    texts = {key: str(value) for key, value in flatten(values, mask=False)}
     return {
         key: text
-        for key, text in found
+        for key, text in texts.items()
         if "${" in re.sub(r"\$\{[\w.]+\}", "", text) and OURS.get(key) != text
     }
-
-
-def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """(full key, text) of every text; those within a list have the key of the list."""
-    match value:
-        case dict():
-            for name, item in value.items():
-                yield from _texts(item, f"{key}.{name}".removeprefix("."))
-        case list():
-            for item in value:
-                yield from _texts(item, key)
-        case str():
-            yield key, value
