@@ -158,7 +158,7 @@ def _described(sampler: Any) -> str:
     if isinstance(sampler, functools.partial):
         named = (f"{name}={_spelt(value)}" for name, value in sampler.keywords.items())
         return f"{sampler.func.__name__}({', '.join([*map(_spelt, sampler.args), *named])})"
-    return str(getattr(sampler, "__qualname__", type(sampler).__qualname__))
+    return _spelt(sampler)
 
 
 def _spelt(option: Any) -> str:

@@ -139,19 +139,15 @@ def target_accuracy(experiment: Experiment, prefer: Prefer, option: str = "targe
     return target
 
 
-class SweeperOptions(Bounds, frozen=True, kw_only=True):
-    """The keys of `hydra.sweeper` that are numbers."""
-
-    @classmethod
-    def from_dict(cls, sweeper: Mapping[str, Any]) -> "SweeperOptions":
-        """The numbers of a whole `hydra.sweeper`. Raises ConfigError for a wrong or an unknown one."""
-        others = {"_target_", "params", "pruner", "sampler"}
-        known = {*cls.__struct_fields__, *others}
-        if unknown := [name for name in sweeper if name not in known]:
-            names = ", ".join(sorted(known - {"_target_"}))
-            raise ConfigError(f"hydra.sweeper.{unknown[0]}: unknown key; choose from {names}")
-        numbers = {name: value for name, value in sweeper.items() if name not in others}
-        return checked(cls, numbers, "hydra.sweeper")
+def bounds_of(sweeper: Mapping[str, Any]) -> Bounds:
+    """The numbers of a whole `hydra.sweeper`. Raises ConfigError for a wrong or an unknown one."""
+    others = {"_target_", "params", "pruner", "sampler"}
+    known = {*Bounds.__struct_fields__, *others}
+    if unknown := [name for name in sweeper if name not in known]:
+        names = ", ".join(sorted(known - {"_target_"}))
+        raise ConfigError(f"hydra.sweeper.{unknown[0]}: unknown key; choose from {names}")
+    numbers = {name: value for name, value in sweeper.items() if name not in others}
+    return checked(Bounds, numbers, "hydra.sweeper")
 
 
 def search_config(

@@ -20,7 +20,7 @@ from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.composer import Composer, read_space, require_text
 from cifar_arch.search.options import (
     Options,
-    SweeperOptions,
+    bounds_of,
     each_experiment,
     refuse_hydra_settings,
     target_accuracy,
@@ -49,7 +49,7 @@ def preview(arguments: Sequence[str], config_dir: str | None = None) -> str:
         base = load([text for text in typed if not read_override(text).is_sweep_override()])
         load_plugins_of(base)
         _require_plugins(base.hydra)
-        SweeperOptions.from_dict(base.hydra.sweeper)
+        bounds_of(base.hydra.sweeper)
         space, fixed = read_space(base.hydra.sweeper.params, typed)
         refuse_hydra_settings(OmegaConf.to_container(base.hydra, resolve=False), space)
         composer, options = Composer(load, fixed, space), Options.from_dict(plain(base))

@@ -32,7 +32,7 @@ from cifar_arch.search.finish import finish, write_experiment
 from cifar_arch.search.objectives import by_accuracy_alone
 from cifar_arch.search.options import (
     Options,
-    SweeperOptions,
+    bounds_of,
     by_grid,
     each_experiment,
     refuse_hydra_settings,
@@ -42,7 +42,7 @@ from cifar_arch.search.options import (
 from cifar_arch.search.processes import WorkerCommand, leave_ends_to_parent
 from cifar_arch.search.space import Space
 from cifar_arch.search.storage import quiet_optuna
-from cifar_arch.search.study import SearchConfig, SharedStudy
+from cifar_arch.search.study import Bounds, SearchConfig, SharedStudy
 from cifar_arch.search.supervisor import Supervisor
 from cifar_arch.search.worker import Worker
 from cifar_arch.terminal import one_line
@@ -55,7 +55,7 @@ WORKER_JOB = (f"hydra.sweep.subdir={WORKERS}", "hydra.output_subdir=null", "hydr
 class ArchitectureSweeper(Sweeper):
     """Sweeps by Optuna with limits, pruning, replay, resuming and several workers.
 
-    Takes what `hydra.sweeper` has: the options of sampler and pruner, a space, and `SweeperOptions`.
+    Takes what `hydra.sweeper` has: the options of sampler and pruner, a space, and `Bounds`.
     """
 
     config: DictConfig  # set by Hydra in `setup`, as are the next two
@@ -77,7 +77,7 @@ class ArchitectureSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Runs the search to its total and prints what it found."""
-        numbers = SweeperOptions.from_dict(self.numbers)
+        bounds = bounds_of(self.numbers)
         config = self._config()
         options = Options.from_dict(config)
         space, fixed = read_space(self.params, arguments)
@@ -87,7 +87,7 @@ class ArchitectureSweeper(Sweeper):
         # A mistake in any value is told before anything is trained.
         first, *_ = each_experiment(composer, options.objectives)
         target = target_accuracy(first, options.prefer)
-        search = self._search_config(options, numbers, composer, Outputs(config["outputs"]))
+        search = self._search_config(options, bounds, composer, Outputs(config["outputs"]))
         self._check_algorithms(options)
         if mark := config["trial"]["worker"]:
             self._work(search, composer, options, str(mark))
@@ -141,7 +141,7 @@ class ArchitectureSweeper(Sweeper):
         return Composer(load, [*fixed, "read_test=false"], space)
 
     def _search_config(
-        self, options: Options, numbers: SweeperOptions, composer: Composer, outputs: Outputs
+        self, options: Options, bounds: Bounds, composer: Composer, outputs: Outputs
     ) -> SearchConfig:
         algorithms = {
             name: OmegaConf.to_container(node, resolve=True)
@@ -156,7 +156,7 @@ class ArchitectureSweeper(Sweeper):
             search,
             exhaustive=search.exhaustive or by_grid(self.sampler),
             about=_about(composer.config_at({})["limits"]),
-            **asdict(numbers),
+            **asdict(bounds),
         )
 
     def _check_algorithms(self, options: Options) -> None:
