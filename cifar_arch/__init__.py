@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import nn
 
-    from cifar_arch.analysis import analyse
-    from cifar_arch.augment import Augment
-    from cifar_arch.config import Experiment
-    from cifar_arch.data import DataConfig
-    from cifar_arch.feasibility import judge
-    from cifar_arch.limits import Limits, violations
-    from cifar_arch.recipe import Recipe
-    from cifar_arch.schema import ConfigError
-    from cifar_arch.spec import Architecture
+    from cifar_arch.analysis import analyse as analyse
+    from cifar_arch.augment import Augment as Augment
+    from cifar_arch.config import Experiment as Experiment
+    from cifar_arch.data import DataConfig as DataConfig
+    from cifar_arch.feasibility import judge as judge
+    from cifar_arch.limits import Limits as Limits
+    from cifar_arch.limits import violations as violations
+    from cifar_arch.recipe import Recipe as Recipe
+    from cifar_arch.schema import ConfigError as ConfigError
+    from cifar_arch.spec import Architecture as Architecture
 
 _MODULES = {
     "Architecture": "spec",
@@ -34,19 +35,7 @@ _MODULES = {
     "violations": "limits",
 }
 
-__all__ = [
-    "Architecture",
-    "Augment",
-    "ConfigError",
-    "DataConfig",
-    "Experiment",
-    "Limits",
-    "Recipe",
-    "analyse",
-    "judge",
-    "load_network",
-    "violations",
-]
+__all__ = [*_MODULES, "load_network"]
 
 
 def load_network(run_folder: str | Path) -> "nn.Module":

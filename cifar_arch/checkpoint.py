@@ -11,7 +11,7 @@ from torch import nn
 
 from cifar_arch.device import Execution
 from cifar_arch.network import Normalised
-from cifar_arch.optim import build_average, build_optimizer, build_schedule
+from cifar_arch.optim import Average, build_optimizer, build_schedule
 from cifar_arch.recipe import Recipe
 from cifar_arch.record import Epoch
 from cifar_arch.runfolder import atomic
@@ -29,7 +29,7 @@ class State:
         self.forward = torch.compile(model) if execution.compiled and not execution.captured else model
         self.optimizer = build_optimizer(model, recipe, captured=execution.captured)
         self.schedule = build_schedule(self.optimizer, recipe, steps)
-        self.average = build_average(model, recipe)
+        self.average = Average(model, recipe.ema) if recipe.ema else None
         self.history: list[Epoch] = []
 
     @property

@@ -86,11 +86,6 @@ def _one_cycle(optimizer: Optimizer, recipe: Recipe, steps: int) -> OneCycleLR:
     )
 
 
-def build_average(model: nn.Module, recipe: Recipe) -> "Average | None":
-    """A copy of the model that averages its weights over the steps; None where the recipe has none."""
-    return Average(model, recipe.ema) if recipe.ema else None
-
-
 class Average(AveragedModel):
     """Exponential averaging over few steps at first, more later, so that short runs forget their start.
 

@@ -97,7 +97,8 @@ class RunFolder:
         """The rows of metrics.csv; none before the first epoch. Raises ConfigError for a file not ours."""
         with suppress(FileNotFoundError), _whole(self.metrics):
             rows = csv.DictReader(self.metrics.read_bytes().decode().splitlines(), strict=True)
-            return [msgspec.convert(_cells(row), Epoch, strict=False) for row in rows]
+            filled = ({name: cell or None for name, cell in row.items()} for row in rows)
+            return msgspec.convert(list(filled), list[Epoch], strict=False)
         return []
 
     def write_json(self, path: Path, data: Mapping[str, Any]) -> None:
@@ -161,11 +162,6 @@ def _whole(path: Path) -> Iterator[None]:
         yield
     except (msgspec.MsgspecError, ValueError, RecursionError, csv.Error) as error:
         raise ConfigError(f"run: {str(path)!r} is damaged ({error}); remove it and run again") from error
-
-
-def _cells(row: Mapping[Any, Any]) -> dict[Any, Any]:
-    """The cells of a row, empty ones as None."""
-    return {name: cell or None for name, cell in row.items()}
 
 
 def _finite(value: Any) -> Any:

@@ -27,7 +27,7 @@ from cifar_arch.device import Execution
 from cifar_arch.loader import BatchLoader, make_loader
 from cifar_arch.muon import orthogonal
 from cifar_arch.network import Normalised, build
-from cifar_arch.optim import build_average
+from cifar_arch.optim import Average
 from cifar_arch.recipe import Recipe
 from cifar_arch.record import Epoch
 from cifar_arch.schema import checked
@@ -118,8 +118,7 @@ def test_muon_multiplies_in_what_the_device_computes(
 
 
 def test_the_average_moves_on_the_device_and_nobody_waits() -> None:
-    average = build_average(torch.nn.BatchNorm2d(3), Recipe())
-    assert average is not None
+    average = Average(torch.nn.BatchNorm2d(3), 0.99)
     assert average.n_averaged.device.type == "cpu"  # where it is looked at in every step
     with FakeTensorMode():
         average.averaged, average.current = ([torch.ones(3, device="cuda")] for _ in range(2))

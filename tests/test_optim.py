@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from cifar_arch.network import build
-from cifar_arch.optim import build_average, build_optimizer, build_schedule
+from cifar_arch.optim import Average, build_optimizer, build_schedule
 from cifar_arch.recipe import Recipe
 from cifar_arch.spec import Architecture
 
@@ -78,8 +78,7 @@ def test_muon_is_not_captured_where_its_momentum_cycles() -> None:
 @pytest.mark.parametrize("ema", [0.5, 0.998])
 def test_the_average_starts_as_a_short_one_and_grows_to_the_decay(ema: float) -> None:
     model = nn.Linear(1, 1, bias=False)
-    average = build_average(model, Recipe(ema=ema))
-    assert average is not None
+    average = Average(model, ema)
     expected = 0.0
     for step in range(20):
         with torch.no_grad():
@@ -92,8 +91,7 @@ def test_the_average_starts_as_a_short_one_and_grows_to_the_decay(ema: float) ->
 
 def test_the_average_copies_counters_as_they_are() -> None:
     model = nn.BatchNorm2d(1)
-    average = build_average(model, Recipe(ema=0.9))
-    assert average is not None
+    average = Average(model, 0.9)
     for _ in range(3):
         model(torch.zeros(2, 1, 2, 2))
         average.update()
