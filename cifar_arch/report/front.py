@@ -6,7 +6,7 @@ import pandas as pd
 from cifar_arch.outputs import SWEEPS
 from cifar_arch.record import Objectives, Status
 from cifar_arch.report.settings import settings
-from cifar_arch.search.objectives import OBJECTIVES
+from cifar_arch.search.objectives import OBJECTIVES, pareto_front
 
 
 def on_front(runs: pd.DataFrame) -> pd.Series:
@@ -28,10 +28,9 @@ def on_front(runs: pd.DataFrame) -> pd.Series:
             continue
         if len(objectives) > 1:
             losses = _mean_losses(trials, objectives).dropna()
-            values = losses.to_numpy()
-            front[losses.index] = [
-                not ((values <= row).all(1) & (values < row).any(1)).any() for row in values
-            ]
+            rows = [*losses.itertuples(index=False, name=None)]
+            best = pareto_front(rows)
+            front[losses.index] = [row in best for row in rows]
     return front
 
 
@@ -39,8 +38,7 @@ def _mean_losses(trials: pd.DataFrame, objectives: Objectives) -> pd.DataFrame:
     """Each objective in the mean over the seeds of a trial's configuration; less is better in each."""
     losses = pd.DataFrame(index=trials.index)
     for name in objectives:
-        sign = -1 if OBJECTIVES[name].direction == "maximize" else 1
-        losses[name] = sign * trials[OBJECTIVES[name].field].astype(float)
+        losses[name] = OBJECTIVES[name].loss(trials[OBJECTIVES[name].field].astype(float))
     same = [trials[name] for name in (*settings(trials), "architecture") if name != "seed"]
     seeds = losses.where(trials["status"] == Status.COMPLETED).groupby(same, dropna=False)
     return seeds.transform("mean", skipna=False)

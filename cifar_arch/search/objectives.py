@@ -1,7 +1,7 @@
 """What a search can optimise: in which direction, where a run has it on record, how it is shown."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     import optuna
@@ -19,6 +19,10 @@ class Objective(NamedTuple):
         """As it is printed."""
         return self.form.format(value)
 
+    def loss(self, value: Any) -> Any:
+        """The value with a sign by which less is better; of a number or of a column."""
+        return -value if self.direction == "maximize" else value
+
 
 OBJECTIVES = {
     "accuracy": Objective("maximize", "val_accuracy", "{:.2%}"),
@@ -29,6 +33,15 @@ OBJECTIVES = {
 }
 FRONT = "* on the Pareto front: no other is better in one objective and as good in the rest"
 ACCURACIES = ("accuracy", "test_accuracy")  # among them
+
+
+def pareto_front(losses: Iterable[tuple[float, ...]]) -> set[tuple[float, ...]]:
+    """Those that no other ones equal or beat in each place; less is better."""
+    front: list[tuple[float, ...]] = []
+    for mine in sorted(set(losses)):  # in this order none is beaten by a later one
+        if not any(all(a <= b for a, b in zip(other, mine, strict=True)) for other in front):
+            front.append(mine)
+    return set(front)
 
 
 def objectives_of(study: "optuna.Study") -> list[str]:

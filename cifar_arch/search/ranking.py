@@ -7,7 +7,7 @@ from collections.abc import Hashable, Sequence
 import msgspec
 from optuna.trial import TrialState
 
-from cifar_arch.search.objectives import FRONT, OBJECTIVES, Prefer
+from cifar_arch.search.objectives import FRONT, OBJECTIVES, Prefer, pareto_front
 from cifar_arch.search.space import Point, point_identity, short_overrides
 from cifar_arch.search.trial import TrialRecord
 from cifar_arch.terminal import percent, table
@@ -130,7 +130,9 @@ def ranked(
     found.sort(key=lambda c: (not c.whole, _losses(c, objectives)[0], c.first.params or 0, c.number))
     front: frozenset[int] = frozenset()
     if len(objectives) > 1:
-        front = _pareto_front(_sound(found), objectives)
+        losses = {c.number: _losses(c, objectives) for c in _sound(found)}
+        best = pareto_front(losses.values())
+        front = frozenset(number for number, mine in losses.items() if mine in best)
         found.sort(key=lambda c: (not c.whole, c.number not in front))
     if prefer == "smallest" and target is not None and "accuracy" in objectives:
         place = objectives.index("accuracy")
@@ -189,23 +191,10 @@ def _sound(configurations: Sequence[Configuration]) -> Sequence[Configuration]:
 
 def _losses(configuration: Configuration, objectives: Sequence[str]) -> tuple[float, ...]:
     """The values so that less is better in each."""
-    signs = (-1 if OBJECTIVES[name].direction == "maximize" else 1 for name in objectives)
-    return tuple(sign * value for sign, value in zip(signs, configuration.values, strict=True))
+    pairs = zip(objectives, configuration.values, strict=True)
+    return tuple(OBJECTIVES[name].loss(value) for name, value in pairs)
 
 
 def _smallest_at(configuration: Configuration, place: int, target: float) -> tuple[bool, int]:
     reached = configuration.whole and configuration.values[place] >= target
     return not reached, configuration.first.params or 0 if reached else 0
-
-
-def _pareto_front(found: Sequence[Configuration], objectives: Sequence[str]) -> frozenset[int]:
-    """Numbers of those that no other one equals or beats in every objective and beats in one."""
-    front: list[tuple[tuple[float, ...], int]] = []
-    # In this order none is beaten by a later one.
-    for losses, number in sorted((_losses(c, objectives), c.number) for c in found):
-        beaten = (
-            other != losses and all(a <= b for a, b in zip(other, losses, strict=True)) for other, _ in front
-        )
-        if not any(beaten):
-            front.append((losses, number))
-    return frozenset(number for _, number in front)
