@@ -53,8 +53,9 @@ def table_of(outputs: str | Path, study: str) -> pd.DataFrame:
     runs = known[known["study"] == study]
     if runs.empty:
         names = sorted({str(name) for name in known["study"]})
-        hint = closest(study, names) if names else "there are no studies here"
-        raise ConfigError(f"--study: no completed run of {study!r} in {str(outputs)!r}; {hint}")
+        raise ConfigError(
+            f"--study: no completed run of {study!r} in {str(outputs)!r}; {closest(study, names)}"
+        )
     curves = load_curves(runs).pivot(index="folder", columns="epoch", values="val_accuracy")
     curves.columns = [f"val_accuracy_{epoch}" for epoch in curves.columns]
     config = [name for name in runs if "." in name and decides_result(name)]

@@ -53,7 +53,7 @@ def test_folders_that_are_refused(outputs: Path, tmp_path: Path, cli: Cli) -> No
     assert "does not exist; name the folder that holds your runs" in missing.err
     write_run(tmp_path / "alone" / "runs" / "a")
     studyless = cli(COMMAND, str(tmp_path / "alone"), "--study", "s")
-    assert studyless.err == f"--study: no study 's' in '{tmp_path / 'alone'}'; there are no studies here\n"
+    assert studyless.err == f"--study: no study 's' in '{tmp_path / 'alone'}'; there are none here\n"
     (tmp_path / "empty" / "leaderboard.md").touch()
     taken = {
         file: "is no folder; name another place",

@@ -84,8 +84,7 @@ def chosen(runs: "pd.DataFrame", outputs: Path, study: str | None, condition: st
     if study is not None:
         names = sorted(set(runs["study"].dropna()))
         if study not in names:
-            hint = closest(study, names) if names else "there are no studies here"
-            raise ConfigError(f"--study: no study {study!r} in {str(outputs)!r}; {hint}")
+            raise ConfigError(f"--study: no study {study!r} in {str(outputs)!r}; {closest(study, names)}")
         runs = runs[runs["study"] == study].reset_index(drop=True)
     if condition is None:
         return runs

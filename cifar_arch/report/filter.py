@@ -55,7 +55,8 @@ def require_column(runs: pd.DataFrame, name: str, option: str) -> str:
 
 def closest(name: str, names: Iterable[str]) -> str:
     """A hint: the names most like `name`, also by heading (field) and by last part (lr for training.lr)."""
-    names = list(names)
+    if not (names := list(names)):
+        return "there are none here"
     like = [n for n in names if label(n).partition(" (")[0] == name or n.rpartition(".")[2] == name]
     like = like or difflib.get_close_matches(name, names, 2, 0.5)
     if like:
