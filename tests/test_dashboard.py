@@ -9,18 +9,11 @@ import urllib.request
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from conftest import TINY, environment, summary_of, type_command
-from hydra._internal.utils import get_args_parser
-from optuna.trial import TrialState
 from sweeping import wait_until
-
-from cifar_arch import app
-from cifar_arch.search import notes, sweeper
-from cifar_arch.search.trial import TrialRecord
 
 pytestmark = pytest.mark.slow
 
@@ -168,20 +161,3 @@ PAGES = {
 def test_a_person_sees(study: Study, path: str, seen: list[str], tmp_path: Path) -> None:
     text = study.page(path, tmp_path)
     assert [words for words in seen if words not in text] == [], text
-
-
-def test_the_note_gives_the_command_as_it_was_typed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    typed = ["-m", "width=4,6", "--config-dir", str(tmp_path)]
-    monkeypatch.setattr(sys, "argv", ["run", *typed])
-    app._prepare(get_args_parser().parse_args(typed))
-    assert sweeper._about({}).splitlines()[0] == f"`python -m cifar_arch.run {' '.join(typed)}`"
-
-
-def test_the_note_gives_the_best_values_as_they_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:
-    written: list[str] = []
-    monkeypatch.setattr(notes, "_save", lambda _, text: written.append(text))
-    study: Any = SimpleNamespace(metric_names=["accuracy", "macs"])
-    values = (0.98765, 14_907_840.0)
-    best = TrialRecord(number=3, id=3, state=TrialState.COMPLETE, values=values, params=9, point={})
-    notes.note_study(study, "about", best)
-    assert "trial 3, accuracy 98.77%, macs 14,907,840, 9 parameters" in written[0]
