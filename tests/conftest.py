@@ -222,6 +222,12 @@ def on_a_terminal(
     return written.decode()
 
 
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test is in its temporary folder."""
+    monkeypatch.chdir(tmp_path)
+
+
 def run_folders(cwd: Path) -> list[Path]:
     return sorted(path.parent for path in (cwd / "outputs" / "runs").glob("*/*/run.log"))
 

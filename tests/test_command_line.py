@@ -8,14 +8,11 @@ from conftest import Cli
 
 import cifar_arch
 
+pytestmark = pytest.mark.usefixtures("here")
+
 # Folders that a shell and a file system take.
 NAMES = ("own", "größe", "a,b", "k=v", "par(en)", "with space", "[x]", "100%", "a#b")
 COMMANDS = {"check": (), "run": (), "check -m": ("width=8,16",), "run -m": ("width=8,16",)}
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 def own(name: str = "own") -> str:

@@ -17,10 +17,7 @@ from cifar_arch.device import cores
 from cifar_arch.search import worker
 from cifar_arch.search.storage import open_storage
 
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("here")
 
 
 @pytest.fixture

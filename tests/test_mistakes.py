@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from conftest import Cli
 
+pytestmark = pytest.mark.usefixtures("here")
+
 # What is typed: how the sentence begins, wherever it is typed.
 EVERYWHERE = {
     "widht=8": "widht: unknown key, did you mean 'width'? choose from ",
@@ -52,11 +54,6 @@ FORMS: dict[str, Callable[[str], tuple[str, ...]]] = {
     "in a search": lambda typed: ("run", *_in_a_search(typed)),
     "in the check of a search": lambda typed: ("check", *_in_a_search(typed)),
 }
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 CASES = [

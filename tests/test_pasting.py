@@ -16,13 +16,10 @@ from cifar_arch.record import Status, Summary
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.saved_config import experiment_text
 
+pytestmark = pytest.mark.usefixtures("here")
+
 ODD = ("plain", "par(en) [x]", "größe", "it's", "$HOME", "a;b&c")
 NAMES = ["with space", *(pytest.param(name, marks=pytest.mark.slow) for name in ODD)]
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 def words(pattern: str, shown: str) -> list[str]:

@@ -107,6 +107,8 @@ def test_a_launcher_makes_no_folder_but_that_of_the_study(engine: tuple[str, ...
     done = sweep("width=4,5", "limits=none", "epochs=1", "workers=2", *engine, cwd=tmp_path)
     (folder,) = (tmp_path / "outputs/sweeps").iterdir()
     assert f"study {folder.name} is done: 2 trained\n" in done.stdout
+    left = [path.name for path in (folder / "workers").iterdir()]  # by the jobs of the launcher nothing
+    assert all(re.fullmatch(r"w[0-9a-f]{6}-[01]\.log", name) for name in left), left
 
 
 def interrupt_all(process: int) -> None:
