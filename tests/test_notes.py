@@ -48,3 +48,22 @@ def test_the_note_gives_the_command_as_it_was_typed(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(sys, "argv", ["run", *typed])
     app._prepare(get_args_parser().parse_args(typed))
     assert sweeper._about({}).splitlines()[0] == f"`python -m cifar_arch.run {' '.join(typed)}`"
+
+
+LIMITS = {  # as a config has them: how the note says it
+    "params_below 9, fully_connected False": {
+        "params_below": 9,
+        "fully_connected": False,
+        "macs_below": None,
+    },
+    "none": {"fully_connected": True, "separable_at_least": 0, "augment": []},
+}
+
+
+@pytest.mark.parametrize(("said", "limits"), LIMITS.items())
+def test_a_study_is_about_its_command_without_passwords_and_its_limits(
+    said: str, limits: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["run", "-m", "study=it's", "storage=postgresql://ann:hunter2@host/db"])
+    typed = """python -m cifar_arch.run -m 'study=it'"'"'s' storage=postgresql://ann:***@host/db"""
+    assert sweeper._about(limits) == f"`{typed}`\n\nlimits: {said}"
