@@ -45,7 +45,7 @@ class DataConfig(Strict, frozen=True, kw_only=True):
 
     @property
     def epoch_work(self) -> float:
-        """Of an epoch, in images trained: a forward pass, all that a validation image takes, is a third."""
+        """The work of an epoch in trained images: one of validation, a forward pass alone, is a third."""
         return self.training_images + self.validation / 3
 
     @property

@@ -61,7 +61,7 @@ def changes(
 ) -> str:
     """The keys that decide and in which an experiment differs from the folder's, with both values.
 
-    "" for none. A checkpoint of an earlier version that came without a config is believed.
+    "" for none, and where the folder has no config on record, as those of earlier versions may not.
     """
     stored = recorded_config(folder) or began
     if not stored:

@@ -64,7 +64,7 @@ def violations(
 
 
 def lacking(limits: Limits, augment: Collection[str]) -> dict[str, str]:
-    """By name, what to set of each transform that has to be on and is off, or not what the rules mean."""
+    """What to set, by transform, where one that has to be on is off, or not what the rules mean by it."""
     of = augment if isinstance(augment, Mapping) else {}
     on = {name: of[name].lacks() if name in of else "" for name in augment}
     found = {name: on.get(name, "p=0.25") for name in limits.augment}

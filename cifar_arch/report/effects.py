@@ -112,7 +112,7 @@ class _Codes:
     def pairs(self, factor: Factor) -> dict[tuple[Any, Any], list[float]]:
         """Differences in accuracy by (baseline, level), one for each group of runs equal otherwise.
 
-        None of a group that differs in parameters where these ought to be equal.
+        Groups that differ in parameters, where these ought to be equal, give none.
         """
         given = {*factor.columns, *(SIZES if "model.width" in factor.columns else ())}
         others = [i for i, name in enumerate(self.columns) if name not in given]

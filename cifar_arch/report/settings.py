@@ -27,7 +27,7 @@ def settings(runs: pd.DataFrame) -> list[str]:
 
 
 def nulls(runs: pd.DataFrame, name: str) -> pd.Series:
-    """Where a setting is null, which is a value like any other, rather than not part of a run's config.
+    """Which runs have null for a setting, which is a value like any other; not those that lack the setting.
 
     A network has only the settings of its blocks; the other parts of a config are whole wherever it is known.
     """

@@ -101,9 +101,9 @@ class Asker:
             rejected = rejected + 1 if decision is Role.REJECTED else 0
 
     def awaited(self) -> int:
-        """How many trials others train whose end this search waits for.
+        """How many trials of other workers this search waits for.
 
-        None of those that another command trains towards a larger total.
+        0 once its own total is reached: those that run then belong to a command with a larger total.
         """
         counts, wanted = self.shared.counts(), self.shared.config.n_trials
         return 0 if wanted is not None and counts.trained >= wanted else counts.running

@@ -39,12 +39,12 @@ class ConfirmAsker(Asker):
     """The next jobs of a confirmation, point by point."""
 
     def awaited(self) -> int:
-        """How many of its own trials others train; none of another schedule."""
+        """How many of its trials other workers train; those of another schedule do not count."""
         keys = {self.assess(point).key for point in self.shared.config.space.points()}
         return sum(trial.key in keys for trial in self.shared.trials(TrialState.RUNNING))
 
     def _refuse_edited(self) -> None:
-        """Nothing is: a point that means something else by now has another key."""
+        """Refuses nothing: a point that means something else by now has another key."""
 
     def _next_trial(self, counts: Counts, fruitless: int) -> Trial | None:
         self._drop_waiting(counts.waiting)

@@ -14,8 +14,8 @@ KNOWN = (None, Role.REQUEUED, Role.REPLAYED, Role.REJECTED)  # their trials have
 def require_unedited(trials: Sequence[TrialRecord], assess: Callable[[Point], Candidate]) -> None:
     """Raises ConfigError where an option, or a block's file, is no longer what a trial had.
 
-    Of all trials of a study, by number, one is looked at for each option that was chosen, and the last one
-    for what all of them have; none that failed, for that may be what was fixed.
+    `trials` are all of a study, by number. The latest with each option is looked at, and the last of all, for
+    what they share; no failed one, because the edit may be what mends it.
     """
     known = [t for t in trials if t.role in KNOWN and t.state.is_finished() and not t.failed]
     latest = {(key, v): t for t in known for key, v in t.point.items() if isinstance(v, str)}

@@ -22,7 +22,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     failed: int = 0
     running: int = 0
     waiting: int = 0
-    # Those of the roles.
+    # One for each role.
     rejected: int = 0
     replayed: int = 0
     discarded: int = 0

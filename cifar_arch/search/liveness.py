@@ -30,7 +30,7 @@ class Workers:
         self.lock.acquire()
 
     def others(self) -> int:
-        """Workers of this folder that are alive, or were killed."""
+        """How many other workers have a lock in this folder: they are alive, or were killed."""
         return len(list(self.folder.glob("*.lock"))) - self.lock.is_locked
 
     def threads(self) -> int:

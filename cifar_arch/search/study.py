@@ -81,7 +81,7 @@ class SharedStudy:
         self.workers = Workers(config.folder.locks)
 
     def lock(self) -> Lock:
-        """For whoever decides or tells. Raises SearchStopped where the database is not the one it was."""
+        """Held to ask for or tell a trial. Raises SearchStopped where another database is in its place."""
         if self.opened_file_id != self._file_id():
             raise SearchStopped(
                 f"the study was removed while it ran: {str(self.file)!r} is no longer what it was; the same "
@@ -161,7 +161,7 @@ class SharedStudy:
     # --- writing --------------------------------------------------------------------------------
 
     def note(self, trial: TrialRecord, **attributes: Any) -> None:
-        """Writes attributes of a trial that is not finished; None is nothing to write."""
+        """Writes attributes of an unfinished trial; those that are None are left out."""
         for name, value in stored_attributes(**attributes).items():
             self.storage.set_trial_user_attr(trial.id, name, value)
 
@@ -173,7 +173,7 @@ class SharedStudy:
         self.study.tell(trial.number, values, state=state)
 
     def queue(self, point: Point, **attributes: Any) -> None:
-        """Has `point` asked next."""
+        """Queues `point`, so that it is asked for next."""
         self.study.enqueue_trial(self._named(point), user_attrs=stored_attributes(**attributes))
 
     def ask(self) -> optuna.Trial:
@@ -181,7 +181,7 @@ class SharedStudy:
         return self.study.ask(self._named(self.config.space.distributions))
 
     def _named(self, by_key: Mapping[str, Any]) -> dict[str, Any]:
-        """By the names of the study's parameters."""
+        """The same values under the names that the study's parameters have."""
         names = {key: name for name, key in self.ledger.keys.items()}
         return {names.get(key, key): value for key, value in by_key.items()}
 

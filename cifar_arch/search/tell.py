@@ -24,7 +24,7 @@ RETRIES = 4  # times that a trial is queued again whose worker died without fini
 
 
 class Outcome(NamedTuple):
-    """How a trial ends by its summary; without a state where its run did not come to an end."""
+    """How a trial ended, as its summary says; `state` is None where its run did not end."""
 
     state: TrialState | None = None
     values: list[float] | None = None
@@ -66,7 +66,7 @@ class Teller:
 
     @patient
     def lock_and_recover(self) -> None:
-        """The same as `recover`, which asks for the lock to be held."""
+        """`recover` for a caller that does not hold the lock."""
         with self.shared.lock():
             self.recover()
 
