@@ -1,5 +1,6 @@
 import signal
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,7 @@ def test_the_end_of_a_session_interrupts_a_training(worker: Worker, monkeypatch:
     session, sent = Session(worker.shared, "w1"), []
     monkeypatch.setattr(heartbeat, "interrupt", lambda *numbers: sent.append(numbers))
     beating = Heartbeat(worker.shared, ask(worker), session, lambda: None)
+    monkeypatch.setattr(beating.done, "wait", lambda _: time.sleep(0.01))
     session.end("stopped")
     with beating:
         wait_until(lambda: bool(sent), seconds=20)

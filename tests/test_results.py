@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from conftest import Cli, type_command
+from conftest import Cli
 from generated_runs import write_sweep
 
 from cifar_arch.results import ORDER, load_table, merged, table_of
@@ -61,14 +61,15 @@ def test_trainings_of_confirm_are_no_rows(outputs: Path) -> None:
 
 
 def test_a_study_or_file_that_is_none_is_refused(
-    outputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    outputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     for study, hint in {"none": "there are other, s", "ss": "did you mean 's'?"}.items():
-        done = type_command("results", "outputs", "--study", study, "--to", "t.parquet", cwd=tmp_path)
+        done = cli("results", "outputs", "--study", study, "--to", "t.parquet")
         said = f"--study: no completed run of {study!r} in 'outputs'; {hint}\n"
-        assert (done.returncode, done.stderr) == (2, said)
-    typed = type_command("results", "outputs", "--study", "s", "--to", "t.csv", cwd=tmp_path)
-    assert typed.stderr == "--to: expected a file that ends in .parquet, got 't.csv'\n"
+        assert (done.status, done.err) == (2, said)
+    typed = cli("results", "outputs", "--study", "s", "--to", "t.csv")
+    assert typed.err == "--to: expected a file that ends in .parquet, got 't.csv'\n"
     with pytest.raises(ConfigError, match=r"^results: no table at '.*nothing.parquet'; take one from"):
         load_table(tmp_path / "nothing.parquet")
     (tmp_path / "t.csv").write_text("a,b\n1,2\n", encoding="utf-8")
