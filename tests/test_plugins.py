@@ -65,13 +65,14 @@ def test_from_python_an_entry_is_enough(own: Path) -> None:
     assert BLOCKS["ghost"] is type(ghost)
 
 
-def test_check_takes_it(own: Path) -> None:
-    done = type_command("check", *NAMED, cwd=own)
-    assert "c2.1.conv2" in done.stdout, done.stderr
-    without = type_command("check", "--config-dir", "own", "c2=ghost", cwd=own)
-    assert without.returncode == 2
-    assert without.stderr.startswith("model.c2.kind: unknown kind 'ghost'; choose from plain, ")
-    assert without.stderr.endswith("one of your own needs its file, 'plugins=[FILE.py]'\n")
+def test_check_takes_it(own: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
+    monkeypatch.chdir(own)
+    without = cli("check", "--config-dir", "own", "c2=ghost")
+    assert without.status == 2
+    assert without.err.startswith("model.c2.kind: unknown kind 'ghost'; choose from plain, ")
+    assert without.err.endswith("one of your own needs its file, 'plugins=[FILE.py]'\n")
+    done = cli("check", *NAMED)
+    assert "c2.1.conv2" in done.out, done.err
 
 
 @pytest.mark.parametrize("typed", ["run width=4", "run training.resume=run", "check"])
@@ -163,12 +164,13 @@ def test_advice_is_given_beside_a_block_that_refuses_its_own_defaults(own: Path,
     assert "; width=" in done.out
 
 
-def test_a_file_beside_the_configs_is_found(own: Path) -> None:
+def test_a_file_beside_the_configs_is_found(own: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
+    monkeypatch.chdir(own)
     runtime = {"cwd": str(own), "config_sources": [{"path": str(own / "own"), "schema": "file"}]}
     assert plugin_paths(["my_blocks.py"], runtime) == ["my_blocks.py"]
     os.replace(own / "my_blocks.py", own / "own" / "my_blocks.py")
     assert plugin_paths(["my_blocks.py"], runtime) == [str(own / "own" / "my_blocks.py")]
-    assert type_command("check", *NAMED, cwd=own).returncode == 0
+    assert cli("check", *NAMED).status == 0
     (own / "own" / "experiment").mkdir()
     text = "# @package _global_\ndefaults: [override /block@model.c2: ghost]\nplugins: [my_blocks.py]\n"
     (own / "own" / "experiment" / "mine.yaml").write_text(text, encoding="utf-8")
@@ -288,10 +290,8 @@ def test_a_file_that_cannot_be_used(sentence: str, text: str | None, tmp_path: P
 
 @pytest.mark.parametrize("files", ["own.py", [3], None])
 def test_what_is_no_list_of_files(files: Any) -> None:
-    with pytest.raises(
-        ConfigError,
-        match=r"^plugins: expected a list of Python files, got ('own.py'|\[3\]|null); type 'plugins=",
-    ):
+    sentence = r"^plugins: expected a list of Python files, got ('own.py'|\[3\]|null); type 'plugins="
+    with pytest.raises(ConfigError, match=sentence):
         load_plugins(files)
 
 
