@@ -1,6 +1,8 @@
 """A study whose options were edited since is refused: it has but their names."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -10,10 +12,12 @@ from sweeping import WIDTHS, ask, assess, finish_job, open_worker, search_config
 
 from cifar_arch.record import Status
 from cifar_arch.schema import ConfigError
+from cifar_arch.search import sweeper
 from cifar_arch.search.ask import Assess
 from cifar_arch.search.candidate import Candidate
 from cifar_arch.search.edited import require_unedited
 from cifar_arch.search.space import Point
+from cifar_arch.search.sweeper import ArchitectureSweeper
 from cifar_arch.search.trial import Role, TrialRecord
 
 
@@ -79,6 +83,16 @@ def test_what_every_point_has_is_refused(tmp_path: Path) -> None:
     finish_job(worker, ask(worker))
     with pytest.raises(ConfigError, match=r"^study: trial 0 \(width=4\) would not be the same now: its "):
         open_worker(search_config(tmp_path, WIDTHS), assessed=edited)
+
+
+def test_no_worker_is_started_for_what_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = open_worker(search_config(tmp_path, WIDTHS))
+    finish_job(worker, ask(worker))
+    monkeypatch.setattr(sweeper, "Supervisor", lambda *_: pytest.fail("they were started"))
+    stub: Any = SimpleNamespace(_count=lambda _: 2, _launches_here=lambda: True)
+    composer, options = SimpleNamespace(assess=edited), SimpleNamespace(gpus=())
+    with pytest.raises(ConfigError, match=r"^study: trial 0 \(width=4\) would not be the same now: its "):
+        ArchitectureSweeper._run_workers(stub, search_config(tmp_path, WIDTHS), composer, options)  # type: ignore[arg-type]
 
 
 def test_what_failed_may_be_fixed(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from sweeping import WIDTHS, ask, finish_job, open_worker, search_config
 
 from cifar_arch.device import cores
 from cifar_arch.schema import SearchStopped
-from cifar_arch.search import supervisor
+from cifar_arch.search import supervisor, sweeper
+from cifar_arch.search.options import Options
 from cifar_arch.search.processes import WorkerCommand
 from cifar_arch.search.session import Session
 from cifar_arch.search.study import SharedStudy
@@ -199,6 +200,22 @@ def test_each_launcher_that_waits_doubles_the_patience(
 def test_as_many_workers_are_started_as_typed_or_as_there_is_room_for(
     launcher: dict[str, int], typed: int | None, gpus: list[int], count: int
 ) -> None:
-    sweeper: Any = SimpleNamespace(config=OmegaConf.create({"hydra": {"launcher": launcher}}))
+    stub: Any = SimpleNamespace(config=OmegaConf.create({"hydra": {"launcher": launcher}}))
     options: Any = SimpleNamespace(workers=typed, gpus=gpus)
-    assert ArchitectureSweeper._count(sweeper, options) == count
+    assert ArchitectureSweeper._count(stub, options) == count
+
+
+def test_a_sampler_begins_with_the_seed_that_was_typed_and_moves_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or each start, and each shell, would propose the same points once more."""
+    monkeypatch.setattr(sweeper, "make_sampler", lambda _, seed: seed)
+    seeds: list[int] = []
+
+    def look(_: object, make_sampler: Callable[[int], int], *__: object, **___: object) -> None:
+        seeds.extend(map(make_sampler, (0, 5)))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweeper, "Worker", look)
+    stub: Any = SimpleNamespace(sampler=None, assess=None)
+    with pytest.raises(KeyboardInterrupt):
+        ArchitectureSweeper._work(stub, stub, stub, Options(storage="", seed=3))
+    assert seeds == [3, 8]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import TINY, Cli, command, environment, summary_of, type_command
+from omegaconf import OmegaConf
 from optuna.trial import TrialState
 from stub_sweep import curve
 from sweeping import sweep, trained_trials, trials, wait_until
@@ -85,6 +86,8 @@ def test_a_real_sweep_trains_each_width_once_and_its_best_runs_again(tmp_path: P
         assert summary["test_accuracy"] is None  # the search never reads the test set
         assert trial.values == (summary["val_accuracy"],)
         assert list(trial.curve) == [1, 2]
+        job = OmegaConf.load(folder.hydra).hydra.job  # of a config that asks for ${hydra.job.num}
+        assert (job.num, job.id) == (trial.number, str(trial.number))
         for name in ("params", "macs", "receptive_field", "seconds", "epochs_done", "device"):
             assert getattr(trial, name) == summary[name]
     rows = re.findall(r"^ +(\d) +(\d) +([\d.]+)% .*width=", done.stdout, re.M)
