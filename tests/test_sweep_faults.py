@@ -178,6 +178,12 @@ def test_another_sweep_under_the_same_name_is_refused(tmp_path: Path) -> None:
         "study: 'mine' was made with training.epochs=1, now 2; "
         "choose another study=NAME, or type the command it was made with\n"
     )
+    other = sweep(*command, "epochs=1", "hydra.sweeper.pruner.n_warmup_steps=1", cwd=tmp_path)
+    assert other.stderr.startswith("study: 'mine' was made with pruner={")
+    for layers in (2, 3):  # of each that is swept: under a name of our making they are two studies
+        typed = ("c3=plain,dilated", f"++model.c3.layers={layers}", "limits=none", "epochs=1")
+        assert sweep(*typed, cwd=tmp_path).returncode == 0
+    assert len([*(tmp_path / "outputs" / "sweeps").glob("c3-*")]) == 2
     elsewhere = sweep(*command, "epochs=1", "training.device=cuda", "data.root=there", cwd=tmp_path)
     assert elsewhere.returncode == 0  # where it runs makes no other sweep of it
     (tmp_path / "outputs" / "studies.db").unlink()
