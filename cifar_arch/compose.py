@@ -5,6 +5,7 @@ import functools
 import itertools
 import re
 import traceback
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from shlex import quote
@@ -142,7 +143,9 @@ def as_config_errors(typed: Sequence[str] = (), config_dir: str | None = None) -
     `typed`: the overrides as they were typed, so that the sentence can name them.
     """
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", "provider=.* is not available")  # a folder of hydra.searchpath
+            yield
     except Exception as error:
         composition = isinstance(error, COMPOSITION_ERRORS)
         if not composition and (isinstance(error, ConfigError | OSError) or not _raised_by_hydra(error)):
@@ -241,16 +244,19 @@ def _unknown_key(key: str, typed: Sequence[str]) -> str:
     keys = [(bare(override.get_key_element()), text) for text, override in read]
     held_by, text = max((pair for pair in keys if f"{key}.".startswith(f"{pair[0]}.")), default=("", ""))
     others = [pair for pair, (other, _) in zip(read, keys, strict=True) if other != held_by]
+    chosen = next(_each_choice(others, ""), [])
+    config = _composed(chosen) or hydra_compose("config", return_hydra_config=True)
+    sentence = unknown_key(key, OmegaConf.to_container(config, resolve=False), aliases())  # type: ignore[arg-type]
     if text and (not key.startswith("hydra.") or key.startswith(_OPEN)):
         forced = f"++{bare(expanded(text))}"
         told = [_told([*chosen, *singled(forced)]) for chosen in _each_choice(others, key)]
         if "" in told:
-            return f"{key}: not every chosen option has this key; type {quote(forced)} to add it"
+            slip = key.startswith(_OPEN) and "did you mean" in sentence
+            said = f"{sentence}; or" if slip else f"{key}: not every chosen option has this key;"
+            return f"{said} type {quote(forced)} to add it"
         if better := [t for t in told if t.startswith(f"{key}: ") and "unknown" not in t]:
             return better[0]
-    chosen = next(_each_choice(others, ""), [])
-    config = _composed(chosen) or hydra_compose("config", return_hydra_config=True)
-    return unknown_key(key, OmegaConf.to_container(config, resolve=False), aliases())  # type: ignore[arg-type]
+    return sentence
 
 
 def _each_choice(read: Sequence[tuple[str, Override]], key: str) -> Iterator[list[str]]:

@@ -22,7 +22,7 @@ from cifar_arch.latency import latency_ms
 from cifar_arch.provenance import provenance
 from cifar_arch.record import Cause, Epoch, Status, Summary
 from cifar_arch.runfolder import RunFolder
-from cifar_arch.schema import ConfigError
+from cifar_arch.schema import ConfigError, install
 from cifar_arch.shown_commands import exact_command
 from cifar_arch.terminal import counted
 
@@ -181,7 +181,7 @@ def _require_extras(experiment: Experiment) -> None:
     if experiment.training.tensorboard and find_spec("tensorboard") is None:
         raise ConfigError(
             "training.tensorboard: needs a package that is not installed, got true; "
-            "type uv sync --inexact --extra tensorboard, or set it to false"
+            f"type {install('tensorboard')}, or set it to false"
         )
 
 

@@ -24,7 +24,7 @@ from cifar_arch.outputs import require_place, typed_path
 from cifar_arch.plugins import add_plugin_option, own_blocks
 from cifar_arch.runfolder import atomic
 from cifar_arch.saved import SavedRun
-from cifar_arch.schema import ConfigError
+from cifar_arch.schema import ConfigError, install
 from cifar_arch.terminal import exit_on_errors, table
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
@@ -68,9 +68,7 @@ def export(path: Path, to: Path | None = None, root: str | None = None) -> tuple
     """
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        raise ConfigError(
-            f"export: {', '.join(missing)} is not installed; type uv sync --inexact --extra onnx"
-        )
+        raise ConfigError(f"export: {', '.join(missing)} is not installed; type {install('onnx')}")
     run = SavedRun(path)
     target = to or run.folder.onnx
     if target.is_dir() or not target.suffix:

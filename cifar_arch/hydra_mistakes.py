@@ -7,6 +7,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
+from cifar_arch.schema import install
 from cifar_arch.shown_commands import relative_to
 from cifar_arch.spec import STAGES, TRANSITIONS
 
@@ -40,6 +41,8 @@ def unknown_key(key: str, config: Mapping[str, Any], aliases: Iterable[str]) -> 
     close += [f"{part}.{name}" for part, node in parts.items() if name in node and part != "downsample"]
     close += [prefix + n for n in difflib.get_close_matches(name, names, 1)]
     rest = key[len(prefix + name) :] if close and isinstance(_at(config, close[0]), Mapping) else ""
+    if rest and _at(config, close[0] + rest) is None:  # c1.layer
+        return f"{key}: {unknown_key(close[0] + rest, config, aliases).partition(': ')[2]}"
     hint = f", did you mean {close[0] + rest!r}?" if close else ";"
     return f"{key}: unknown key{hint} choose from {', '.join(prefix + n for n in sorted(names))}"
 
@@ -54,6 +57,9 @@ def unknown_option(key: str, group: str, option: str, names: str) -> str:
     """The sentence about an option that is in no folder, where `names` are."""
     if option.endswith(".yaml"):
         return _path_for_option(key, group, Path(option))
+    if group == "hydra/launcher" and option in _EXTRAS:
+        missing = f"needs a package that is not installed, got {option}; type {install(_EXTRAS[option])}"
+        return f"{key}: {missing}, or choose from {names}"
     of_study = re.fullmatch(r"experiment/(best|winner|trial-\d+)", f"{group}/{option}")
     elsewhere = of_study and not re.search("best|winner|trial-|;", names)  # no such folder was named
     there = "; or name the folder of a study, --config-dir outputs/sweeps/STUDY" if elsewhere else ""
@@ -202,6 +208,11 @@ def _chosen_twice(group: str, option: str, file: str) -> str:
     return f"{file}: an option of {group} is chosen before, got {option}; write - override /{group}: {option}"
 
 
+def _no_folder(path: str) -> str:
+    return f"hydra.searchpath: expected folders of configs, got {path}, which is none; name one that exists"
+
+
+_EXTRAS = {"joblib": "joblib", "ray": "ray", "submitit_local": "slurm", "submitit_slurm": "slurm"}
 _PARTS = ("model", "block", "downsample", "limits", "data", "augment", "training")
 _PLACES = {"block": ", ".join(STAGES), "downsample": ", ".join(TRANSITIONS)}
 _EXPLAINED: tuple[tuple[str, Callable[..., str]], ...] = (
@@ -210,6 +221,7 @@ _EXPLAINED: tuple[tuple[str, Callable[..., str]], ...] = (
     (r"Could not override '([^']+)'\. No match.*default list use (\S+)", _not_yet),
     (r"An item is already at '([^']+)'.\s+Either remove \+ prefix: '(.+?)'\n", _there_already),
     (r"^Only one of --run, --multirun", _two_modes),
+    (r"^provider=hydra\.searchpath.*, path=(.*) is not available", _no_folder),
     (r"^(\S+) appears more than once in the final defaults list", _chosen_already),
     (r"force-add of config groups is not supported: '(.+?)'(?=\s*Alias |$)", _no_force),
     (r"Error resolving interpolation '\$\{(\w+)\}', possible interpolation keys", _start_of_others),

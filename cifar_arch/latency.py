@@ -29,9 +29,9 @@ from cifar_arch.layers import (
     Sum,
     named,
 )
-from cifar_arch.schema import ConfigError
+from cifar_arch.schema import ConfigError, install
 
-NOT_INSTALLED = "needs onnx and onnxruntime, which are not installed; type uv sync --inexact --extra onnx"
+NOT_INSTALLED = f"needs onnx and onnxruntime, which are not installed; type {install('onnx')}"
 WARM_UP, TIMED = 20, 200  # images
 OPSET = 20  # the first with Gelu
 EPSILON = 1e-5  # of batch norms, as torch has it

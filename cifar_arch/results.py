@@ -17,7 +17,7 @@ from cifar_arch.report.curves import load_curves
 from cifar_arch.report.filter import closest
 from cifar_arch.report.runs import load_runs
 from cifar_arch.runfolder import atomic
-from cifar_arch.schema import ConfigError
+from cifar_arch.schema import ConfigError, install
 from cifar_arch.spec import STAGES, TRANSITIONS
 from cifar_arch.terminal import counted, exit_on_errors
 
@@ -133,7 +133,7 @@ def _parquet() -> Iterator[None]:
         raise ConfigError(f"results: no Parquet file ({error}); name another") from error
     except ImportError as error:
         raise ConfigError(
-            "results: needs pyarrow, which is not installed; type uv sync --inexact --extra report"
+            f"results: needs pyarrow, which is not installed; type {install('report')}"
         ) from error
 
 

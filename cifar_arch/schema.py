@@ -15,6 +15,11 @@ T = TypeVar("T")
 FILES_OF_BLOCKS = "'plugins=[FILE.py]'"  # as `run` and `check` take them
 
 
+def install(extra: str) -> str:
+    """What to type in the clone for packages that not everybody needs."""
+    return f"uv sync --inexact --extra {extra} (without uv: pip install '.[{extra}]')"
+
+
 class ConfigError(ValueError):
     """A mistake in what the user wrote; the text is one sentence made for the user."""
 

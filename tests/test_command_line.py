@@ -1,12 +1,14 @@
 """What may be typed beside overrides: --config-dir, --cfg, --info, and the modes of Hydra."""
 
 import re
+import warnings
 from pathlib import Path
 
 import pytest
 from conftest import Cli
 
 import cifar_arch
+from cifar_arch.hydra_mistakes import unknown_option
 
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -180,3 +182,19 @@ def test_no_sentence_repeats_a_password(command: str, typed: str, cli: Cli) -> N
     assert (done.status, done.out) == (2, "")
     assert "://ann:***@" in done.err
     assert "hunter2" not in done.err
+
+
+def test_a_launcher_that_is_not_installed_says_what_to_type() -> None:
+    assert unknown_option("hydra/launcher", "hydra/launcher", "ray", "basic") == (
+        "hydra/launcher: needs a package that is not installed, got ray; type uv sync --inexact --extra ray "
+        "(without uv: pip install '.[ray]'), or choose from basic"
+    )
+
+
+def test_a_search_path_that_is_none_is_no_warning(cli: Cli) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        done = cli("check", "hydra.searchpath=[nosuch]")
+    assert done.err == (
+        "hydra.searchpath: expected folders of configs, got nosuch, which is none; name one that exists\n"
+    )

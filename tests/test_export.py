@@ -11,7 +11,7 @@ from cifar_arch import export, shapes
 from cifar_arch.data import Split
 from cifar_arch.runfolder import RunFolder
 from cifar_arch.saved import SavedRun
-from cifar_arch.schema import ConfigError
+from cifar_arch.schema import ConfigError, install
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -129,10 +129,7 @@ def test_a_missing_package_says_what_to_type(
     monkeypatch.setattr(export, "NEEDED", ("json", "a_package_that_nobody_has"))
     done = cli("export", str(finished_run))
     assert done.status == 2
-    assert (
-        done.err
-        == "export: a_package_that_nobody_has is not installed; type uv sync --inexact --extra onnx\n"
-    )
+    assert done.err == f"export: a_package_that_nobody_has is not installed; type {install('onnx')}\n"
 
 
 def test_an_unfinished_run_is_refused(tmp_path: Path, cli: Cli) -> None:

@@ -99,7 +99,7 @@ def test_other_addresses_are_refused(url: str) -> None:
 
 EXPECTED = (
     "expected sqlite:///FILE.db or postgresql+psycopg://USER@HOST/DATABASE, the latter with its driver: "
-    "uv sync --inexact --extra postgres"
+    "uv sync --inexact --extra postgres (without uv: pip install '.[postgres]')"
 )
 FIX = "fix it, or name another one"
 UNUSABLE = {

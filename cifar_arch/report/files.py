@@ -9,7 +9,7 @@ from cifar_arch.report.figures import FIGURES, report_figures
 from cifar_arch.report.page import html
 from cifar_arch.report.report import Report
 from cifar_arch.runfolder import RunFolder, atomic
-from cifar_arch.schema import ConfigError
+from cifar_arch.schema import ConfigError, install
 
 PARQUET = "pyarrow"  # the package that writes it
 FILES = ("runs.csv", "seeds.csv", "effects.csv", "runs.parquet", "leaderboard.md", "report.html")
@@ -30,7 +30,7 @@ def write(report: Report, to: Path) -> list[str]:
         with atomic(to / "runs.parquet") as temporary:
             report.runs.to_parquet(temporary, index=False)
     else:
-        hints.append("runs.parquet needs a package that is not installed: uv sync --inexact --extra report")
+        hints.append(f"runs.parquet needs a package that is not installed: {install('report')}")
     with atomic(to / "leaderboard.md") as temporary:
         temporary.write_text(leaderboard(report), encoding="utf-8")
     figures = report_figures(report)

@@ -27,7 +27,7 @@ from sqlalchemy.exc import (
 )
 
 from cifar_arch.provenance import masked
-from cifar_arch.schema import ConfigError, SearchStopped, first_line
+from cifar_arch.schema import ConfigError, SearchStopped, first_line, install
 from cifar_arch.search.trial import CachedStorage
 
 HEARTBEAT = 30  # seconds between two beats
@@ -107,7 +107,7 @@ def _open(url: str) -> RDBStorage:
         said = first_line((isinstance(error, StorageInternalError) and error.__cause__) or error)
         advice = "fix it, or name another one"
         if isinstance(error, ArgumentError | NoSuchModuleError | ImportError):
-            advice = f"expected {FORMS}, the latter with its driver: uv sync --inexact --extra postgres"
+            advice = f"expected {FORMS}, the latter with its driver: {install('postgres')}"
         raise ConfigError(f"storage: {masked(url)!r} cannot be opened ({said}); {advice}") from error
     sqlalchemy.event.listen(storage.engine, "connect", _fast_sqlite if file else _in_utc)
     storage.engine.dispose()  # connections made before have other settings
