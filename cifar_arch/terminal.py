@@ -107,6 +107,8 @@ def _lost(otherwise: Callable[[Any], object], lost: "sys.UnraisableHookArgs") ->
     if lost.exc_type is not KeyboardInterrupt:
         otherwise(lost)
         return
+    if sys._getframe().f_back is None:  # no code runs any more: the alarm would kill a process that ends
+        return
     signal.signal(signal.SIGALRM, signal.default_int_handler)
     signal.setitimer(signal.ITIMER_REAL, 0.01)  # later, for what is raised in here is dropped as well
 

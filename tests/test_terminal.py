@@ -142,6 +142,20 @@ def test_an_interrupt_that_python_drops_comes_once_more(sent: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
 
 
+LEAVING = """
+import atexit, os, signal, time
+from cifar_arch.terminal import end_on_signals
+atexit.register(lambda: (time.sleep(0.05), print("put away")))  # runs after the next
+atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))
+end_on_signals()
+"""
+
+
+def test_an_interrupt_at_the_very_end_does_not_come_once_more() -> None:
+    done = python(LEAVING)  # or an alarm would kill the process that ends
+    assert (done.returncode, done.stdout, done.stderr) == (0, "put away\n", "")
+
+
 IGNORING = """
 import os, signal
 from cifar_arch.terminal import end_on_signals
