@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -105,10 +105,16 @@ def main(task: Callable[[], Any] = hydra_main) -> None:
         if resumed and folders != ["null"]:
             _resume(folders, [a for a in sys.argv[1:] if a not in resumed])
         else:
-            arguments = get_args_parser().parse_intermixed_args()
+            parser = get_args_parser()
+            parser.error = _refuse_option  # type: ignore[assignment]  # which would print its usage
+            arguments = parser.parse_intermixed_args()
             _prepare(arguments)
             with as_config_errors(arguments.overrides, arguments.config_dir):
                 task()
+
+
+def _refuse_option(said: str) -> NoReturn:
+    raise ConfigError(f"options: {said}; type a key as KEY=VALUE, width=24, and an option as --help lists it")
 
 
 def _prepare(arguments: argparse.Namespace) -> None:

@@ -118,10 +118,10 @@ def _unread(override: str) -> str:
         return f"{override!r}: ends in a comma; type values without spaces between them, width=8,10"
     if (apart := re.sub(r",(?=[\w@.]+=)", " ", override)) != override:
         return f"{override!r}: cannot be read; type {apart} with a space between two keys"
-    key, equals, value = override.partition("=")
-    tight = f"{key.strip()}={value.lstrip('= ')}"  # width = 8, or width==8
+    key, equals, value = override.partition("=" if "=" in override else ":")
+    tight = f"{key.strip()}={value.lstrip('= ')}"  # width = 8, width==8, or width:8
     plain = re.fullmatch(r"(?!\w+\()[^'\"\\$\[\]{}]+", value)
-    if equals and tight != override and re.fullmatch(r"[\w@.,=-]+", tight):
+    if equals and tight != override and re.fullmatch(r"[\w@.]+=[\w@.,=-]+", tight):
         example = tight
     else:
         example = quote(f'{key}="{value}"') if equals and plain else "key=value"

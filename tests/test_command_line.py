@@ -198,3 +198,17 @@ def test_a_search_path_that_is_none_is_no_warning(cli: Cli) -> None:
     assert done.err == (
         "hydra.searchpath: expected folders of configs, got nosuch, which is none; name one that exists\n"
     )
+
+
+MISTYPED = {
+    "--width 24": "options: unrecognized arguments: --width; type a key as KEY=VALUE, width=24, and an option ",
+    "width:24": "'width:24': cannot be read; type width=24, a value with ~, spaces or ",
+    "width:": "'width:': cannot be read; type key=value, a value with ~, spaces or ",
+}
+
+
+@pytest.mark.parametrize("typed", MISTYPED)
+def test_a_key_that_is_typed_as_elsewhere(typed: str, cli: Cli) -> None:
+    done = cli("run", *typed.split())
+    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+    assert done.err.startswith(MISTYPED[typed])
