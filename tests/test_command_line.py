@@ -201,7 +201,7 @@ def test_a_search_path_that_is_none_is_no_warning(cli: Cli) -> None:
 
 
 MISTYPED = {
-    "--width 24": "options: unrecognized arguments: --width; type a key as KEY=VALUE, width=24, and an option ",
+    "--width 24": "options: unrecognized arguments: --width; type a key as KEY=VALUE, width=24, and an ",
     "width:24": "'width:24': cannot be read; type width=24, a value with ~, spaces or ",
     "width:": "'width:': cannot be read; type key=value, a value with ~, spaces or ",
 }
