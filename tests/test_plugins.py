@@ -201,10 +201,8 @@ def test_every_command_takes_it(own: Path) -> None:
     for name in ("own", "my_blocks.py", "run"):  # the card stands alone
         os.rename(own / name, own / f"{name}.away")
     files = [own / "card" / name for name in ("README.md", "experiment/winner.yaml")]
-    lines = "".join(file.read_text(encoding="utf-8") for file in files).splitlines()
-    evaluated, *again = (
-        shlex.split(line.removeprefix("# ")) for line in lines if re.match("(# )?python -m", line)
-    )
+    text = "".join(file.read_text(encoding="utf-8") for file in files)
+    evaluated, *again = map(shlex.split, re.findall("^(?:# )?(python -m.*)", text, re.MULTILINE))
     for words in (evaluated[2:], *(["cifar_arch.check", *train[3:]] for train in again)):
         done = type_command(words[0].removeprefix("cifar_arch."), *words[1:], cwd=own)
         assert done.returncode == 0, done.stderr
