@@ -181,6 +181,17 @@ def test_an_effect_lies_on_its_side_of_nothing_and_is_grey_where_it_may_be_none(
     assert colours == {"t1": BLUE, "t2": GREY, "width": BLUE}
 
 
+def test_the_axis_of_effects_is_named_within_the_figure_beside_long_names() -> None:
+    levels = {"baseline": "dilated dilation=3", "level": "dilated_residual dilation=3"}
+    row = {"factor": "c3", **levels, "effect": 0.01, "low": 0.0, "high": 0.02, "pairs": 3}
+    figure = effect_bars(pd.DataFrame([row]))
+    figure.draw_without_rendering()
+    [axes] = figure.axes
+    named = axes.xaxis.label.get_window_extent()
+    assert figure.bbox.x0 <= named.x0
+    assert named.x1 <= figure.bbox.x1
+
+
 def test_each_rule_has_a_bar_of_the_candidates_that_it_rejected(tmp_path: Path) -> None:
     file = tmp_path / "sweeps" / "s" / "rejected.csv"
     file.parent.mkdir(parents=True)
